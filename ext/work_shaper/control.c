@@ -1,0 +1,148 @@
+/*
+ * control - what a caller does with a manager besides enqueueing: flush, drain, revoke, shut down.
+ */
+#include "acknowledger.h"
+#include "caller.h"
+#include "clock.h"
+#include "manager.h"
+#include "options.h"
+#include "registry.h"
+#include "worker.h"
+
+static void refuse_inside_callback(const struct manager *manager, const char *method) {
+    if (manager_inside_callback(manager)) {
+        rb_raise(work_shaper_error,
+                 "%s inside a callback would wait for itself: use request_shutdown, or another thread", method);
+    }
+}
+
+/*
+ * Acknowledges now, on the calling thread, what can be acknowledged.
+ *
+ * @overload flush(safe: true)
+ *   @param safe [Boolean] accepted for callers of WorkShaper 0.1.3, without effect: it is always safe
+ *   @return [Integer] how many offsets this call acknowledged; 0 inside `ack` itself
+ *   @raise [ForkedProcess] the manager belongs to the parent process
+ *   @example
+ *     shaper.flush #=> 17
+ */
+static VALUE flush(int argc, VALUE *argv, VALUE self) {
+    struct manager *manager = manager_get(self);
+    VALUE options;
+    rb_scan_args(argc, argv, "0:", &options);
+    keyword_or_nil(options, "safe");
+    if (manager->baton.thread == rb_thread_current()) {
+        return INT2FIX(0);
+    }
+    while (manager->baton.thread) {
+        caller_wait(manager, WISH_BATON, NULL, NEVER);
+    }
+    return ULL2NUM(acknowledger_pass(manager, false));
+}
+
+/*
+ * Waits until all that was enqueued is finished and acknowledged.
+ *
+ * @overload drain(timeout: nil)
+ *   @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
+ *   @return [Boolean] false: the timeout passed, or something can never be acknowledged (see `stats[:fatal]`)
+ *   @raise [Error] inside a callback of the same manager
+ *   @raise [ForkedProcess] the manager belongs to the parent process
+ *   @raise [TypeError, ArgumentError] the timeout is none
+ *   @example
+ *     shaper.drain(timeout: 10) or warn "still busy"
+ */
+static VALUE drain(int argc, VALUE *argv, VALUE self) {
+    struct manager *manager = manager_get(self);
+    VALUE options;
+    rb_scan_args(argc, argv, "0:", &options);
+    uint64_t deadline = deadline_after(keyword_or_nil(options, "timeout"));
+    refuse_inside_callback(manager, "drain");
+    while (!manager_settled(manager)) {
+        manager_staff(manager);
+        if (manager_settled(manager) || !caller_wait(manager, WISH_SETTLED, NULL, deadline)) {
+            break;
+        }
+    }
+    return manager_settled(manager) && manager->scheduler.in_flight == 0 ? Qtrue : Qfalse;
+}
+
+static void collect_dropped(struct item *item, void *data) {
+    VALUE dropped = *(VALUE *)data;
+    if (item->queue->running != item) {
+        rb_ary_push(dropped, rb_ary_new_from_args(4, sub_key_of(item->queue)->keyed.key, (VALUE)item->message,
+                                                  partition_of(item->tracker)->keyed.key, LL2NUM(item->offset)));
+    }
+}
+
+static void release_idle(struct sub_key_queue *queue, void *data) {
+    registry_release_sub_key(data, sub_key_of(queue));
+}
+
+/*
+ * call-seq: forget(partition)
+ *
+ * The native half of revoke. Returns what was dropped, out-of-order offsets last.
+ */
+static VALUE forget(VALUE self, VALUE key) {
+    struct manager *manager = manager_get(self);
+    struct partition *partition = registry_partition(manager, key);
+    manager_get(self); /* the key's #eql? may have forked */
+    VALUE dropped = rb_ary_new();
+    if (!partition) {
+        return dropped;
+    }
+    offset_tracker_each(&partition->tracker, collect_dropped, &dropped);
+    uint64_t turn = manager->baton.turn;
+    bool acknowledging = manager->baton.partition == partition && manager->baton.thread != rb_thread_current();
+    registry_forget_partition(manager, partition);
+    scheduler_revoke(&manager->scheduler, &partition->tracker, release_idle, manager);
+    registry_release_partition(manager, partition);
+    manager_progress(manager);
+    callers_wake_for_room(manager);
+    while (acknowledging && manager->baton.partition && manager->baton.turn == turn) {
+        caller_wait(manager, WISH_BATON, NULL, NEVER); /* I6: an `ack` that is under way ends before we return */
+    }
+    return dropped;
+}
+
+/*
+ * Asks the manager to wind down and returns at once: no new work is taken, what is enqueued runs, what is finished is
+ * acknowledged, then its threads end. Can be called from anywhere, callbacks and trap handlers included.
+ *
+ * @return [nil]
+ * @raise [ForkedProcess] the manager belongs to the parent process
+ * @example
+ *   trap("TERM") { shaper.request_shutdown }
+ */
+static VALUE request_shutdown(VALUE self) {
+    manager_request_shutdown(manager_get(self));
+    return Qnil;
+}
+
+/*
+ * call-seq: wind_down(timeout)
+ *
+ * The native half of shutdown: requests it and waits until the threads are about to end. Returns whether they are.
+ */
+static VALUE wind_down(VALUE self, VALUE timeout) {
+    struct manager *manager = manager_get(self);
+    uint64_t deadline = deadline_after(timeout);
+    refuse_inside_callback(manager, "shutdown");
+    manager_request_shutdown(manager);
+    while (!manager_stopped(manager)) {
+        manager_staff(manager);
+        if (manager_stopped(manager) || !caller_wait(manager, WISH_SETTLED, NULL, deadline)) {
+            break;
+        }
+    }
+    return manager_stopped(manager) ? Qtrue : Qfalse;
+}
+
+void init_control(VALUE manager_class) {
+    rb_define_method(manager_class, "flush", flush, -1);
+    rb_define_method(manager_class, "drain", drain, -1);
+    rb_define_method(manager_class, "request_shutdown", request_shutdown, 0);
+    rb_define_private_method(manager_class, "forget", forget, 1);
+    rb_define_private_method(manager_class, "wind_down", wind_down, 1);
+}

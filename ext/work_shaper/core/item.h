@@ -1,0 +1,26 @@
+/*
+ * item - one message from its enqueue until its work is finished.
+ *
+ * It belongs to two orders at once: the FIFO of its sub key and the window of its partition.
+ * The size is part of the promise on bytes per waiting message: 56.
+ */
+#ifndef WORK_SHAPER_CORE_ITEM_H
+#define WORK_SHAPER_CORE_ITEM_H
+
+#include <stdint.h>
+
+struct sub_key_queue;
+struct offset_tracker;
+
+struct item {
+    struct item *next, *previous;   /* in the queue of its sub key, while it waits */
+    struct sub_key_queue *queue;    /* its sub key */
+    struct offset_tracker *tracker; /* its partition, as assigned when it was enqueued */
+    uintptr_t message;              /* the caller's; the core only carries it */
+    int64_t offset;                 /* from 0 */
+    uint32_t received_at;           /* milliseconds of the caller's clock, modulo 2^32 */
+    uint32_t place : 31;            /* where the tracker keeps it: a sequence number or an index */
+    uint32_t late : 1;              /* which of the two: 1 when it came out of order */
+};
+
+#endif

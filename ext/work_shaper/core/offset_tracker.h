@@ -1,0 +1,136 @@
+/*
+ * offset_tracker - what may be acknowledged of one partition in one assignment.
+ *
+ * Offsets that arrive in growing order, as Kafka delivers them, are numbered and kept in a ring, the
+ * window: receiving, finishing and moving the frontier are O(1) however long the window is, and gaps
+ * between offsets do not matter. An offset that arrives late (not higher than one before it: enqueued
+ * out of order, or delivered again) goes to a heap. The lowest of both is the frontier.
+ *
+ * What leaves the window becomes the claim: offsets that the caller is to acknowledge. A claim whose
+ * acknowledgement did not come to an end is kept and offered again.
+ */
+#ifndef WORK_SHAPER_CORE_OFFSET_TRACKER_H
+#define WORK_SHAPER_CORE_OFFSET_TRACKER_H
+
+#include "item.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OFFSET_NONE ((int64_t)-1)
+
+struct tracked {
+    int64_t offset;
+    struct item *item; /* NULL once finished */
+};
+
+struct claim {
+    int64_t offset;          /* acknowledge this one, if `due` */
+    int64_t repeated_offset; /* the last of the repeated ones */
+    uint64_t count;          /* how many received offsets it stands for */
+    uint64_t repeated;       /* those of them that were acknowledged before */
+    bool due;                /* whether there is an offset to acknowledge, not only repeated ones */
+    bool underway;           /* the caller is acknowledging it right now */
+};
+
+struct offset_tracker {
+    struct tracked *window; /* a ring of `capacity` (a power of two, or 0) */
+    struct tracked *late;   /* a min-heap by offset */
+    uint32_t capacity;      /* of the window */
+    uint32_t head;          /* sequence number of the window's first */
+    uint32_t length;        /* of the window */
+    uint32_t late_capacity; /* of the heap */
+    uint32_t late_length;   /* of the heap */
+    uint32_t waiting;       /* items not started */
+    uint32_t running;       /* items started and not finished */
+    uint64_t received;      /* offsets received in this assignment */
+    int64_t highest;        /* the highest received, or OFFSET_NONE */
+    int64_t passed;         /* the highest that was claimed, or OFFSET_NONE: never claimed again (I4) */
+    int64_t acknowledged;   /* the highest that was acknowledged, or OFFSET_NONE */
+    struct claim claim;     /* what was taken off the window and is not settled yet */
+    bool revoked;           /* forgotten: nothing of it may be claimed (I6) */
+    bool moved;             /* on the scheduler's list of those with something to claim */
+    struct offset_tracker *next_moved, *previous_moved;
+};
+
+/*
+ * offset_tracker_init - Makes it empty. Allocates nothing.
+ */
+void offset_tracker_init(struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_clear - Frees its memory and forgets every offset but an underway claim.
+ */
+void offset_tracker_clear(struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_receive - Notes item->offset as received and unfinished, and the item's place.
+ *
+ * Returns false when there is no memory; the tracker is then as it was.
+ */
+bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item);
+
+/*
+ * offset_tracker_finish - Marks the item's offset finished. The item is not referred to afterwards.
+ */
+void offset_tracker_finish(struct offset_tracker *tracker, const struct item *item);
+
+/*
+ * offset_tracker_abandon - Lets the item go while its offset stays unfinished for good: the frontier never passes it.
+ */
+void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *item);
+
+/*
+ * offset_tracker_claimable - Whether offset_tracker_claim could return something.
+ */
+bool offset_tracker_claimable(const struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_claim - Takes finished offsets off the frontier: one distinct offset, or (`latest`) all there are.
+ *
+ * Returns the claim, underway until offset_tracker_settle or offset_tracker_unclaim; NULL when nothing may be
+ * acknowledged.
+ */
+const struct claim *offset_tracker_claim(struct offset_tracker *tracker, bool latest);
+
+/*
+ * offset_tracker_settle - The underway claim was acknowledged, or (`accepted` false) refused.
+ *
+ * Returns how many received offsets are thereby done with.
+ */
+uint64_t offset_tracker_settle(struct offset_tracker *tracker, bool accepted);
+
+/*
+ * offset_tracker_unclaim - The acknowledgement was cut off: the claim will be offered again.
+ */
+void offset_tracker_unclaim(struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_pending - How many received offsets are neither acknowledged nor in an underway claim.
+ */
+uint64_t offset_tracker_pending(const struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_oldest - The lowest unfinished offset. O(window): for reports.
+ *
+ * Returns NULL when everything is finished; an entry whose item is offset_tracker_abandoned when it was abandoned.
+ */
+const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_each - Calls visit(item, data) for every unfinished, not abandoned item: the window's in order, then
+ * the late ones. The visitor may free the item, but not change the tracker.
+ */
+void offset_tracker_each(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
+                         void *data);
+
+/*
+ * offset_tracker_bytes - Bytes it holds from the system.
+ */
+size_t offset_tracker_bytes(const struct offset_tracker *tracker);
+
+/* Stands for the item of an offset that was abandoned. */
+extern struct item offset_tracker_abandoned;
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * pool - cells of one size, carved out of slabs.
+ *
+ * A slab whose cells are all free goes back to the system (but for one, kept so that a pool that
+ * hovers round a boundary does not thrash), so memory follows use down as well as up.
+ */
+#ifndef WORK_SHAPER_CORE_POOL_H
+#define WORK_SHAPER_CORE_POOL_H
+
+#include <stddef.h>
+
+struct pool_slab;
+
+struct pool {
+    size_t cell_size;        /* bytes of one cell, its header included */
+    size_t cells_per_slab;   /* how many fit into one slab */
+    struct pool_slab *open;  /* the slabs that have a free cell */
+    struct pool_slab *spare; /* an empty slab kept back, or NULL */
+    size_t slabs;            /* how many slabs are held in all */
+};
+
+/*
+ * pool_init - Makes an empty pool of cells of `size` bytes each. Allocates nothing.
+ */
+void pool_init(struct pool *pool, size_t size);
+
+/*
+ * pool_destroy - Frees the slabs that have no cell in use. Every cell must have been released before.
+ */
+void pool_destroy(struct pool *pool);
+
+/*
+ * pool_acquire - Takes a cell, aligned for any pointer or 64-bit integer, its content undefined.
+ *
+ * Returns NULL when there is no memory; the pool is then as it was.
+ */
+void *pool_acquire(struct pool *pool);
+
+/*
+ * pool_release - Gives back a cell (its payload) that came from pool_acquire of the same pool.
+ */
+void pool_release(struct pool *pool, void *payload);
+
+/*
+ * pool_bytes - Bytes that the pool holds from the system.
+ */
+size_t pool_bytes(const struct pool *pool);
+
+#endif

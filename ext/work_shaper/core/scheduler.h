@@ -1,0 +1,122 @@
+/*
+ * scheduler - what runs next, and which partitions have something to acknowledge.
+ *
+ * A deterministic machine: it knows neither threads nor clocks. The caller serialises the calls, owns the
+ * queues and trackers, and frees a queue once sub_key_queue_idle says so.
+ *
+ *   offer -> (waits) -> take -> (runs) -> finish -> claim -> settle
+ */
+#ifndef WORK_SHAPER_CORE_SCHEDULER_H
+#define WORK_SHAPER_CORE_SCHEDULER_H
+
+#include "item.h"
+#include "offset_tracker.h"
+#include "pool.h"
+#include "sub_key_queue.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct scheduler {
+    struct pool items;
+    struct sub_key_queue *first_ready, *last_ready;  /* queues that have something waiting and nothing running */
+    struct offset_tracker *first_moved, *last_moved; /* trackers that have something to claim */
+    uint32_t max_in_queue;                           /* I7: waiting per sub key */
+    uint32_t max_in_flight;                          /* I7: enqueued and not settled, in all */
+    uint32_t waiting;                                /* items not started */
+    uint32_t running;                                /* items started and not finished, fenced ones too */
+    uint64_t in_flight;                              /* offsets received and not settled */
+    uint64_t total_enqueued;
+    uint64_t total_acknowledged; /* settled, refused and repeated ones too */
+    uint64_t total_refused;      /* those of them that were refused */
+    uint64_t total_dropped;      /* dropped or fenced by revoke */
+};
+
+enum room {
+    ROOM,
+    SUB_KEY_FULL, /* max_in_queue wait on this sub key */
+    FLIGHT_FULL   /* max_in_flight are in flight */
+};
+
+/*
+ * scheduler_init - Makes it empty, with its two limits (both at least 1). Allocates nothing.
+ */
+void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t max_in_flight);
+
+/*
+ * scheduler_discard - Frees the items of a queue without a look at order or trackers: for the end of everything.
+ */
+void scheduler_discard(struct scheduler *scheduler, struct sub_key_queue *queue);
+
+/*
+ * scheduler_destroy - Frees what it holds itself, after every queue with items was discarded.
+ */
+void scheduler_destroy(struct scheduler *scheduler);
+
+/*
+ * scheduler_room - Whether an item can be offered on this sub key (NULL: one that has no queue yet).
+ */
+enum room scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue);
+
+/*
+ * scheduler_offer - Appends a message to its sub key and notes its offset. Does not look at the limits.
+ *
+ * now: milliseconds of the caller's clock, modulo 2^32.
+ * Returns false when there is no memory; nothing has changed then.
+ */
+bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
+                     uintptr_t message, int64_t offset, uint32_t now);
+
+/*
+ * scheduler_ready - Whether scheduler_take would return an item.
+ */
+bool scheduler_ready(const struct scheduler *scheduler);
+
+/*
+ * scheduler_take - Starts the oldest item of the queue that has been ready for longest.
+ *
+ * Returns NULL when nothing is ready.
+ */
+struct item *scheduler_take(struct scheduler *scheduler);
+
+/*
+ * scheduler_finish - The item's work is over: its offset is finished, its sub key free for the next. Frees the item.
+ */
+void scheduler_finish(struct scheduler *scheduler, struct item *item);
+
+/*
+ * scheduler_abandon - The item's work was cut off for good. Its offset, and those of the items that wait behind it on
+ * its sub key (running them would break I2 once Kafka delivers it again), stay unfinished. Frees the items.
+ */
+void scheduler_abandon(struct scheduler *scheduler, struct item *item);
+
+/*
+ * scheduler_revoke - Forgets a tracker: what waits is dropped, what runs will finish without effect (I6).
+ * on_idle(queue, data) is told each queue that is idle thereby; it may free it.
+ */
+void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
+                      void (*on_idle)(struct sub_key_queue *queue, void *data), void *data);
+
+/*
+ * scheduler_moved - The tracker that has had something to claim for longest, taken off the list; NULL when there is
+ * none.
+ */
+struct offset_tracker *scheduler_moved(struct scheduler *scheduler);
+
+/*
+ * scheduler_settle - Settles the tracker's underway claim (see offset_tracker_settle) and lists the tracker again if it
+ * has more.
+ */
+void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracker, bool accepted);
+
+/*
+ * scheduler_unclaim - Gives the tracker's underway claim back (see offset_tracker_unclaim) and lists the tracker again.
+ */
+void scheduler_unclaim(struct scheduler *scheduler, struct offset_tracker *tracker);
+
+/*
+ * scheduler_finished - How many offsets are finished and not yet settled, or were abandoned.
+ */
+uint64_t scheduler_finished(const struct scheduler *scheduler);
+
+#endif

@@ -1,0 +1,161 @@
+/*
+ * manager - the native half of WorkShaper::Manager.
+ *
+ * The GVL guards all of it: every VALUE and every change of state. Between two calls that may run Ruby code
+ * (callbacks, a key's #hash and #eql?, thread creation, logging) a function has the state for itself; after
+ * such a call it must look again. Code without the GVL only sleeps, in parker.c.
+ */
+#ifndef WORK_SHAPER_MANAGER_H
+#define WORK_SHAPER_MANAGER_H
+
+#include "callback.h"
+#include "core/scheduler.h"
+#include "key_table.h"
+#include "parker.h"
+
+#include <ruby/ruby.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A sub key that has something waiting or running. */
+struct sub_key {
+    struct keyed keyed;
+    struct sub_key_queue queue;
+};
+
+/* A partition in one assignment. Once revoked it is in no table and lives on until nothing of it runs. */
+struct partition {
+    struct keyed keyed;
+    struct offset_tracker tracker;
+};
+
+enum acknowledger_state {
+    ACKNOWLEDGER_GONE,
+    ACKNOWLEDGER_BUSY,
+    ACKNOWLEDGER_IDLE,   /* parked until there is something to acknowledge */
+    ACKNOWLEDGER_RESTING /* parked until the tick is over */
+};
+
+struct acknowledger {
+    enum acknowledger_state state;
+    struct parker parker;
+    uint64_t tick;      /* nanoseconds between two passes */
+    uint64_t heartbeat; /* nanoseconds between two reports, or 0 */
+    bool latest;        /* acknowledge only the highest safe offset of each partition */
+    bool stopped;       /* `ack` raised: nothing is acknowledged any more */
+};
+
+/* Who acknowledges right now: the acknowledger or a caller of flush; and what. */
+struct baton {
+    VALUE thread;                /* Qfalse: nobody */
+    struct partition *partition; /* NULL: between two claims */
+    uint64_t turn;               /* which claim */
+};
+
+/* Why the manager shut down by itself. */
+struct fatal {
+    VALUE place;     /* :work or :ack; nil: it did not */
+    VALUE error;     /* the exception; nil: the thread was killed */
+    VALUE partition; /* of the offset */
+    int64_t offset;
+};
+
+struct worker;
+struct caller;
+
+struct manager {
+    VALUE self;
+    bool set_up;
+    bool closing;
+    unsigned long fork_generation; /* of the process that made it */
+
+    struct scheduler scheduler;
+    struct pool sub_key_pool;
+    struct key_table sub_keys;
+    struct key_table partitions;
+
+    struct callback work, on_done, on_error, ack;
+    struct acknowledger acknowledger;
+    struct baton baton;
+    struct fatal fatal;
+    uint64_t total_failed;
+
+    struct worker *workers;      /* all that were started and are not gone */
+    struct worker *idle_workers; /* those of them that are parked, the latest first */
+    uint32_t worker_count;
+    uint32_t workers_coming; /* called or started, and not yet arrived */
+    uint32_t workers_named;  /* how many were ever started */
+    uint32_t concurrency;
+    VALUE threads; /* Array: every thread that was started and may be alive */
+
+    struct caller *callers;     /* threads that wait in one of our methods, in the order in which they came */
+    struct caller *last_caller; /* the end of that list */
+    uint32_t callers_for_room;  /* how many of them wait for room */
+    atomic_int passing;         /* how many threads ask workers to let them pass */
+};
+
+/*
+ * manager_get - The manager behind a Ruby object. Raises Error when it was never set up, ForkedProcess in a forked
+ * child.
+ */
+struct manager *manager_get(VALUE self);
+
+/*
+ * manager_forked - Whether this process is a forked child of the manager's: it must not touch parkers or lists.
+ */
+bool manager_forked(const struct manager *manager);
+
+/*
+ * manager_settled - Whether nothing waits, runs, or can be acknowledged.
+ */
+bool manager_settled(const struct manager *manager);
+
+/*
+ * manager_stopped - Whether it has shut down and its threads are gone.
+ */
+bool manager_stopped(const struct manager *manager);
+
+/*
+ * manager_request_shutdown - Refuses new work from now on and wakes everyone, who then wind down. Never waits or
+ * raises.
+ */
+void manager_request_shutdown(struct manager *manager);
+
+/*
+ * manager_fail - Notes why, if nothing was noted before, and requests the shutdown.
+ */
+void manager_fail(struct manager *manager, const char *place, VALUE error, const struct partition *partition,
+                  int64_t offset);
+
+/*
+ * manager_progress - Something was finished, abandoned or settled: tells those who wait for it.
+ * Starts nothing.
+ */
+void manager_progress(struct manager *manager);
+
+/*
+ * manager_staff - Starts or wakes the threads that the state asks for. Raises ThreadError.
+ */
+void manager_staff(struct manager *manager);
+
+/*
+ * manager_alarm - A thread goes that may have been counted on: wakes whoever will call manager_staff. Starts nothing,
+ * for at process exit a thread started by a dying one would never be killed.
+ */
+void manager_alarm(struct manager *manager);
+
+/*
+ * manager_inside_callback - Whether the current thread is inside one of the manager's callbacks.
+ */
+bool manager_inside_callback(const struct manager *manager);
+
+extern VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
+
+/* Defines the class and its methods; each file its own. */
+void init_manager(VALUE work_shaper);
+void init_door(VALUE manager_class);
+void init_control(VALUE manager_class);
+void init_inspection(VALUE manager_class);
+
+#endif

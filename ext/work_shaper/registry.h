@@ -1,0 +1,78 @@
+/*
+ * registry - the sub keys and partitions that a manager knows at the moment.
+ */
+#ifndef WORK_SHAPER_REGISTRY_H
+#define WORK_SHAPER_REGISTRY_H
+
+#include "manager.h"
+
+/* A message's address: its sub key and partition, looked up. */
+struct address {
+    VALUE sub_key_key, partition_key;
+    st_index_t sub_key_hash, partition_hash;
+    struct sub_key *sub_key;     /* NULL: nothing of it waits or runs */
+    struct partition *partition; /* NULL: nothing of it was received */
+};
+
+/*
+ * address_of - Hashes the keys, without looking them up. May run Ruby code and raise.
+ */
+struct address address_of(VALUE sub_key, VALUE partition);
+
+/*
+ * registry_look_up - Sets both pointers, valid at the moment of return. May run Ruby code and raise.
+ */
+void registry_look_up(struct manager *manager, struct address *address);
+
+/*
+ * registry_fill - Makes what was not found. Runs no Ruby code between the two pointers and its return.
+ * Raises NoMemoryError; what it made till then is taken back.
+ */
+void registry_fill(struct manager *manager, struct address *address);
+
+/*
+ * registry_fill_sub_key - Makes the sub key alone, for someone who is going to wait for it. Raises NoMemoryError.
+ */
+void registry_fill_sub_key(struct manager *manager, struct address *address);
+
+/*
+ * registry_partition - The partition of a key, or NULL. May run Ruby code and raise.
+ */
+struct partition *registry_partition(struct manager *manager, VALUE key);
+
+/*
+ * registry_forget_partition - Takes a partition out of the table (it is being revoked).
+ */
+void registry_forget_partition(struct manager *manager, struct partition *partition);
+
+/*
+ * registry_release_partition - Frees a partition that was revoked and of which nothing runs or is being acknowledged.
+ */
+void registry_release_partition(struct manager *manager, struct partition *partition);
+
+/*
+ * registry_release_sub_key - Frees a sub key whose queue is idle.
+ */
+void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key);
+
+/*
+ * registry_mark, registry_compact - For the garbage collector: every key and message, also of what is revoked and still
+ * runs.
+ */
+void registry_mark(struct manager *manager);
+void registry_compact(struct manager *manager);
+
+/*
+ * registry_destroy - Frees everything.
+ */
+void registry_destroy(struct manager *manager);
+
+/*
+ * registry_bytes - Bytes held from the system, the items' included.
+ */
+size_t registry_bytes(const struct manager *manager);
+
+struct sub_key *sub_key_of(struct sub_key_queue *queue);
+struct partition *partition_of(struct offset_tracker *tracker);
+
+#endif

@@ -1,0 +1,19 @@
+# frozen_string_literal: true
+
+require_relative "work_shaper/version"
+require_relative "work_shaper/log"
+require_relative "work_shaper/settings"
+require_relative "work_shaper/callbacks"
+require_relative "work_shaper/reports"
+require "work_shaper/work_shaper"
+require_relative "work_shaper/manager"
+
+# Parallel work on one Kafka partition.
+#
+# The messages of one *sub key* run one after the other, in the order in which they were enqueued; different sub keys run side
+# by side; and the offsets of a *partition* are acknowledged only in contiguous, growing order: a finished offset waits until
+# all lower ones are finished.
+#
+# @see Manager
+module WorkShaper
+end

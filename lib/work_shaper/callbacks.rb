@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  # Checks what a manager is to call.
+  module Callbacks
+    # How many arguments each is called with.
+    ARGUMENTS = { work: 3, on_done: 3, on_error: 4, ack: 2 }.freeze
+
+    class << self
+      # @param name [Symbol] which of the callbacks
+      # @param callback [#call] what was passed for it
+      # @return [#call] what to call: the same, but a Method as a lambda, which is faster to call
+      # @raise [TypeError] it does not answer `call`
+      # @raise [ArgumentError] it is a lambda or Method that cannot take the arguments
+      def check(name, callback)
+        count = ARGUMENTS.fetch(name)
+        unless callback.respond_to?(:call)
+          raise TypeError, "#{name} is #{callback.inspect}; it must answer call, with #{count} arguments"
+        end
+        return callback unless strict?(callback)
+        unless takes?(callback, count)
+          raise ArgumentError, "#{name} takes #{describe(callback)}; it is called with #{count}: #{names(name)}"
+        end
+
+        callback.is_a?(Method) ? callback.to_proc : callback
+      end
+
+      private
+
+      def strict?(callback)
+        callback.is_a?(Method) || (callback.is_a?(Proc) && callback.lambda?)
+      end
+
+      def takes?(callback, count)
+        kinds = callback.parameters.map(&:first)
+        return false if kinds.include?(:keyreq)
+
+        required = kinds.count(:req)
+        kinds.include?(:rest) ? required <= count : count.between?(required, required + kinds.count(:opt))
+      end
+
+      def describe(callback)
+        parameters = callback.parameters
+        return "no arguments" if parameters.empty?
+
+        "(#{parameters.map { |kind, name| "#{kind} #{name}".strip }.join(", ")})"
+      end
+
+      def names(name)
+        { work: "message, partition, offset", on_done: "message, partition, offset",
+          on_error: "exception, message, partition, offset", ack: "partition, offset" }.fetch(name)
+      end
+    end
+  end
+
+  private_constant :Callbacks
+end

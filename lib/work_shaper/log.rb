@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+require "json"
+require "logger"
+
+# The log of all managers.
+module WorkShaper
+  class << self
+    # @param logger [Logger, #info, #warn, #error] where managers write from now on
+    # @example
+    #   WorkShaper.logger = Rails.logger
+    attr_writer :logger
+
+    # Where managers write. If none was set: JSON lines on standard output, from the level in `LOG_LEVEL` on (`INFO` if unset).
+    #
+    # @return [Logger]
+    # @raise [ArgumentError] `LOG_LEVEL` is no level
+    # @example
+    #   WorkShaper.logger.info({ message: "started" })
+    def logger
+      @logger ||= Logger.new($stdout, level: log_level, formatter: formatter)
+    end
+
+    # How a line of the default logger is written.
+    #
+    # @return [Proc] a Logger formatter: severity, time, program name and message to a line of JSON
+    # @example
+    #   WorkShaper.logger = Logger.new($stderr, formatter: WorkShaper.formatter)
+    def formatter
+      proc do |severity, time, _program, message|
+        "#{JSON.generate(timestamp: time.strftime("%Y-%m-%dT%H:%M:%S.%6N"), level: severity.ljust(5),
+                         pid: Process.pid, msg: message)}\n"
+      end
+    end
+
+    private
+
+    def log_level
+      level = ENV.fetch("LOG_LEVEL", "")
+      level = "INFO" if level.empty?
+      return Integer(level, 10) if level.match?(/\A[0-5]\z/)
+      return level.downcase if %w[debug info warn error fatal unknown].include?(level.downcase)
+
+      raise ArgumentError, "LOG_LEVEL is #{level.inspect}; it must be debug, info, warn, error, fatal, unknown or 0 to 5"
+    end
+  end
+end

@@ -1,0 +1,103 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  # What a manager tells of itself: numbers, and lines in the log.
+  module Reports
+    TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped
+                in_flight waiting running workers sub_keys].freeze
+    PARTITION = %i[last_acked received waiting oldest_unfinished oldest_sub_key oldest_age_sec].freeze
+    private_constant :TOTALS, :PARTITION
+
+    # The state of the manager at this moment.
+    #
+    # * `total_enqueued`, `total_acked` (refused and repeated offsets included), `total_failed` (work or on_done raised),
+    #   `total_refused`, `total_dropped` (by {Manager#revoke}): counts since the manager was made
+    # * `in_flight` (enqueued, not yet acknowledged or dropped), `waiting` (not started), `running`: messages
+    # * `workers`: threads; `sub_keys`: those of which something waits or runs
+    # * `shutting_down`: Boolean; `fatal`: why the manager shut down by itself, a String, or nil
+    # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
+    #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its `oldest_sub_key`, and
+    #   `oldest_age_sec`, seconds since it was enqueued, exact to some 10 ms
+    #
+    # @return [Hash{Symbol => Object}]
+    # @raise [ForkedProcess] the manager belongs to the parent process
+    # @example
+    #   shaper.stats[:partitions][0] #=> { last_acked: 41, received: 50, waiting: 2, oldest_unfinished: 42, ... }
+    def stats
+      rows = partition_rows
+      TOTALS.zip(totals).to_h.merge(
+        shutting_down: shutting_down?, fatal: fatal_text,
+        partitions: rows.to_h { |partition, *values| [partition, PARTITION.zip(values).to_h] }
+      )
+    end
+
+    # Writes the state to {WorkShaper.logger}, in the fields of WorkShaper 0.1.3.
+    #
+    # @param detailed [Boolean] whether to add a second line with the state of each partition
+    # @return [nil]
+    # @raise [ForkedProcess] the manager belongs to the parent process
+    # @example
+    #   shaper.report(detailed: true)
+    def report(detailed: false)
+      logger = WorkShaper.logger
+      logger.info { summary(stats) }
+      logger.info { detail(stats) } if detailed
+      nil
+    end
+
+    private
+
+    def summary(stats)
+      { message: "Reporting", total_enqueued: stats[:total_enqueued], total_acked: stats[:total_acked],
+        in_flight: stats[:in_flight], last_acked_offsets: stats[:partitions].transform_values { |row| row[:last_acked] },
+        worker_count: stats[:workers], offset_mgr: acknowledger_status }
+    end
+
+    def detail(stats)
+      finished = stats[:in_flight] - stats[:waiting] - stats[:running]
+      { message: "Reporting - Extra Detail", pending_ack: [finished, 0].max, received_offsets: stats[:partitions] }
+    end
+
+    def fatal_text
+      place, error, partition, offset = fatal
+      return unless place
+
+      happened = error ? "raised #{describe(error)}" : "was cut off: its thread was killed"
+      "#{place} of partition #{partition.inspect} offset #{offset} #{happened}"
+    end
+
+    # An exception in one line, even one whose own methods raise.
+    def describe(error)
+      "#{error.class}: #{error.message}"
+    rescue StandardError => e
+      "#{error.class} (its message raised #{e.class})"
+    end
+
+    def beat
+      report(detailed: true)
+    end
+
+    def log_shutdown
+      WorkShaper.logger.warn({ message: "Shutting Down", fatal: fatal_text }.compact)
+      report(detailed: true)
+    end
+
+    def log_error(error, _message, partition, offset)
+      WorkShaper.logger.error({ message: "Error processing", offset: "#{partition}:#{offset}", error: describe(error),
+                                backtrace: error.backtrace&.first(10) })
+    end
+
+    def log_ack_error(error)
+      WorkShaper.logger.error({ message: "Error in ack", error: describe(error), backtrace: error.backtrace&.first(10) })
+    end
+
+    def log_refused(partition, offset)
+      WorkShaper.logger.warn({ message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" })
+    end
+
+    def log_repeated(partition, offset, last_acked, count)
+      WorkShaper.logger.warn({ message: "Received Duplicate Offset", offset: "#{partition}:#{offset}",
+                               last_acked: last_acked, count: count })
+    end
+  end
+end
