@@ -90,9 +90,7 @@ static void take_baton(struct manager *manager) {
 static void pass_baton_on(struct manager *manager) {
     manager->baton.thread = Qfalse;
     callers_wake(manager, WISH_BATON);
-    if (manager_settled(manager)) {
-        callers_wake(manager, WISH_SETTLED);
-    }
+    manager_progress(manager);
 }
 
 /* `ack` raised, or was cut off: its claim is given back. Returns where it was. */
@@ -236,12 +234,16 @@ static VALUE start_thread(VALUE self) {
     return thread_start(self, acknowledger_main);
 }
 
+static bool wanted(const struct manager *manager) {
+    return manager->acknowledger.state == ACKNOWLEDGER_GONE && !(manager->closing && manager_settled(manager));
+}
+
 void acknowledger_start(struct manager *manager) {
-    if (manager->acknowledger.state != ACKNOWLEDGER_GONE) {
+    if (!wanted(manager)) {
         return;
     }
     rb_thread_check_ints(); /* see thread_start */
-    if (manager->acknowledger.state != ACKNOWLEDGER_GONE) {
+    if (!wanted(manager)) {
         return;
     }
     int state;

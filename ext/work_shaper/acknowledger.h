@@ -8,7 +8,7 @@
 #include "manager.h"
 
 /*
- * acknowledger_start - Starts the thread if it is gone. Raises ThreadError.
+ * acknowledger_start - Starts the thread if it is gone and there is still use for it. Raises ThreadError.
  */
 void acknowledger_start(struct manager *manager);
 

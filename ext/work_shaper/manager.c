@@ -173,9 +173,7 @@ void manager_progress(struct manager *manager) {
 }
 
 void manager_staff(struct manager *manager) {
-    if (!manager->closing || !manager_settled(manager)) {
-        acknowledger_start(manager);
-    }
+    acknowledger_start(manager);
     worker_call(manager);
 }
 

@@ -258,7 +258,7 @@ static VALUE work_loop(VALUE self) {
     struct worker *worker = arrive(manager);
     for (;;) {
         set_coming(worker, false);
-        manager_staff(manager); /* the acknowledger may be gone, and nobody else here */
+        acknowledger_start(manager); /* it may be gone, and nobody else here to see it */
         do {
             int state;
             rb_protect(run_ready, (VALUE)worker, &state);

@@ -1,7 +1,12 @@
 # frozen_string_literal: true
 
 require "json"
-require "logger"
+begin
+  require "logger"
+rescue LoadError
+  raise LoadError, "work_shaper needs the logger gem, which is no part of Ruby itself since 4.0: bundle add logger " \
+                   "(rdkafka brings it along)"
+end
 
 # The log of all managers.
 module WorkShaper
