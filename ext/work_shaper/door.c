@@ -32,7 +32,9 @@ static int64_t check_offset(VALUE offset) {
 
 /* Raises when the manager does not take messages any more. After every call that may have run Ruby code. */
 static void check_open(const struct manager *manager) {
-    manager_get(manager->self);
+    if (manager_forked(manager)) {
+        manager_get(manager->self); /* raises */
+    }
     if (manager->closing) {
         rb_raise(work_shaper_shutting_down, "the manager is shutting down and takes no more work%s",
                  NIL_P(manager->fatal.place) ? "" : ": see stats[:fatal]");

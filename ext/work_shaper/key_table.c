@@ -12,9 +12,16 @@ static bool equal_by_identity(VALUE key) {
     return (RB_SPECIAL_CONST_P(key) && !RB_FLONUM_P(key)) || RB_SYMBOL_P(key);
 }
 
+/* Multiplication by an odd number spreads neighbours; its high bits, which depend on all of the key, go to the bucket.
+ */
+static st_index_t spread(VALUE key) {
+    uint64_t product = (uint64_t)key * 0x9E3779B97F4A7C15u;
+    return (st_index_t)(product ^ (product >> 32));
+}
+
 st_index_t key_hash(VALUE key) {
     if (RB_SPECIAL_CONST_P(key) && !RB_FLONUM_P(key)) {
-        return rb_hash_end(rb_hash_uint(rb_hash_start(0), (st_index_t)key));
+        return spread(key);
     }
     if (RB_TYPE_P(key, T_STRING)) {
         return rb_memhash(RSTRING_PTR(key), RSTRING_LEN(key));

@@ -88,7 +88,7 @@ static VALUE allocate_manager(VALUE class) {
     manager->threads = Qnil;
     scheduler_init(&manager->scheduler, 1, 1);
     pool_init(&manager->sub_key_pool, sizeof(struct sub_key));
-    parker_init(&manager->acknowledger.parker, &manager->passing);
+    parker_init(&manager->acknowledger.parker, &manager->turnstile);
     return self;
 }
 

@@ -14,7 +14,6 @@
 #include "parker.h"
 
 #include <ruby/ruby.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -92,7 +91,7 @@ struct manager {
     struct caller *callers;     /* threads that wait in one of our methods, in the order in which they came */
     struct caller *last_caller; /* the end of that list */
     uint32_t callers_for_room;  /* how many of them wait for room */
-    atomic_int passing;         /* how many threads ask workers to let them pass */
+    struct turnstile turnstile; /* where workers give way to the acknowledger */
 };
 
 /*

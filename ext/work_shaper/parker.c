@@ -5,8 +5,22 @@
 #include <ruby/ruby.h>
 #include <ruby/thread.h>
 
-void parker_init(struct parker *parker, atomic_int *passing) {
-    *parker = (struct parker){.passing = passing};
+/* How long a thread waits for the GVL before busy ones give way to it. */
+#define PATIENCE (20 * NANOSECONDS_PER_MILLISECOND)
+
+static void turnstile_set(struct turnstile *turnstile, uint64_t impatient_at) {
+    atomic_store_explicit(&turnstile->impatient_at, impatient_at, memory_order_relaxed);
+}
+
+void turnstile_give_way(const struct turnstile *turnstile) {
+    uint64_t impatient_at = atomic_load_explicit(&turnstile->impatient_at, memory_order_relaxed);
+    if (impatient_at && clock_nanoseconds() >= impatient_at) {
+        rb_thread_schedule();
+    }
+}
+
+void parker_init(struct parker *parker, struct turnstile *turnstile) {
+    *parker = (struct parker){.turnstile = turnstile};
     pthread_mutex_init(&parker->mutex, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -61,8 +75,8 @@ static void *sleep_without_gvl(void *argument) {
         wait_until(parker);
     }
     pthread_mutex_unlock(&parker->mutex);
-    if (parker->passing) {
-        atomic_fetch_add_explicit(parker->passing, 1, memory_order_relaxed);
+    if (parker->turnstile) {
+        turnstile_set(parker->turnstile, clock_nanoseconds() + PATIENCE);
     }
     return parker; /* tells that it ran: see rb_thread_call_without_gvl2 */
 }
@@ -90,8 +104,8 @@ bool parker_park(struct parker *parker, uint64_t deadline) {
         parker->interrupted = false;
         parker->deadline = deadline;
         bool slept = rb_thread_call_without_gvl2(sleep_without_gvl, parker, interrupt, parker) != NULL;
-        if (slept && parker->passing) {
-            atomic_fetch_sub_explicit(parker->passing, 1, memory_order_relaxed);
+        if (slept && parker->turnstile) {
+            turnstile_set(parker->turnstile, 0);
         }
     }
 }

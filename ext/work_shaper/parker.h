@@ -15,19 +15,34 @@
 struct parker {
     pthread_mutex_t mutex;
     pthread_cond_t condition;
-    bool token;          /* written with the GVL and the mutex */
-    bool interrupted;    /* the sleep is to end so that Ruby can look at its interrupts */
-    uint64_t deadline;   /* of the sleep under way */
-    atomic_int *passing; /* raised while the thread asks for the GVL back, or NULL */
+    bool token;        /* written with the GVL and the mutex */
+    bool interrupted;  /* the sleep is to end so that Ruby can look at its interrupts */
+    uint64_t deadline; /* of the sleep under way */
+    struct turnstile *turnstile;
 };
+
+/*
+ * turnstile - where a woken thread that should not starve tells busy threads how long it has waited for the GVL.
+ *
+ * For a busy thread to give way at once would be too dear: under CPU-bound work the GVL goes round all the others
+ * first.
+ */
+struct turnstile {
+    atomic_uint_least64_t impatient_at; /* in clock_nanoseconds; 0: nobody waits */
+};
+
+/*
+ * turnstile_give_way - Lets a thread have the GVL that has waited for it too long. May run other threads' Ruby code,
+ * and raise what the current thread's interrupts bring.
+ */
+void turnstile_give_way(const struct turnstile *turnstile);
 
 /*
  * parker_init - Makes a parker without a token.
  *
- * passing: a counter that is one higher while the woken thread waits for the GVL, so that a busy thread can see
- * it and let it pass; NULL: none.
+ * turnstile: where its thread, once woken, waits for the GVL; NULL: nobody is to give way to it.
  */
-void parker_init(struct parker *parker, atomic_int *passing);
+void parker_init(struct parker *parker, struct turnstile *turnstile);
 
 /*
  * parker_destroy - Frees it. Not to be called in a forked child: its state is unknown there.

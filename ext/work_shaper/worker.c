@@ -159,9 +159,7 @@ static VALUE run_ready(VALUE argument) {
             break;
         }
         finish(worker);
-        if (atomic_load_explicit(&manager->passing, memory_order_relaxed)) {
-            rb_thread_schedule();
-        }
+        turnstile_give_way(&manager->turnstile);
     }
     return Qnil;
 }

@@ -77,4 +77,6 @@ module WorkShaper
       end
     end
   end
+
+  private_constant :Settings
 end
