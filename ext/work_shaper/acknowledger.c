@@ -107,6 +107,21 @@ static void give_back(struct manager *manager, bool fail, VALUE error) {
     end_turn(manager);
 }
 
+/* What came out of `ack` is logged; what is no StandardError goes on. */
+static void let_out(struct manager *manager, enum outcome outcome, bool failed, VALUE error, int state) {
+    if (failed) {
+        rb_set_errinfo(Qnil);
+        quietly(manager->self, "log_ack_error", 1, &error);
+    }
+    if (outcome == RAISED) {
+        return;
+    }
+    if (failed) {
+        rb_exc_raise(error);
+    }
+    rb_jump_tag(state);
+}
+
 uint64_t acknowledger_pass(struct manager *manager, bool own_thread) {
     struct pass pass = {.manager = manager};
     int state = 0;
@@ -122,17 +137,15 @@ uint64_t acknowledger_pass(struct manager *manager, bool own_thread) {
         return pass.settled;
     }
     VALUE error = Qnil;
+    bool failed = false;
     enum outcome outcome = state ? callback_outcome(&error) : RAISED;
     if (state) {
-        give_back(manager, outcome == RAISED || (outcome == RAISED_FATAL && own_thread), error);
+        failed = outcome == RAISED || (outcome == RAISED_FATAL && own_thread);
+        give_back(manager, failed, error);
     }
     pass_baton_on(manager);
-    if (state && outcome != RAISED) {
-        rb_jump_tag(state);
-    }
     if (state) {
-        rb_set_errinfo(Qnil);
-        quietly(manager->self, "log_ack_error", 1, &error);
+        let_out(manager, outcome, failed, error, state);
     }
     return pass.settled;
 }

@@ -67,40 +67,51 @@ static VALUE drain(int argc, VALUE *argv, VALUE self) {
     return manager_settled(manager) && manager->scheduler.in_flight == 0 ? Qtrue : Qfalse;
 }
 
-static void collect_dropped(struct item *item, void *data) {
-    VALUE dropped = *(VALUE *)data;
-    if (item->queue->running != item) {
-        rb_ary_push(dropped, rb_ary_new_from_args(4, sub_key_of(item->queue)->keyed.key, (VALUE)item->message,
-                                                  partition_of(item->tracker)->keyed.key, LL2NUM(item->offset)));
+struct dropped {
+    const struct offset_tracker *tracker;
+    VALUE rows; /* Array of [sequence, arguments of enqueue] */
+};
+
+static void collect_dropped(struct keyed *entry, void *data) {
+    const struct dropped *dropped = data;
+    const struct sub_key *sub_key = (struct sub_key *)entry;
+    for (const struct item *item = sub_key->queue.first; item; item = item->next) {
+        if (item->tracker == dropped->tracker) {
+            VALUE arguments = rb_ary_new_from_args(4, entry->key, (VALUE)item->message,
+                                                   partition_of(item->tracker)->keyed.key, LL2NUM(item->offset));
+            rb_ary_push(dropped->rows, rb_assoc_new(ULL2NUM(item->sequence), arguments));
+        }
     }
 }
 
-static void release_idle(struct sub_key_queue *queue, void *data) {
-    registry_release_sub_key(data, sub_key_of(queue));
+/* Takes a partition out of everything. Returns what was dropped. */
+static VALUE forget_partition(struct manager *manager, struct partition *partition) {
+    struct dropped dropped = {.tracker = &partition->tracker, .rows = rb_ary_new()};
+    key_table_each(&manager->sub_keys, collect_dropped, &dropped);
+    registry_revoke(manager, partition);
+    manager_progress(manager);
+    callers_wake_for_room(manager);
+    return dropped.rows;
 }
 
 /*
  * call-seq: forget(partition)
  *
- * The native half of revoke. Returns what was dropped, out-of-order offsets last.
+ * The native half of revoke. Returns [sequence, arguments of enqueue] for each message that was dropped, in any order.
  */
 static VALUE forget(VALUE self, VALUE key) {
     struct manager *manager = manager_get(self);
+    uint64_t turn = manager->baton.turn;
+    bool underway = registry_acknowledging(manager, key);
     struct partition *partition = registry_partition(manager, key);
     manager_get(self); /* the key's #eql? may have forked */
-    VALUE dropped = rb_ary_new();
-    if (!partition) {
-        return dropped;
+    if (partition && manager->baton.partition == partition) {
+        turn = manager->baton.turn;
+        underway = true;
     }
-    offset_tracker_each(&partition->tracker, collect_dropped, &dropped);
-    uint64_t turn = manager->baton.turn;
-    bool acknowledging = manager->baton.partition == partition && manager->baton.thread != rb_thread_current();
-    registry_forget_partition(manager, partition);
-    scheduler_revoke(&manager->scheduler, &partition->tracker, release_idle, manager);
-    registry_release_partition(manager, partition);
-    manager_progress(manager);
-    callers_wake_for_room(manager);
-    while (acknowledging && manager->baton.partition && manager->baton.turn == turn) {
+    VALUE dropped = partition ? forget_partition(manager, partition) : rb_ary_new();
+    bool own = manager->baton.thread == rb_thread_current();
+    while (underway && !own && manager->baton.partition && manager->baton.turn == turn) {
         caller_wait(manager, WISH_BATON, NULL, NEVER); /* I6: an `ack` that is under way ends before we return */
     }
     return dropped;

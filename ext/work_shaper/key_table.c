@@ -48,6 +48,10 @@ static bool equal(VALUE left, VALUE right) {
     return rb_eql(left, right);
 }
 
+bool keyed_is(const struct keyed *entry, VALUE key, st_index_t hash) {
+    return entry->hash == hash && equal(entry->key, key);
+}
+
 static struct keyed **bucket_of(const struct key_table *table, st_index_t hash) {
     return &table->buckets[hash & (table->capacity - 1)];
 }
@@ -59,7 +63,7 @@ struct keyed *key_table_find(struct key_table *table, VALUE key, st_index_t hash
     uint64_t version = table->version;
     struct keyed *entry = *bucket_of(table, hash);
     while (entry) {
-        bool found = entry->hash == hash && equal(entry->key, key);
+        bool found = keyed_is(entry, key, hash);
         if (table->version != version) {
             return key_table_find(table, key, hash);
         }
@@ -108,6 +112,12 @@ bool key_table_add(struct key_table *table, struct keyed *entry) {
     return true;
 }
 
+static void shrink(struct key_table *table) {
+    if (table->capacity > KEPT_CAPACITY && table->length < table->capacity / 16) {
+        resize(table, table->capacity / 4); /* without memory it stays large: no harm */
+    }
+}
+
 void key_table_remove(struct key_table *table, struct keyed *entry) {
     struct keyed **link = bucket_of(table, entry->hash);
     while (*link != entry) {
@@ -116,9 +126,24 @@ void key_table_remove(struct key_table *table, struct keyed *entry) {
     *link = entry->next;
     table->length--;
     table->version++;
-    if (table->capacity > KEPT_CAPACITY && table->length < table->capacity / 16) {
-        resize(table, table->capacity / 4); /* without memory it stays large: no harm */
+    shrink(table);
+}
+
+void key_table_reject(struct key_table *table, bool (*reject)(struct keyed *entry, void *data), void *data) {
+    for (size_t i = 0; i < table->capacity; i++) {
+        struct keyed **link = &table->buckets[i];
+        while (*link) {
+            struct keyed *next = (*link)->next;
+            if (reject(*link, data)) {
+                *link = next;
+                table->length--;
+            } else {
+                link = &(*link)->next;
+            }
+        }
     }
+    table->version++;
+    shrink(table);
 }
 
 void key_table_each(const struct key_table *table, void (*visit)(struct keyed *entry, void *data), void *data) {

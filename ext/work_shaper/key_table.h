@@ -2,7 +2,7 @@
  * key_table - finds an entry by a Ruby object, as a Hash would.
  *
  * Unlike a Hash it survives keys whose #hash or #eql? switch threads, raise or come back to this very table:
- * Ruby code runs only in key_hash and key_table_find, adding and removing never call any. Strings are equal
+ * Ruby code runs only in key_hash, keyed_is and key_table_find, adding and removing never call any. Strings are equal
  * when their bytes are, whatever their encoding.
  */
 #ifndef WORK_SHAPER_KEY_TABLE_H
@@ -33,6 +33,11 @@ struct key_table {
 st_index_t key_hash(VALUE key);
 
 /*
+ * keyed_is - Whether an entry is that of a key. May run Ruby code and raise; the entry may be gone afterwards.
+ */
+bool keyed_is(const struct keyed *entry, VALUE key, st_index_t hash);
+
+/*
  * key_table_find - The entry of a key, valid at the moment of return. May run Ruby code and raise.
  *
  * hash: key_hash(key).
@@ -56,6 +61,12 @@ void key_table_remove(struct key_table *table, struct keyed *entry);
  * key_table_each - Calls visit(entry, data) for every entry. The visitor may free the entry, but not change the table.
  */
 void key_table_each(const struct key_table *table, void (*visit)(struct keyed *entry, void *data), void *data);
+
+/*
+ * key_table_reject - Takes out every entry for which reject(entry, data) is true; reject may free it, but not change
+ * the table.
+ */
+void key_table_reject(struct key_table *table, bool (*reject)(struct keyed *entry, void *data), void *data);
 
 /*
  * key_table_clear - Frees the table's own memory, not the entries.

@@ -37,7 +37,9 @@ static void mark_manager(void *data) {
 }
 
 static void compact_manager(void *data) {
-    registry_compact(data);
+    struct manager *manager = data;
+    manager->self = rb_gc_location(manager->self);
+    registry_compact(manager);
 }
 
 /* No thread of the manager is left: each keeps it from being collected. In a forked child their parkers are left alone.

@@ -18,7 +18,7 @@ uint64_t deadline_after(VALUE timeout) {
     if (NIL_P(timeout)) {
         return NEVER;
     }
-    if (!RTEST(rb_obj_is_kind_of(timeout, rb_cNumeric))) {
+    if (!RTEST(rb_obj_is_kind_of(timeout, rb_cNumeric)) || RB_TYPE_P(timeout, T_COMPLEX)) {
         rb_raise(rb_eTypeError, "timeout must be a number of seconds or nil, not %" PRIsVALUE, rb_inspect(timeout));
     }
     double seconds = NUM2DBL(timeout);

@@ -106,8 +106,9 @@ struct partition *registry_partition(struct manager *manager, VALUE key) {
     return (struct partition *)key_table_find(&manager->partitions, key, key_hash(key));
 }
 
-void registry_forget_partition(struct manager *manager, struct partition *partition) {
-    key_table_remove(&manager->partitions, &partition->keyed);
+bool registry_acknowledging(struct manager *manager, VALUE key) {
+    st_index_t hash = key_hash(key);
+    return manager->baton.partition && keyed_is(&manager->baton.partition->keyed, key, hash);
 }
 
 void registry_release_partition(struct manager *manager, struct partition *partition) {
@@ -122,6 +123,31 @@ void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key) 
         key_table_remove(&manager->sub_keys, &sub_key->keyed);
         pool_release(&manager->sub_key_pool, sub_key);
     }
+}
+
+struct revocation {
+    struct manager *manager;
+    const struct offset_tracker *tracker;
+};
+
+/* Returns whether the sub key is idle, and freed, thereby. */
+static bool drop_from(struct keyed *entry, void *data) {
+    const struct revocation *revocation = data;
+    struct sub_key *sub_key = (struct sub_key *)entry;
+    scheduler_drop(&revocation->manager->scheduler, &sub_key->queue, revocation->tracker);
+    if (!sub_key_queue_idle(&sub_key->queue)) {
+        return false;
+    }
+    pool_release(&revocation->manager->sub_key_pool, sub_key);
+    return true;
+}
+
+void registry_revoke(struct manager *manager, struct partition *partition) {
+    struct revocation revocation = {.manager = manager, .tracker = &partition->tracker};
+    key_table_reject(&manager->sub_keys, drop_from, &revocation);
+    key_table_remove(&manager->partitions, &partition->keyed);
+    scheduler_revoke(&manager->scheduler, &partition->tracker);
+    registry_release_partition(manager, partition);
 }
 
 /* The garbage collector's walks */

@@ -41,9 +41,15 @@ void registry_fill_sub_key(struct manager *manager, struct address *address);
 struct partition *registry_partition(struct manager *manager, VALUE key);
 
 /*
- * registry_forget_partition - Takes a partition out of the table (it is being revoked).
+ * registry_acknowledging - Whether `ack` is being called for a partition of this key, perhaps one that is revoked
+ * already. May run Ruby code and raise.
  */
-void registry_forget_partition(struct manager *manager, struct partition *partition);
+bool registry_acknowledging(struct manager *manager, VALUE key);
+
+/*
+ * registry_revoke - Takes a partition out of the table and of every queue (I6).
+ */
+void registry_revoke(struct manager *manager, struct partition *partition);
 
 /*
  * registry_release_partition - Frees a partition that was revoked and of which nothing runs or is being acknowledged.

@@ -33,12 +33,19 @@ module WorkShaper
     #   WorkShaper.logger = Logger.new($stderr, formatter: WorkShaper.formatter)
     def formatter
       proc do |severity, time, _program, message|
-        "#{JSON.generate(timestamp: time.strftime("%Y-%m-%dT%H:%M:%S.%6N"), level: severity.ljust(5),
-                         pid: Process.pid, msg: message)}\n"
+        line = { timestamp: time.strftime("%Y-%m-%dT%H:%M:%S.%6N"), level: severity.ljust(5), pid: Process.pid, msg: message }
+        "#{to_json_somehow(line)}\n"
       end
     end
 
     private
+
+    # A message may hold what JSON cannot: binary keys, NaN. It is then written as inspect shows it.
+    def to_json_somehow(line)
+      JSON.generate(line)
+    rescue StandardError
+      JSON.generate(line.merge(msg: line[:msg].inspect.scrub("?")))
+    end
 
     def log_level
       level = ENV.fetch("LOG_LEVEL", "")

@@ -41,24 +41,26 @@ module WorkShaper
     # @raise [ThreadError] no thread could be started
     def initialize(work:, ack:, on_done: nil, on_error: nil, **settings)
       set_up(Callbacks.check(:work, work),
-             on_done && Callbacks.check(:on_done, on_done),
-             on_error && Callbacks.check(:on_error, on_error),
+             on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
+             on_error.nil? ? nil : Callbacks.check(:on_error, on_error),
              Callbacks.check(:ack, ack),
              Settings.resolve(settings))
     end
 
     # Forgets a partition, as is due when Kafka takes it away: what waits is dropped, what runs finishes, and nothing of it
-    # that was enqueued before is ever acknowledged once this has returned (an `ack` under way on another thread is waited for).
-    # When the partition comes back, a sub key of which an old message still runs waits for it.
+    # that was enqueued before is ever acknowledged once this has returned. When the partition comes back, a sub key of which
+    # an old message still runs waits for it.
+    #
+    # An `ack` of that partition that is under way on another thread is waited for: do not hold a lock that `ack` needs.
     #
     # @param partition [Object] the partition, as it was enqueued; an unknown one is fine
-    # @return [Array<Array(Object, Object, Object, Integer)>] what was dropped: sub key, message, partition and offset of
-    #   each, by offset; each row is the argument list of its enqueue
+    # @return [Array<Array(Object, Object, Object, Integer)>] what was dropped: sub key, message, partition and offset of each,
+    #   in the order of enqueue; each row is the argument list of its enqueue
     # @raise [ForkedProcess] the manager belongs to the parent process
     # @example
     #   shaper.revoke(3).size #=> 12
     def revoke(partition)
-      forget(partition).sort_by!.with_index { |(_sub_key, _message, _partition, offset), index| [offset, index] }
+      forget(partition).sort_by!(&:first).map!(&:last)
     end
 
     # Takes no new work, runs what is enqueued, acknowledges what is finished, and ends the manager's threads. Can be called

@@ -78,26 +78,30 @@ module WorkShaper
     end
 
     def log_shutdown
-      WorkShaper.logger.warn({ message: "Shutting Down", fatal: fatal_text }.compact)
+      WorkShaper.logger.warn { { message: "Shutting Down", fatal: fatal_text }.compact }
       report(detailed: true)
     end
 
     def log_error(error, _message, partition, offset)
-      WorkShaper.logger.error({ message: "Error processing", offset: "#{partition}:#{offset}", error: describe(error),
-                                backtrace: error.backtrace&.first(10) })
+      WorkShaper.logger.error { { message: "Error processing", offset: "#{partition}:#{offset}", **details(error) } }
     end
 
     def log_ack_error(error)
-      WorkShaper.logger.error({ message: "Error in ack", error: describe(error), backtrace: error.backtrace&.first(10) })
+      WorkShaper.logger.error { { message: "Error in ack", **details(error) } }
+    end
+
+    def details(error)
+      { error: describe(error), backtrace: error.backtrace&.first(10) }
     end
 
     def log_refused(partition, offset)
-      WorkShaper.logger.warn({ message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" })
+      WorkShaper.logger.warn { { message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" } }
     end
 
     def log_repeated(partition, offset, last_acked, count)
-      WorkShaper.logger.warn({ message: "Received Duplicate Offset", offset: "#{partition}:#{offset}",
-                               last_acked: last_acked, count: count })
+      WorkShaper.logger.warn do
+        { message: "Received Duplicate Offset", offset: "#{partition}:#{offset}", last_acked: last_acked, count: count }
+      end
     end
   end
 end

@@ -10,7 +10,7 @@ module WorkShaper
     Whole = Struct.new(:name, :variables, :default, :smallest) do
       # @return [Integer] the value, or raises TypeError / ArgumentError that names `source`
       def check(value, source)
-        value = Integer(value, 10) if value.is_a?(String) && value.match?(/\A\d+\z/)
+        value = Integer(value, 10) if value.is_a?(String) && value.ascii_only? && value.match?(/\A\d+\z/)
         return value if value.is_a?(Integer) && value.between?(smallest, LARGEST)
         return 0 if value.nil? && smallest.zero?
 

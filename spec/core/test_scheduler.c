@@ -143,11 +143,6 @@ static void abandon(void) {
     CHECK(sub_key_queue_idle(&queues[queue]));
 }
 
-static void note_idle(struct sub_key_queue *queue, void *data) {
-    (void)data;
-    CHECK(sub_key_queue_idle(queue));
-}
-
 /* Ends the assignment of a partition and begins a new one, as a rebalance does. */
 static void revoke(int *revocations) {
     int tracker = (int)random_below(TRACKERS);
@@ -160,7 +155,10 @@ static void revoke(int *revocations) {
             }
         }
     }
-    scheduler_revoke(&scheduler, &trackers[tracker], note_idle, NULL);
+    for (int queue = 0; queue < QUEUES; queue++) {
+        scheduler_drop(&scheduler, &queues[queue], &trackers[tracker]);
+    }
+    scheduler_revoke(&scheduler, &trackers[tracker]);
     *old = trackers[tracker];
     CHECK(old->running == running && old->waiting == 0);
     for (int i = 0; i < enqueued; i++) {

@@ -230,22 +230,6 @@ const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker
     return oldest;
 }
 
-static void visit_entry(const struct tracked *entry, void (*visit)(struct item *item, void *data), void *data) {
-    if (entry->item && entry->item != &offset_tracker_abandoned) {
-        visit(entry->item, data);
-    }
-}
-
-void offset_tracker_each(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
-                         void *data) {
-    for (uint32_t i = 0; i < tracker->length; i++) {
-        visit_entry(window_at(tracker, tracker->head + i), visit, data);
-    }
-    for (uint32_t i = 0; i < tracker->late_length; i++) {
-        visit_entry(&tracker->late[i], visit, data);
-    }
-}
-
 size_t offset_tracker_bytes(const struct offset_tracker *tracker) {
     return ((size_t)tracker->capacity + tracker->late_capacity) * sizeof(struct tracked);
 }

@@ -119,13 +119,6 @@ uint64_t offset_tracker_pending(const struct offset_tracker *tracker);
 const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker);
 
 /*
- * offset_tracker_each - Calls visit(item, data) for every unfinished, not abandoned item: the window's in order, then
- * the late ones. The visitor may free the item, but not change the tracker.
- */
-void offset_tracker_each(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
-                         void *data);
-
-/*
  * offset_tracker_bytes - Bytes it holds from the system.
  */
 size_t offset_tracker_bytes(const struct offset_tracker *tracker);

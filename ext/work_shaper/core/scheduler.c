@@ -115,6 +115,7 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
     item->tracker = tracker;
     item->message = message;
     item->offset = offset;
+    item->sequence = scheduler->total_enqueued;
     item->received_at = now;
     if (!offset_tracker_receive(tracker, item)) {
         pool_release(&scheduler->items, item);
@@ -133,9 +134,8 @@ bool scheduler_ready(const struct scheduler *scheduler) {
     return scheduler->first_ready != NULL;
 }
 
-/* Takes an item that waits out of its queue. */
-static void stop_waiting(struct scheduler *scheduler, struct item *item) {
-    sub_key_queue_remove(item->queue, item);
+/* Counts an item out that was taken out of its queue. */
+static void stop_waiting(struct scheduler *scheduler, const struct item *item) {
     item->tracker->waiting--;
     scheduler->waiting--;
 }
@@ -145,7 +145,7 @@ struct item *scheduler_take(struct scheduler *scheduler) {
     if (!queue) {
         return NULL;
     }
-    struct item *item = queue->first;
+    struct item *item = sub_key_queue_shift(queue);
     ready_remove(scheduler, queue);
     stop_waiting(scheduler, item);
     queue->running = item;
@@ -184,7 +184,7 @@ void scheduler_abandon(struct scheduler *scheduler, struct item *item) {
     leave_unfinished(item);
     stop_running(scheduler, item);
     while (queue->first) {
-        struct item *behind = queue->first;
+        struct item *behind = sub_key_queue_shift(queue);
         leave_unfinished(behind);
         stop_waiting(scheduler, behind);
         pool_release(&scheduler->items, behind);
@@ -193,31 +193,19 @@ void scheduler_abandon(struct scheduler *scheduler, struct item *item) {
 
 /* Revoking */
 
-struct revocation {
-    struct scheduler *scheduler;
-    void (*on_idle)(struct sub_key_queue *queue, void *data);
-    void *data;
-};
-
-static void drop_waiting(struct item *item, void *data) {
-    struct revocation *revocation = data;
-    struct sub_key_queue *queue = item->queue;
-    if (queue->running == item) {
-        return;
+void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, const struct offset_tracker *tracker) {
+    struct item *item = sub_key_queue_extract(queue, tracker);
+    while (item) {
+        struct item *next = item->next;
+        stop_waiting(scheduler, item);
+        pool_release(&scheduler->items, item);
+        item = next;
     }
-    stop_waiting(revocation->scheduler, item);
-    pool_release(&revocation->scheduler->items, item);
-    ready_update(revocation->scheduler, queue);
-    if (sub_key_queue_idle(queue)) {
-        revocation->on_idle(queue, revocation->data);
-    }
+    ready_update(scheduler, queue);
 }
 
-void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
-                      void (*on_idle)(struct sub_key_queue *queue, void *data), void *data) {
-    struct revocation revocation = {.scheduler = scheduler, .on_idle = on_idle, .data = data};
+void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker) {
     uint64_t forgotten = offset_tracker_pending(tracker);
-    offset_tracker_each(tracker, drop_waiting, &revocation);
     offset_tracker_clear(tracker);
     tracker->revoked = true;
     if (tracker->moved) {

@@ -91,11 +91,14 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item);
 void scheduler_abandon(struct scheduler *scheduler, struct item *item);
 
 /*
- * scheduler_revoke - Forgets a tracker: what waits is dropped, what runs will finish without effect (I6).
- * on_idle(queue, data) is told each queue that is idle thereby; it may free it.
+ * scheduler_drop - Frees the items of a tracker that wait on a queue; first half of a revoke, for every queue.
  */
-void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
-                      void (*on_idle)(struct sub_key_queue *queue, void *data), void *data);
+void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, const struct offset_tracker *tracker);
+
+/*
+ * scheduler_revoke - Forgets a tracker of which nothing waits any more; what runs will finish without effect (I6).
+ */
+void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker);
 
 /*
  * scheduler_moved - The tracker that has had something to claim for longest, taken off the list; NULL when there is

@@ -8,7 +8,6 @@ void sub_key_queue_init(struct sub_key_queue *queue) {
 
 void sub_key_queue_push(struct sub_key_queue *queue, struct item *item) {
     item->next = NULL;
-    item->previous = queue->last;
     if (queue->last) {
         queue->last->next = item;
     } else {
@@ -18,19 +17,29 @@ void sub_key_queue_push(struct sub_key_queue *queue, struct item *item) {
     queue->waiting++;
 }
 
-void sub_key_queue_remove(struct sub_key_queue *queue, struct item *item) {
-    if (item->previous) {
-        item->previous->next = item->next;
-    } else {
-        queue->first = item->next;
+struct item *sub_key_queue_shift(struct sub_key_queue *queue) {
+    struct item *item = queue->first;
+    queue->first = item->next;
+    if (!queue->first) {
+        queue->last = NULL;
     }
-    if (item->next) {
-        item->next->previous = item->previous;
-    } else {
-        queue->last = item->previous;
-    }
-    item->next = item->previous = NULL;
+    item->next = NULL;
     queue->waiting--;
+    return item;
+}
+
+struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker) {
+    struct sub_key_queue kept = {0}, extracted = {0};
+    struct item *item = queue->first;
+    while (item) {
+        struct item *next = item->next;
+        sub_key_queue_push(item->tracker == tracker ? &extracted : &kept, item);
+        item = next;
+    }
+    queue->first = kept.first;
+    queue->last = kept.last;
+    queue->waiting = kept.waiting;
+    return extracted.first;
 }
 
 bool sub_key_queue_idle(const struct sub_key_queue *queue) {

@@ -29,9 +29,15 @@ void sub_key_queue_init(struct sub_key_queue *queue);
 void sub_key_queue_push(struct sub_key_queue *queue, struct item *item);
 
 /*
- * sub_key_queue_remove - Takes out an item that waits, wherever it stands.
+ * sub_key_queue_shift - Takes out the oldest item that waits; there must be one.
  */
-void sub_key_queue_remove(struct sub_key_queue *queue, struct item *item);
+struct item *sub_key_queue_shift(struct sub_key_queue *queue);
+
+/*
+ * sub_key_queue_extract - Takes out all items of one tracker. Returns them as a list (by next), oldest first; NULL:
+ * none.
+ */
+struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker);
 
 /*
  * sub_key_queue_idle - Whether nothing waits, runs or is blocked: it can be freed.
