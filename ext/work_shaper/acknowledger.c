@@ -14,7 +14,10 @@ struct pass {
 };
 
 static bool refused(VALUE result) {
-    return result == Qfalse || RTEST(rb_obj_is_kind_of(result, rb_eException));
+    if (RB_SPECIAL_CONST_P(result)) {
+        return result == Qfalse;
+    }
+    return RTEST(rb_obj_is_kind_of(result, rb_eException));
 }
 
 static VALUE acknowledged_offset(const struct offset_tracker *tracker) {
@@ -27,11 +30,9 @@ static void log_repeated(struct manager *manager, const struct partition *partit
     quietly(manager->self, "log_repeated", 4, arguments);
 }
 
-/* Calls `ack` for a claim. Returns whether it was accepted. */
+/* Calls `ack` for a claim. Returns whether it was accepted. Runs no Ruby code before: a lower offset could come in
+ * (I3). */
 static bool acknowledge(struct manager *manager, const struct partition *partition, const struct claim *claim) {
-    if (claim->repeated) {
-        log_repeated(manager, partition, claim);
-    }
     if (!claim->due) {
         return true;
     }
@@ -74,6 +75,9 @@ static VALUE acknowledge_moved(VALUE argument) {
         bool accepted = acknowledge(manager, manager->baton.partition, claim);
         if (manager_forked(manager)) {
             break;
+        }
+        if (claim->repeated) {
+            log_repeated(manager, manager->baton.partition, claim);
         }
         pass->settled += claim->count;
         scheduler_settle(scheduler, tracker, accepted);
@@ -152,6 +156,9 @@ uint64_t acknowledger_pass(struct manager *manager, bool own_thread) {
 
 /* The thread */
 
+/* For how many milliseconds it may wait for the GVL before busy workers give way to it. */
+#define PATIENCE 20
+
 /* Whether someone waits for acknowledgements that should not wait for the tick. */
 static bool hurried(const struct manager *manager) {
     const struct scheduler *scheduler = &manager->scheduler;
@@ -165,9 +172,22 @@ static bool hurried(const struct manager *manager) {
 }
 
 void acknowledger_wake(struct manager *manager) {
-    if (manager->acknowledger.state == ACKNOWLEDGER_IDLE || manager->acknowledger.state == ACKNOWLEDGER_RESTING) {
-        manager->acknowledger.state = ACKNOWLEDGER_BUSY;
-        parker_unpark(&manager->acknowledger.parker);
+    struct acknowledger *acknowledger = &manager->acknowledger;
+    if (acknowledger->state == ACKNOWLEDGER_IDLE || acknowledger->state == ACKNOWLEDGER_RESTING) {
+        acknowledger->state = ACKNOWLEDGER_CALLED;
+        acknowledger->called_at = clock_milliseconds();
+        parker_unpark(&acknowledger->parker);
+    }
+}
+
+void acknowledger_give_way(const struct manager *manager) {
+    const struct acknowledger *acknowledger = &manager->acknowledger;
+    if (acknowledger->state != ACKNOWLEDGER_CALLED && acknowledger->state != ACKNOWLEDGER_RESTING) {
+        return;
+    }
+    int32_t waited = (int32_t)(clock_milliseconds() - acknowledger->called_at);
+    if (waited > PATIENCE) {
+        rb_thread_schedule();
     }
 }
 
@@ -191,6 +211,7 @@ static void rest(struct manager *manager, bool tired, uint64_t next_beat) {
     bool resting = tired && !hurried(manager);
     acknowledger->state = resting ? ACKNOWLEDGER_RESTING : ACKNOWLEDGER_IDLE;
     uint64_t tick_over = resting ? clock_nanoseconds() + acknowledger->tick : NEVER;
+    acknowledger->called_at = clock_milliseconds() + (uint32_t)(acknowledger->tick / NANOSECONDS_PER_MILLISECOND);
     parker_park(&acknowledger->parker, earlier(tick_over, next_beat));
     acknowledger->state = ACKNOWLEDGER_BUSY;
 }
@@ -215,7 +236,7 @@ static VALUE acknowledge_loop(VALUE self) {
         }
         worker_call(manager);
         bool tired = !manager->baton.thread && acknowledger_pass(manager, true) > 0;
-        if (manager->closing && !announced) {
+        if (manager_forked(manager) || (manager->closing && !announced)) {
             continue;
         }
         if (manager->closing && manager_settled(manager)) {
@@ -234,7 +255,7 @@ static VALUE acknowledge_ended(VALUE self) {
     struct manager *manager = thread_manager(self);
     if (!manager_forked(manager)) {
         manager->acknowledger.state = ACKNOWLEDGER_GONE;
-        manager_alarm(manager);
+        manager_relieve(manager);
     }
     return Qnil;
 }

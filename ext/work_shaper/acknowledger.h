@@ -24,6 +24,12 @@ void acknowledger_call(struct manager *manager);
 void acknowledger_wake(struct manager *manager);
 
 /*
+ * acknowledger_give_way - Lets the thread have the GVL if it has waited for it too long. For a worker between two
+ * messages; may run other threads, and raise what the current thread's interrupts bring.
+ */
+void acknowledger_give_way(const struct manager *manager);
+
+/*
  * acknowledger_pass - Acknowledges what can be acknowledged now, on the current thread. The baton must be free.
  *
  * own_thread: whether this is the acknowledger's thread. An exception that is no StandardError is then an end of the

@@ -58,7 +58,6 @@ static VALUE leave(VALUE argument) {
         return Qnil;
     }
     unlink_caller(caller);
-    parker_destroy(&caller->parker);
     if (caller->wish == WISH_ROOM) {
         /* The queue was kept for the caller alone, perhaps; it comes back for it with the sub key itself. */
         registry_release_sub_key(manager, sub_key_of(caller->queue));
@@ -72,7 +71,7 @@ static VALUE leave(VALUE argument) {
 
 bool caller_wait(struct manager *manager, enum wish wish, struct sub_key_queue *queue, uint64_t deadline) {
     struct caller caller = {.manager = manager, .queue = queue, .deadline = deadline, .wish = wish};
-    parker_init(&caller.parker, NULL);
+    parker_init(&caller.parker);
     link_caller(&caller);
     acknowledger_call(manager); /* it need not sleep out its tick if that is what we wait for */
     return RTEST(rb_ensure(park_caller, (VALUE)&caller, leave, (VALUE)&caller));

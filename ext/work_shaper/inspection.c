@@ -119,6 +119,7 @@ static VALUE threads(VALUE self) {
  */
 static VALUE acknowledger_status(VALUE self) {
     switch (manager_get(self)->acknowledger.state) {
+    case ACKNOWLEDGER_CALLED:
     case ACKNOWLEDGER_BUSY:
         return rb_str_new_cstr("busy");
     case ACKNOWLEDGER_IDLE:

@@ -12,11 +12,17 @@ static bool equal_by_identity(VALUE key) {
     return (RB_SPECIAL_CONST_P(key) && !RB_FLONUM_P(key)) || RB_SYMBOL_P(key);
 }
 
-/* Multiplication by an odd number spreads neighbours; its high bits, which depend on all of the key, go to the bucket.
- */
+static uint64_t seed;
+
+void key_hash_init(void) {
+    seed = (uint64_t)rb_hash_start(0); /* Ruby's own secret: nobody can choose keys that meet in one bucket */
+}
+
+/* Every bit of the key has a say in the low bits, which choose the bucket. */
 static st_index_t spread(VALUE key) {
-    uint64_t product = (uint64_t)key * 0x9E3779B97F4A7C15u;
-    return (st_index_t)(product ^ (product >> 32));
+    uint64_t bits = (uint64_t)key ^ seed;
+    bits = (bits ^ (bits >> 32)) * 0x9E3779B97F4A7C15u;
+    return (st_index_t)(bits ^ (bits >> 29));
 }
 
 st_index_t key_hash(VALUE key) {

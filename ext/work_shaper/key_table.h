@@ -28,6 +28,11 @@ struct key_table {
 };
 
 /*
+ * key_hash_init - To be called once, before any other function here.
+ */
+void key_hash_init(void);
+
+/*
  * key_hash - The hash value of a key. May run Ruby code and raise.
  */
 st_index_t key_hash(VALUE key);

@@ -7,7 +7,9 @@
 #include "thread.h"
 #include "worker.h"
 
-#include <ruby/thread.h>
+#ifdef HAVE_PTHREAD_ATFORK
+#include <pthread.h>
+#endif
 
 /* Fork */
 
@@ -20,6 +22,16 @@ static void count_fork(void) {
 
 bool manager_forked(const struct manager *manager) {
     return manager->fork_generation != fork_generation;
+}
+
+/* Process exit */
+
+/* Set as late as an at_exit block can: then Ruby kills all threads. */
+static bool process_exiting;
+
+static void note_exit(VALUE unused) {
+    (void)unused;
+    process_exiting = true;
 }
 
 /* The Ruby object */
@@ -42,13 +54,9 @@ static void compact_manager(void *data) {
     registry_compact(manager);
 }
 
-/* No thread of the manager is left: each keeps it from being collected. In a forked child their parkers are left alone.
- */
+/* No thread of the manager is left, for each keeps it from being collected; or it is a forked child. */
 static void free_manager(void *data) {
     struct manager *manager = data;
-    if (!manager_forked(manager)) {
-        parker_destroy(&manager->acknowledger.parker);
-    }
     registry_destroy(manager);
     ruby_xfree(manager);
 }
@@ -90,7 +98,7 @@ static VALUE allocate_manager(VALUE class) {
     manager->threads = Qnil;
     scheduler_init(&manager->scheduler, 1, 1);
     pool_init(&manager->sub_key_pool, sizeof(struct sub_key));
-    parker_init(&manager->acknowledger.parker, &manager->turnstile);
+    parker_init(&manager->acknowledger.parker);
     return self;
 }
 
@@ -179,7 +187,19 @@ void manager_staff(struct manager *manager) {
     worker_call(manager);
 }
 
-void manager_alarm(struct manager *manager) {
+static VALUE staff(VALUE self) {
+    manager_staff(thread_manager(self));
+    return Qnil;
+}
+
+void manager_relieve(struct manager *manager) {
+    if (!process_exiting) {
+        int state;
+        rb_protect(staff, manager->self, &state); /* whoever is woken below tries again */
+        if (state) {
+            rb_set_errinfo(Qnil);
+        }
+    }
     workers_wake_one(manager);
     acknowledger_wake(manager);
     callers_wake(manager, WISH_ROOM);
@@ -201,6 +221,8 @@ void init_manager(VALUE work_shaper) {
 #ifdef HAVE_PTHREAD_ATFORK
     pthread_atfork(NULL, NULL, count_fork);
 #endif
+    key_hash_init();
+    rb_set_end_proc(note_exit, Qnil);
     rb_define_alloc_func(manager_class, allocate_manager);
     rb_undef_method(manager_class, "initialize_copy");
     rb_define_private_method(manager_class, "set_up", set_up, 5);

@@ -3,7 +3,7 @@
  *
  * The GVL guards all of it: every VALUE and every change of state. Between two calls that may run Ruby code
  * (callbacks, a key's #hash and #eql?, thread creation, logging) a function has the state for itself; after
- * such a call it must look again. Code without the GVL only sleeps, in parker.c.
+ * such a call it must look again. No code of ours runs without the GVL: threads sleep in Ruby's own sleep (parker.c).
  */
 #ifndef WORK_SHAPER_MANAGER_H
 #define WORK_SHAPER_MANAGER_H
@@ -32,13 +32,15 @@ struct partition {
 enum acknowledger_state {
     ACKNOWLEDGER_GONE,
     ACKNOWLEDGER_BUSY,
-    ACKNOWLEDGER_IDLE,   /* parked until there is something to acknowledge */
-    ACKNOWLEDGER_RESTING /* parked until the tick is over */
+    ACKNOWLEDGER_IDLE,    /* parked until there is something to acknowledge */
+    ACKNOWLEDGER_RESTING, /* parked until the tick is over */
+    ACKNOWLEDGER_CALLED   /* woken, and not yet there */
 };
 
 struct acknowledger {
     enum acknowledger_state state;
     struct parker parker;
+    uint32_t called_at; /* when it was woken, or its rest is over, in clock_milliseconds */
     uint64_t tick;      /* nanoseconds between two passes */
     uint64_t heartbeat; /* nanoseconds between two reports, or 0 */
     bool latest;        /* acknowledge only the highest safe offset of each partition */
@@ -91,7 +93,6 @@ struct manager {
     struct caller *callers;     /* threads that wait in one of our methods, in the order in which they came */
     struct caller *last_caller; /* the end of that list */
     uint32_t callers_for_room;  /* how many of them wait for room */
-    struct turnstile turnstile; /* where workers give way to the acknowledger */
 };
 
 /*
@@ -139,10 +140,11 @@ void manager_progress(struct manager *manager);
 void manager_staff(struct manager *manager);
 
 /*
- * manager_alarm - A thread goes that may have been counted on: wakes whoever will call manager_staff. Starts nothing,
- * for at process exit a thread started by a dying one would never be killed.
+ * manager_relieve - A thread that may have been counted on goes: starts what the state asks for, and wakes whoever
+ * waits. For a thread that is dying; raises nothing. At process exit it starts nothing: a thread started then would
+ * never be told to die.
  */
-void manager_alarm(struct manager *manager);
+void manager_relieve(struct manager *manager);
 
 /*
  * manager_inside_callback - Whether the current thread is inside one of the manager's callbacks.

@@ -29,23 +29,23 @@ VALUE thread_run(VALUE self, VALUE (*body)(VALUE self), VALUE (*ended)(VALUE sel
     return result;
 }
 
-/* Keeps the thread until it is dead, for whoever wants to join it. Runs no Ruby code, so no interrupt comes between. */
-static void note(struct manager *manager, VALUE thread) {
-    VALUE threads = manager->threads;
-    long living = 0;
+/* Makes a place for one more thread, in that of a dead one if there is one. */
+static long make_place(VALUE threads) {
     for (long i = 0; i < RARRAY_LEN(threads); i++) {
-        VALUE known = rb_ary_entry(threads, i);
-        if (RTEST(rb_funcall(known, rb_intern("alive?"), 0))) {
-            rb_ary_store(threads, living++, known);
+        VALUE thread = rb_ary_entry(threads, i);
+        if (NIL_P(thread) || !RTEST(rb_funcall(thread, rb_intern("alive?"), 0))) {
+            return i;
         }
     }
-    rb_ary_resize(threads, living);
-    rb_ary_push(threads, thread);
+    rb_ary_push(threads, Qnil);
+    return RARRAY_LEN(threads) - 1;
 }
 
 VALUE thread_start(VALUE self, VALUE (*entry)(void *self)) {
+    VALUE threads = thread_manager(self)->threads;
+    long place = make_place(threads);
     VALUE thread = rb_thread_create(entry, (void *)self);
-    note(thread_manager(self), thread);
+    rb_ary_store(threads, place, thread); /* raises nothing: now the thread is there, whatever happens */
     return thread;
 }
 

@@ -16,7 +16,7 @@ VALUE thread_start(VALUE self, VALUE (*entry)(void *self));
 
 /*
  * thread_run - What an entry does: body(self), free of the interrupt mask and priority of the thread that happened to
- * start it; then, however it ended and even if it never began, ended(self), which must not run Ruby code.
+ * start it; then, however it ended and even if it never began, ended(self), which must not raise.
  */
 VALUE thread_run(VALUE self, VALUE (*body)(VALUE self), VALUE (*ended)(VALUE self));
 

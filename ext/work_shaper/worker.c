@@ -52,7 +52,7 @@ static struct worker *add_worker(struct manager *manager) {
     worker->manager = manager;
     worker->thread = Qnil;
     worker->number = ++manager->workers_named;
-    parker_init(&worker->parker, NULL);
+    parker_init(&worker->parker);
     worker->next = manager->workers;
     if (manager->workers) {
         manager->workers->previous = worker;
@@ -76,7 +76,6 @@ static void remove_worker(struct worker *worker) {
         worker->next->previous = worker->previous;
     }
     manager->worker_count--;
-    parker_destroy(&worker->parker);
     free(worker);
 }
 
@@ -159,7 +158,7 @@ static VALUE run_ready(VALUE argument) {
             break;
         }
         finish(worker);
-        turnstile_give_way(&manager->turnstile);
+        acknowledger_give_way(manager);
     }
     return Qnil;
 }
@@ -206,7 +205,6 @@ static void abandon(struct worker *worker, VALUE error) {
     struct item *item = worker->item;
     manager_fail(manager, "work", error, partition_of(item->tracker), item->offset);
     let_go(worker, scheduler_abandon);
-    manager_alarm(manager);
 }
 
 /* Brings a worker whose run_ready ended with a state back to where it can go on, or lets the exception through. */
@@ -283,7 +281,7 @@ static VALUE work_ended(VALUE self) {
     }
     struct worker *worker = find_worker(manager, rb_thread_current());
     remove_worker(worker ? worker : find_worker(manager, Qnil));
-    manager_alarm(manager);
+    manager_relieve(manager);
     return Qnil;
 }
 

@@ -79,7 +79,7 @@ module WorkShaper
     def shutdown(timeout: nil)
       return false unless wind_down(timeout)
 
-      threads.each { |thread| await(thread) }
+      threads.compact.each { |thread| await(thread) }
       stats[:in_flight].zero?
     end
 

@@ -69,8 +69,8 @@ module WorkShaper
     # An exception in one line, even one whose own methods raise.
     def describe(error)
       "#{error.class}: #{error.message}"
-    rescue StandardError => e
-      "#{error.class} (its message raised #{e.class})"
+    rescue StandardError
+      "#{Kernel.instance_method(:class).bind_call(error)}, whose message cannot be had"
     end
 
     def beat
@@ -91,7 +91,7 @@ module WorkShaper
     end
 
     def details(error)
-      { error: describe(error), backtrace: error.backtrace&.first(10) }
+      { error: describe(error), backtrace: Exception.instance_method(:backtrace).bind_call(error)&.first(10) }
     end
 
     def log_refused(partition, offset)

@@ -1,0 +1,6 @@
+# frozen_string_literal: true
+
+module Demo
+  # The demo cannot go on; its message is all there is to say.
+  class Failure < StandardError; end
+end

@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+require "logger"
+require "work_shaper"
+
+Dir[File.join(__dir__, "support", "*.rb")].each { |file| require file }
+
+# Objects that move find every reference which the extension forgot to update.
+Compaction.start
+
+RSpec.configure do |config|
+  config.expect_with(:rspec) { |expectations| expectations.syntax = :expect }
+  config.mock_with(:rspec) { |mocks| mocks.verify_partial_doubles = true }
+  config.disable_monkey_patching!
+  config.warnings = false
+  config.order = :random
+  Kernel.srand config.seed
+
+  config.before { WorkShaper.logger = Logger.new(File::NULL) }
+
+  # An example hangs for ever or is ended here, with all backtraces; `watchdog: 120` gives it more seconds.
+  config.around do |example|
+    Watchdog.watch(example.full_description, example.metadata.fetch(:watchdog, 60)) { example.run }
+  end
+end

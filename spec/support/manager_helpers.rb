@@ -1,0 +1,313 @@
+# frozen_string_literal: true
+
+require "logger"
+require "stringio"
+require "timeout"
+
+# What the specs of a manager share: managers that are always shut down after the example, callbacks that record
+# what they were called with, gates that hold a callback until the example opens them, and waits on a condition.
+# No wait is longer than DEADLINE, and none is a plain sleep.
+module ManagerHelpers
+  DEADLINE = Float(ENV.fetch("SPEC_DEADLINE_SEC", "15"))
+  POLL_SEC = 0.001
+  ANY = Object.new.freeze
+
+  def self.now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  # Holds whoever passes until it is opened.
+  class Gate
+    def initialize
+      @mutex = Mutex.new
+      @condition = ConditionVariable.new
+      @open = false
+      @waiting = 0
+    end
+
+    attr_reader :waiting
+
+    def open
+      @mutex.synchronize do
+        @open = true
+        @condition.broadcast
+      end
+    end
+
+    # Bounded, so that a failing example cannot hold a worker for ever.
+    def pass
+      deadline = ManagerHelpers.now + (2 * DEADLINE)
+      @mutex.synchronize do
+        @waiting += 1
+        until @open
+          remaining = deadline - ManagerHelpers.now
+          raise "nobody opened the gate" unless remaining.positive?
+
+          @condition.wait(@mutex, remaining)
+        end
+      ensure
+        @waiting -= 1
+      end
+    end
+  end
+
+  # A gate for each name, made when it is first asked for, by whichever thread.
+  class Gates
+    def initialize
+      @mutex = Mutex.new
+      @gates = {}
+    end
+
+    def [](name)
+      @mutex.synchronize { @gates.fetch(name) { @gates[name] = @made_open || Gate.new } }
+    end
+
+    # All of them, also those that nobody has asked for yet.
+    def open
+      @mutex.synchronize do
+        @gates.each_value(&:open)
+        @made_open = Gate.new.tap(&:open)
+      end
+    end
+  end
+
+  # What the callbacks of one manager saw, in one order for all of them.
+  class Calls
+    Call = Struct.new(:kind, :message, :partition, :offset, :thread, :error, keyword_init: true)
+
+    def initialize
+      @calls = []
+    end
+
+    # Appending to an Array is one step under the GVL, so no lock is needed (a lock would hide races).
+    def note(kind, **fields)
+      @calls << Call.new(kind: kind, thread: Thread.current, **fields)
+    end
+
+    def all
+      @calls.dup
+    end
+
+    def of(kind, partition = ANY)
+      all.select { |call| call.kind == kind && (ANY.equal?(partition) || call.partition == partition) }
+    end
+
+    def started
+      of(:work).map(&:message)
+    end
+
+    def worked
+      of(:worked).map(&:message)
+    end
+
+    def acks(partition = ANY)
+      of(:ack, partition).map(&:offset)
+    end
+
+    def errors
+      of(:error).map(&:error)
+    end
+
+    # The four callbacks of a manager: each notes its call, then does what the example gave, if anything.
+    def callbacks(work: nil, on_done: nil, ack: nil, on_error: nil)
+      { work: work_callback(work), on_done: done_callback(on_done), ack: ack_callback(ack),
+        on_error: error_callback(on_error) }
+    end
+
+    private
+
+    def work_callback(inner)
+      lambda do |message, partition, offset|
+        note(:work, message: message, partition: partition, offset: offset)
+        inner&.call(message, partition, offset)
+        note(:worked, message: message, partition: partition, offset: offset)
+      end
+    end
+
+    def done_callback(inner)
+      lambda do |message, partition, offset|
+        inner&.call(message, partition, offset)
+        note(:done, message: message, partition: partition, offset: offset)
+      end
+    end
+
+    def ack_callback(inner)
+      lambda do |partition, offset|
+        note(:ack, partition: partition, offset: offset)
+        inner&.call(partition, offset)
+      end
+    end
+
+    def error_callback(inner)
+      lambda do |error, message, partition, offset|
+        note(:error, error: error, message: message, partition: partition, offset: offset)
+        inner&.call(error, message, partition, offset)
+      end
+    end
+  end
+
+  # A ::Logger that keeps what it was given: pairs of severity and message.
+  class LogCapture < ::Logger
+    attr_reader :lines
+
+    def initialize(level: ::Logger::INFO)
+      @lines = []
+      super(StringIO.new, level: level)
+      self.formatter = proc do |severity, _time, _program, message|
+        @lines << [severity, message]
+        ""
+      end
+    end
+
+    # The messages of one severity, or of all.
+    def messages(severity = nil)
+      lines.dup.select { |line| severity.nil? || line.first == severity }.map(&:last)
+    end
+
+    # Lines whose message: field matches.
+    def entries(pattern, severity = nil)
+      messages(severity).select { |message| message.is_a?(Hash) && pattern.match?(message[:message].to_s) }
+    end
+  end
+
+  def calls
+    @calls ||= Calls.new
+  end
+
+  # The log of the example; WorkShaper.logger until the example ends.
+  def log(level: ::Logger::INFO)
+    @log ||= begin
+      @logger_before = WorkShaper.logger
+      WorkShaper.logger = LogCapture.new(level: level)
+    end
+  end
+
+  # A manager whose callbacks record into calls; work:, ack:, on_done: and on_error: run inside the recording ones.
+  def manager(calls: self.calls, work: nil, on_done: nil, ack: nil, on_error: nil, **settings)
+    callbacks = calls.callbacks(work: work, on_done: on_done, ack: ack, on_error: on_error)
+    bare_manager(**callbacks, **settings)
+  end
+
+  # A manager with nothing but what is given (and no heartbeat), shut down after the example.
+  def bare_manager(**settings)
+    log
+    keep(WorkShaper::Manager.new(heartbeat_period_sec: nil, **settings))
+  end
+
+  def keep(shaper)
+    @threads_before ||= manager_threads
+    (@managers ||= []) << shaper
+    shaper
+  end
+
+  def gate
+    Gate.new.tap { |made| (@gates ||= []) << made }
+  end
+
+  def gates_by_name
+    Gates.new.tap { |made| (@gates ||= []) << made }
+  end
+
+  # Waits until the block is truthy and returns its value. The reason may be a lambda: it is asked at the end only.
+  def eventually(reason = "the condition never came true")
+    deadline = ManagerHelpers.now + DEADLINE
+    until (value = yield)
+      if ManagerHelpers.now > deadline
+        reason = reason.call if reason.respond_to?(:call)
+        RSpec::Expectations.fail_with("#{reason} (waited #{DEADLINE} s)")
+      end
+      sleep(POLL_SEC)
+    end
+    value
+  end
+
+  def in_thread(&block)
+    thread = Thread.new do
+      Thread.current.report_on_exception = false
+      block.call
+    end
+    (@spec_threads ||= []) << thread
+    thread
+  end
+
+  # The value of a thread that has to end; its exception is raised here.
+  def value_of(thread)
+    RSpec::Expectations.fail_with("the call never returned (waited #{DEADLINE} s)") unless thread.join(DEADLINE)
+    thread.value
+  end
+
+  # For calls that a wrong manager would never return from.
+  def bounded(&block)
+    value_of(in_thread(&block))
+  end
+
+  # A thread that runs the block and has come to rest in it.
+  def blocked_thread(&block)
+    thread = in_thread(&block)
+    eventually("the call did not block") { thread.stop? }
+    RSpec::Expectations.fail_with("the call returned instead of blocking") unless thread.status == "sleep"
+    thread
+  end
+
+  # Waits until the manager says that so many are running and waiting; with none of either all is finished.
+  def settle(shaper, running: 0, waiting: 0)
+    eventually(-> { "never came to #{running} running, #{waiting} waiting: #{shaper.stats}" }) do
+      shaper.stats.values_at(:running, :waiting) == [running, waiting]
+    end
+  end
+
+  def drained(shaper)
+    return shaper if value_of(in_thread { shaper.drain(timeout: DEADLINE - 1) })
+
+    RSpec::Expectations.fail_with("not drained: #{shaper.stats}")
+  end
+
+  # stats without what changes with the clock.
+  def steady_stats(shaper)
+    stats = shaper.stats
+    stats.merge(partitions: stats[:partitions].transform_values { |fields| fields.except(:oldest_age_sec) })
+  end
+
+  def manager_threads
+    Thread.list.select { |thread| thread.name.to_s.start_with?("work_shaper") }
+  end
+
+  def worker_threads
+    manager_threads.select { |thread| thread.name.start_with?("work_shaper worker") && thread.alive? }
+  end
+
+  def with_env(variables)
+    before = variables.to_h { |name, _| [name, ENV.fetch(name, nil)] }
+    ENV.update(variables)
+    yield
+  ensure
+    ENV.update(before)
+  end
+
+  # For examples in which a thread of the manager dies on purpose.
+  def without_thread_reports
+    before = Thread.report_on_exception
+    Thread.report_on_exception = false
+    yield
+  ensure
+    Thread.report_on_exception = before
+  end
+
+  def clean_up_managers
+    @gates&.each(&:open)
+    @managers&.each { |shaper| bounded { shaper.shutdown(timeout: DEADLINE) } }
+    if @managers
+      eventually(lambda {
+        "threads of a manager are left: #{manager_threads}"
+      }) { (manager_threads - @threads_before).empty? }
+    end
+  ensure
+    @spec_threads&.each(&:kill)
+    WorkShaper.logger = @logger_before if @log
+  end
+end
+
+RSpec.configure do |config|
+  config.include ManagerHelpers
+  config.after { clean_up_managers }
+end

@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+require "rbconfig"
+
+# This clone, and the environment in which its commands run. Everything is inside the clone: gems in vendor/bundle,
+# what is built in tmp. Nothing is read from or written to the user's Bundler settings, so that a clone behaves the
+# same wherever it lies and from wherever it is called.
+#
+#   exec(Clone.environment("demo"), *Clone.bundle("exec", "ruby", "demo/run.rb"))
+#
+# A script that is not in Ruby gets the same from `bin/setup demo -- ruby demo/run.rb`. Purposes: "demo" has the gems
+# that bin/demo needs, "test" has all.
+module Clone
+  ROOT = File.expand_path("..", __dir__)
+  LOGS = File.join(ROOT, "tmp", "log")
+
+  # The optional groups of the Gemfile that a purpose needs.
+  GROUPS = { "demo" => "", "test" => "test:lint" }.freeze
+
+  # How the network is reached is the machine's affair; any other setting of Bundler is ours.
+  NETWORK = /\ABUNDLE_(MIRROR|SSL|HTTP|RETRY|TIMEOUT|REDIRECT)/
+  private_constant :NETWORK
+
+  class << self
+    # What to add to the environment of a command (nil: to take away). Later settings win over inherited ones.
+    def environment(purpose)
+      inherited = ENV.keys.select { |name| name.start_with?("BUNDLE_", "BUNDLER_", "RUBYOPT", "RUBYLIB") }
+      inherited.grep_v(NETWORK).to_h { |name| [name, nil] }.merge(
+        "BUNDLE_GEMFILE" => path("Gemfile"),
+        "BUNDLE_PATH" => path("vendor", "bundle"),
+        "BUNDLE_APP_CONFIG" => path("vendor", "bundle_config"), # not there: a .bundle/config would win over this
+        "BUNDLE_WITH" => GROUPS.fetch(purpose), "BUNDLE_WITHOUT" => "", "BUNDLE_ONLY" => "",
+        "BUNDLE_FROZEN" => "false", "BUNDLE_DEPLOYMENT" => "false",
+        "BUNDLE_SILENCE_ROOT_WARNING" => "true", "BUNDLE_IGNORE_MESSAGES" => "true"
+      )
+    end
+
+    # The command line of Bundler: that of the Ruby which runs this, whatever `bundle` is first in PATH.
+    def bundle(*arguments)
+      [RbConfig.ruby, Gem.bin_path("bundler", "bundle"), *arguments]
+    end
+
+    def path(*names)
+      File.join(ROOT, *names)
+    end
+  end
+end
