@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "work_shaper/version"
+require_relative "work_shaper/errors"
 require_relative "work_shaper/log"
 require_relative "work_shaper/settings"
 require_relative "work_shaper/callbacks"

@@ -2,17 +2,18 @@
 
 VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
 
-static VALUE error_class(VALUE work_shaper, const char *name, VALUE parent) {
-    VALUE class = rb_define_class_under(work_shaper, name, parent);
+/* The classes are made in Ruby (lib/work_shaper/errors.rb), which is loaded first. */
+static VALUE error_class(VALUE work_shaper, const char *name) {
+    VALUE class = rb_const_get(work_shaper, rb_intern(name));
     rb_gc_register_mark_object(class);
     return class;
 }
 
 RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     VALUE work_shaper = rb_define_module("WorkShaper");
-    work_shaper_error = error_class(work_shaper, "Error", rb_eStandardError);
-    work_shaper_shutting_down = error_class(work_shaper, "ShuttingDown", work_shaper_error);
-    work_shaper_full = error_class(work_shaper, "Full", work_shaper_error);
-    work_shaper_forked_process = error_class(work_shaper, "ForkedProcess", work_shaper_error);
+    work_shaper_error = error_class(work_shaper, "Error");
+    work_shaper_shutting_down = error_class(work_shaper, "ShuttingDown");
+    work_shaper_full = error_class(work_shaper, "Full");
+    work_shaper_forked_process = error_class(work_shaper, "ForkedProcess");
     init_manager(work_shaper);
 }

@@ -14,6 +14,7 @@ struct model {
     enum fate fate[MOST];
     int received;
     int64_t passed;
+    bool cut_off; /* a claim was given back and not settled since */
 };
 
 static struct offset_tracker tracker;
@@ -100,6 +101,18 @@ static void settle_model(const struct claim *claim) {
     }
 }
 
+/* The lowest finished offset that was never claimed: with one at a time it is the next. */
+static int64_t lowest_unclaimed(void) {
+    int64_t lowest = INT64_MAX;
+    for (int i = 0; i < model.received; i++) {
+        int64_t offset = model.items[i].offset;
+        if (model.fate[i] == FINISHED && offset > model.passed && offset < lowest) {
+            lowest = offset;
+        }
+    }
+    return lowest;
+}
+
 /* Claims once and checks the claim against the model. Returns whether there was one. */
 static int claim_once(bool latest, bool interrupted) {
     const struct claim *claim = offset_tracker_claim(&tracker, latest);
@@ -114,14 +127,14 @@ static int claim_once(bool latest, bool interrupted) {
     if (claim->due) {
         CHECK(claim->offset > model.passed); /* I4 */
         CHECK(safe(claim->offset));          /* I3 */
-        if (latest) {
-            CHECK(claim->offset == highest_safe());
-        }
+        CHECK(model.cut_off || claim->offset == (latest ? highest_safe() : lowest_unclaimed()));
     }
     if (interrupted && claim->due) {
         offset_tracker_unclaim(&tracker);
+        model.cut_off = true;
         return 1;
     }
+    model.cut_off = false;
     settle_model(claim);
     bool accepted = random_below(4) != 0, due = claim->due;
     int64_t before = tracker.acknowledged, offset = claim->offset;
@@ -247,6 +260,22 @@ static void holds_a_repeated_offset_back_until_both_are_finished(void) {
     offset_tracker_clear(&tracker);
 }
 
+static void takes_no_late_offset_for_a_repeated_one_before_the_higher_is_acknowledged(void) {
+    begin();
+    int first = receive(5), again = receive(5);
+    finish(first);
+    CHECK(!offset_tracker_claim(&tracker, false)); /* 5 is not passed by this */
+    finish(receive(2));
+    const struct claim *claim = offset_tracker_claim(&tracker, false);
+    CHECK(claim && claim->due && claim->offset == 2 && claim->repeated == 0);
+    offset_tracker_settle(&tracker, true);
+    finish(again);
+    claim = offset_tracker_claim(&tracker, false);
+    CHECK(claim && claim->offset == 5 && claim->count == 2);
+    offset_tracker_settle(&tracker, true);
+    offset_tracker_clear(&tracker);
+}
+
 static void forgets_all_but_an_underway_claim(void) {
     begin();
     finish(receive(0));
@@ -312,6 +341,7 @@ int main(void) {
     acknowledges_every_offset_in_turn();
     takes_the_ends_of_the_range();
     holds_a_repeated_offset_back_until_both_are_finished();
+    takes_no_late_offset_for_a_repeated_one_before_the_higher_is_acknowledged();
     forgets_all_but_an_underway_claim();
     is_unchanged_when_memory_runs_out();
     gives_a_large_window_back();

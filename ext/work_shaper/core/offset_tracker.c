@@ -75,6 +75,11 @@ static void late_put(struct offset_tracker *tracker, uint32_t index, struct trac
     }
 }
 
+/* The order of the heap: by offset, and of equal ones the unfinished first, so that the top tells of all of them. */
+static bool before(struct tracked left, struct tracked right) {
+    return left.offset < right.offset || (left.offset == right.offset && left.item && !right.item);
+}
+
 static bool late_push(struct offset_tracker *tracker, struct item *item) {
     if (tracker->late_length == tracker->late_capacity) {
         uint32_t capacity = tracker->late_capacity ? tracker->late_capacity * 2 : FIRST_CAPACITY;
@@ -86,44 +91,50 @@ static bool late_push(struct offset_tracker *tracker, struct item *item) {
         tracker->late_capacity = capacity;
     }
     item->late = 1;
+    struct tracked entry = {.offset = item->offset, .item = item};
     uint32_t index = tracker->late_length++;
-    while (index > 0 && tracker->late[(index - 1) / 2].offset > item->offset) {
+    while (index > 0 && before(entry, tracker->late[(index - 1) / 2])) {
         late_put(tracker, index, tracker->late[(index - 1) / 2]);
         index = (index - 1) / 2;
     }
-    late_put(tracker, index, (struct tracked){.offset = item->offset, .item = item});
+    late_put(tracker, index, entry);
     return true;
 }
 
-static void late_shift(struct offset_tracker *tracker) {
-    struct tracked last = tracker->late[--tracker->late_length];
-    uint32_t length = tracker->late_length, index = 0;
-    if (length == 0) {
-        free(tracker->late);
-        tracker->late = NULL;
-        tracker->late_capacity = 0;
-        return;
-    }
+/* Puts an entry where it belongs at or below an index, whose own entry goes. */
+static void late_sink(struct offset_tracker *tracker, uint32_t index, struct tracked entry) {
+    uint32_t length = tracker->late_length;
     for (;;) {
         uint32_t child = index * 2 + 1;
-        if (child + 1 < length && tracker->late[child + 1].offset < tracker->late[child].offset) {
+        if (child + 1 < length && before(tracker->late[child + 1], tracker->late[child])) {
             child++;
         }
-        if (child >= length || tracker->late[child].offset >= last.offset) {
+        if (child >= length || !before(tracker->late[child], entry)) {
             break;
         }
         late_put(tracker, index, tracker->late[child]);
         index = child;
     }
-    late_put(tracker, index, last);
+    late_put(tracker, index, entry);
 }
 
-/* The frontier: the lowest offset that is tracked, or NULL. */
+static void late_shift(struct offset_tracker *tracker) {
+    struct tracked last = tracker->late[--tracker->late_length];
+    if (tracker->late_length > 0) {
+        late_sink(tracker, 0, last);
+        return;
+    }
+    free(tracker->late);
+    tracker->late = NULL;
+    tracker->late_capacity = 0;
+}
+
+/* The frontier: the lowest offset that is tracked, and of equal ones one that is unfinished; or NULL. */
 static const struct tracked *lowest(const struct offset_tracker *tracker) {
     const struct tracked *first = tracker->length ? window_at(tracker, tracker->head) : NULL;
     const struct tracked *late = tracker->late_length ? tracker->late : NULL;
     if (first && late) {
-        return late->offset <= first->offset ? late : first;
+        return before(*late, *first) ? late : first;
     }
     return first ? first : late;
 }
@@ -136,10 +147,6 @@ static void shift(struct offset_tracker *tracker, const struct tracked *entry) {
     }
 }
 
-static struct tracked *entry_of(const struct offset_tracker *tracker, const struct item *item) {
-    return item->late ? &tracker->late[item->place] : window_at(tracker, item->place);
-}
-
 bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item) {
     bool noted = item->offset > tracker->highest ? window_push(tracker, item) : late_push(tracker, item);
     tracker->received += noted;
@@ -147,14 +154,19 @@ bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item) {
 }
 
 void offset_tracker_finish(struct offset_tracker *tracker, const struct item *item) {
-    entry_of(tracker, item)->item = NULL;
+    if (item->late) {
+        late_sink(tracker, item->place, (struct tracked){.offset = item->offset});
+    } else {
+        window_at(tracker, item->place)->item = NULL;
+    }
 }
 
 void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *item) {
-    entry_of(tracker, item)->item = &offset_tracker_abandoned;
+    struct tracked *entry = item->late ? &tracker->late[item->place] : window_at(tracker, item->place);
+    entry->item = &offset_tracker_abandoned;
 }
 
-/* Whether the claim may be acknowledged as it stands: nothing lower or equal came back unfinished meanwhile. */
+/* Whether the claim may be acknowledged as it stands: nothing lower or equal came in since it was cut off. */
 static bool claim_ripe(const struct claim *claim, const struct tracked *next) {
     return claim->count > 0 && !(claim->due && next && next->offset <= claim->offset);
 }
