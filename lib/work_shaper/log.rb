@@ -11,12 +11,15 @@ end
 # The log of all managers.
 module WorkShaper
   class << self
-    # @param logger [Logger, #info, #warn, #error] where managers write from now on
+    # Sets where managers write from now on.
+    #
+    # @return [Logger, #info, #warn, #error]
     # @example
     #   WorkShaper.logger = Rails.logger
     attr_writer :logger
 
-    # Where managers write. If none was set: JSON lines on standard output, from the level in `LOG_LEVEL` on (`INFO` if unset).
+    # Where managers write. If none was set: JSON lines on standard output, from the level in `LOG_LEVEL` on (`INFO`
+    # if unset).
     #
     # @return [Logger]
     # @raise [ArgumentError] `LOG_LEVEL` is no level
@@ -33,8 +36,8 @@ module WorkShaper
     #   WorkShaper.logger = Logger.new($stderr, formatter: WorkShaper.formatter)
     def formatter
       proc do |severity, time, _program, message|
-        line = { timestamp: time.strftime("%Y-%m-%dT%H:%M:%S.%6N"), level: severity.ljust(5), pid: Process.pid, msg: message }
-        "#{to_json_somehow(line)}\n"
+        to_json_somehow(timestamp: time.strftime("%Y-%m-%dT%H:%M:%S.%6N"), level: severity.ljust(5),
+                        pid: Process.pid, msg: message)
       end
     end
 
@@ -42,9 +45,9 @@ module WorkShaper
 
     # A message may hold what JSON cannot: binary keys, NaN. It is then written as inspect shows it.
     def to_json_somehow(line)
-      JSON.generate(line)
+      "#{JSON.generate(line)}\n"
     rescue StandardError
-      JSON.generate(line.merge(msg: line[:msg].inspect.scrub("?")))
+      "#{JSON.generate(line.merge(msg: line[:msg].inspect.scrub("?")))}\n"
     end
 
     def log_level
@@ -53,7 +56,8 @@ module WorkShaper
       return Integer(level, 10) if level.match?(/\A[0-5]\z/)
       return level.downcase if %w[debug info warn error fatal unknown].include?(level.downcase)
 
-      raise ArgumentError, "LOG_LEVEL is #{level.inspect}; it must be debug, info, warn, error, fatal, unknown or 0 to 5"
+      raise ArgumentError, "LOG_LEVEL is #{level.inspect}; " \
+                           "it must be debug, info, warn, error, fatal, unknown or 0 to 5"
     end
   end
 end

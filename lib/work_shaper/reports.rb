@@ -10,14 +10,14 @@ module WorkShaper
 
     # The state of the manager at this moment.
     #
-    # * `total_enqueued`, `total_acked` (refused and repeated offsets included), `total_failed` (work or on_done raised),
-    #   `total_refused`, `total_dropped` (by {Manager#revoke}): counts since the manager was made
+    # * `total_enqueued`, `total_acked` (refused and repeated offsets included), `total_failed` (work or on_done
+    #   raised), `total_refused`, `total_dropped` (by {Manager#revoke}): counts since the manager was made
     # * `in_flight` (enqueued, not yet acknowledged or dropped), `waiting` (not started), `running`: messages
     # * `workers`: threads; `sub_keys`: those of which something waits or runs
     # * `shutting_down`: Boolean; `fatal`: why the manager shut down by itself, a String, or nil
-    # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
-    #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its `oldest_sub_key`, and
-    #   `oldest_age_sec`, seconds since it was enqueued, exact to some 10 ms
+    # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this
+    #   assignment), `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
+    #   `oldest_sub_key`, and `oldest_age_sec`, seconds since it was enqueued, exact to some 10 ms
     #
     # @return [Hash{Symbol => Object}]
     # @raise [ForkedProcess] the manager belongs to the parent process
@@ -49,7 +49,8 @@ module WorkShaper
 
     def summary(stats)
       { message: "Reporting", total_enqueued: stats[:total_enqueued], total_acked: stats[:total_acked],
-        in_flight: stats[:in_flight], last_acked_offsets: stats[:partitions].transform_values { |row| row[:last_acked] },
+        in_flight: stats[:in_flight],
+        last_acked_offsets: stats[:partitions].transform_values { |row| row[:last_acked] },
         worker_count: stats[:workers], offset_mgr: acknowledger_status }
     end
 
@@ -95,7 +96,9 @@ module WorkShaper
     end
 
     def log_refused(partition, offset)
-      WorkShaper.logger.warn { { message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" } }
+      WorkShaper.logger.warn do
+        { message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" }
+      end
     end
 
     def log_repeated(partition, offset, last_acked, count)

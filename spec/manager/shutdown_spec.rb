@@ -263,6 +263,19 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
       expect(used.total_acked).to eq(1)
     end
 
+    it "does not wait for a long tick though nobody waits for it" do
+      first, second = gate, gate
+      shaper = manager(offset_commit_period_ms: 60_000, work: ->(message, _, _) { message.pass })
+      [first, second].each_with_index { |held, offset| shaper.enqueue(offset, held, 0, offset) }
+      settle(shaper, running: 2)
+      shaper.request_shutdown
+      first.open
+      eventually { calls.acks == [0] }
+      second.open
+      eventually("threads of the manager are left") { threads_gone? }
+      expect(calls.acks).to eq([0, 1])
+    end
+
     it "can be asked for in every callback" do
       %i[work on_done on_error ack].each do |name|
         shaper = nil
