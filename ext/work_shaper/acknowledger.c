@@ -162,9 +162,6 @@ uint64_t acknowledger_pass(struct manager *manager, bool own_thread) {
 /* Whether someone waits for acknowledgements that should not wait for the tick. */
 static bool hurried(const struct manager *manager) {
     const struct scheduler *scheduler = &manager->scheduler;
-    if (manager->closing) {
-        return true;
-    }
     if (callers_wait_for_flight(manager) && scheduler_finished(scheduler) >= scheduler->max_in_flight / 4) {
         return true;
     }

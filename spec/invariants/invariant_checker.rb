@@ -31,6 +31,7 @@ class InvariantChecker
     check_forward
     check_complete
     @revokes.each { |revoke| check_revoke(revoke) }
+    @revokes.each { |revoke| check_fenced(revoke) }
     check_bounds
     check_counters
     violations
@@ -182,6 +183,13 @@ class InvariantChecker
 
       @violations << "revoke returned #{first.message} before #{second.message}, which was enqueued before it"
     end
+  end
+
+  # That none is called after it is seen by I3: each ack is held against what came after the last revoke.
+  def check_fenced(revoke)
+    place = revoke[:return]
+    spanning = @acks.select { |ack| ack.partition == revoke[:partition] && ack.call < place && place < ack.return }
+    spanning.each { |ack| @violations << "I6: revoke returned while #{name(ack)} was being acknowledged" }
   end
 
   def check_dropped(revoke)
