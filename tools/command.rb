@@ -21,7 +21,10 @@ class Command
   # Returns whether it succeeded.
   def run
     FileUtils.mkdir_p(File.dirname(log))
-    group = Process.spawn(@env, *@arguments, in: File::NULL, out: log, err: %i[child out], chdir: @dir, pgroup: true)
+    program, *rest = @arguments
+    # Given as a pair the program is never taken for a command line: its path may have spaces.
+    group = Process.spawn(@env, [program, program], *rest,
+                          in: File::NULL, out: log, err: %i[child out], chdir: @dir, pgroup: true)
     succeeded = wait(group)
     group = nil
     succeeded

@@ -217,14 +217,17 @@ static uint64_t beat_after(const struct manager *manager) {
     return manager->acknowledger.heartbeat ? clock_nanoseconds() + manager->acknowledger.heartbeat : NEVER;
 }
 
+static bool must_announce(const struct manager *manager) {
+    return manager->closing && !manager->acknowledger.announced;
+}
+
 static VALUE acknowledge_loop(VALUE self) {
     struct manager *manager = manager_get(self);
     uint64_t next_beat = beat_after(manager);
-    bool announced = false;
     thread_name(rb_str_new_cstr("work_shaper acknowledger"));
     while (!manager_forked(manager)) {
-        if (manager->closing && !announced) {
-            announced = true;
+        if (must_announce(manager)) {
+            manager->acknowledger.announced = true; /* before: a logger that kills the thread is not to do it twice */
             quietly(self, "log_shutdown", 0, NULL);
         }
         if (clock_nanoseconds() >= next_beat) {
@@ -233,7 +236,7 @@ static VALUE acknowledge_loop(VALUE self) {
         }
         worker_call(manager);
         bool tired = !manager->baton.thread && acknowledger_pass(manager, true) > 0;
-        if (manager_forked(manager) || (manager->closing && !announced)) {
+        if (manager_forked(manager) || must_announce(manager)) {
             continue;
         }
         if (manager->closing && manager_settled(manager)) {

@@ -44,6 +44,7 @@ struct acknowledger {
     uint64_t tick;      /* nanoseconds between two passes */
     uint64_t heartbeat; /* nanoseconds between two reports, or 0 */
     bool latest;        /* acknowledge only the highest safe offset of each partition */
+    bool announced;     /* the shutdown is in the log */
     bool stopped;       /* `ack` raised: nothing is acknowledged any more */
 };
 

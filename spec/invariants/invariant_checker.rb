@@ -31,7 +31,6 @@ class InvariantChecker
     check_forward
     check_complete
     @revokes.each { |revoke| check_revoke(revoke) }
-    @revokes.each { |revoke| check_fenced(revoke) }
     check_bounds
     check_counters
     violations
@@ -177,6 +176,7 @@ class InvariantChecker
   def check_revoke(revoke)
     dropped = revoke[:dropped].map { |_, message,| @lives[message] }
     check_dropped(revoke)
+    check_fenced(revoke)
     @violations << "revoke returned one twice" unless dropped.uniq(&:object_id).size == dropped.size
     dropped.combination(2) do |first, second|
       next unless second.enqueued < first.call

@@ -264,7 +264,8 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
     end
 
     it "does not wait for a long tick though nobody waits for it" do
-      first, second = gate, gate
+      first = gate
+      second = gate
       shaper = manager(offset_commit_period_ms: 60_000, work: ->(message, _, _) { message.pass })
       [first, second].each_with_index { |held, offset| shaper.enqueue(offset, held, 0, offset) }
       settle(shaper, running: 2)
