@@ -21,7 +21,9 @@ class Program
     @limit = limit
     @files = Array.new(2) { Tempfile.new("program") }
     out, err = @files.map(&:path)
-    @pid = Process.spawn(ENVIRONMENT.merge(env), *command, in: File::NULL, out: out, err: err, pgroup: true)
+    program, *arguments = command
+    @pid = Process.spawn(ENVIRONMENT.merge(env), [program, program], *arguments,
+                         in: File::NULL, out: out, err: err, pgroup: true)
     @waiter = Process.detach(@pid)
     @guard = Thread.new { kill_overdue unless @waiter.join(@limit) }
   end

@@ -244,6 +244,9 @@ static VALUE acknowledge_loop(VALUE self) {
         }
         bool more = manager->scheduler.first_moved && !manager->baton.thread && !manager->acknowledger.stopped;
         if (!more) {
+            if (!manager->scheduler.in_flight) {
+                registry_trim(manager);
+            }
             rest(manager, tired, next_beat);
         }
     }

@@ -21,5 +21,6 @@ if (sanitizer = ENV.fetch("WORK_SHAPER_SANITIZE", nil))
 end
 
 have_func("pthread_atfork", "pthread.h")
+have_func("malloc_trim", "malloc.h")
 
 create_makefile("work_shaper/work_shaper")

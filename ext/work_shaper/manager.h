@@ -74,6 +74,7 @@ struct manager {
 
     struct scheduler scheduler;
     struct pool sub_key_pool;
+    size_t slabs_trimmed; /* how many slabs the pools had given back when registry_trim last ran */
     struct key_table sub_keys;
     struct key_table partitions;
 

@@ -74,6 +74,12 @@ void registry_compact(struct manager *manager);
 void registry_destroy(struct manager *manager);
 
 /*
+ * registry_trim - Asks the C library to give back to the system what the pools gave back to it, if that is much. It may
+ * take some 10 ms: for when there is nothing to do.
+ */
+void registry_trim(struct manager *manager);
+
+/*
  * registry_bytes - Bytes held from the system, the items' included.
  */
 size_t registry_bytes(const struct manager *manager);

@@ -333,7 +333,7 @@ static void gives_a_large_window_back(void) {
     }
     CHECK(offset_tracker_claim(&tracker, true)->count == 100000);
     offset_tracker_settle(&tracker, true);
-    CHECK(offset_tracker_bytes(&tracker) <= 4096 * sizeof(struct tracked));
+    CHECK(offset_tracker_bytes(&tracker) <= 16384 * sizeof(struct tracked));
     offset_tracker_clear(&tracker);
 }
 

@@ -5,7 +5,7 @@
 
 #define FIRST_CAPACITY 64u
 /* An empty window larger than this goes back to the system. */
-#define KEPT_CAPACITY 4096u
+#define KEPT_CAPACITY 16384u
 
 struct item offset_tracker_abandoned;
 

@@ -5,6 +5,8 @@
 
 /* A little under two pages, so that malloc's own header does not push a slab over them. */
 #define SLAB_BYTES ((size_t)8192 - 64)
+/* 256 KiB: what the default limits make use of. */
+#define KEPT_SLABS 32
 
 struct cell {
     struct pool_slab *slab; /* whose cell it is */
@@ -48,40 +50,55 @@ static void close_slab(struct pool *pool, struct pool_slab *slab) {
 }
 
 static void free_slab(struct pool *pool, struct pool_slab *slab) {
+    close_slab(pool, slab);
     free(slab);
     pool->slabs--;
+    pool->empty--;
+    pool->freed++;
 }
 
 void pool_destroy(struct pool *pool) {
-    if (pool->spare) {
-        close_slab(pool, pool->spare);
-        free_slab(pool, pool->spare);
-        pool->spare = NULL;
+    while (pool->empty > 0) {
+        free_slab(pool, pool->open);
     }
 }
 
-void *pool_acquire(struct pool *pool) {
-    struct pool_slab *slab = pool->open;
+/* A slab with a free cell, or NULL. */
+static struct pool_slab *find_slab(struct pool *pool) {
+    if (pool->open) {
+        return pool->open;
+    }
+    struct pool_slab *slab = malloc(SLAB_BYTES);
     if (!slab) {
-        slab = malloc(SLAB_BYTES);
-        if (!slab) {
-            return NULL;
-        }
-        *slab = (struct pool_slab){0};
-        pool->slabs++;
-        open_slab(pool, slab);
+        return NULL;
     }
-    if (slab == pool->spare) {
-        pool->spare = NULL;
-    }
+    *slab = (struct pool_slab){0};
+    pool->slabs++;
+    pool->empty++;
+    open_slab(pool, slab);
+    return slab;
+}
 
+static struct cell *take_cell(const struct pool *pool, struct pool_slab *slab) {
     struct cell *cell = slab->free;
     if (cell) {
         slab->free = cell->next_free;
-    } else {
-        cell = (struct cell *)((char *)(slab + 1) + slab->carved * pool->cell_size);
-        cell->slab = slab;
-        slab->carved++;
+        return cell;
+    }
+    cell = (struct cell *)((char *)(slab + 1) + slab->carved * pool->cell_size);
+    cell->slab = slab;
+    slab->carved++;
+    return cell;
+}
+
+void *pool_acquire(struct pool *pool) {
+    struct pool_slab *slab = find_slab(pool);
+    if (!slab) {
+        return NULL;
+    }
+    struct cell *cell = take_cell(pool, slab);
+    if (slab->used == 0) {
+        pool->empty--;
     }
     slab->used++;
     if (slab->used == pool->cells_per_slab) {
@@ -102,12 +119,10 @@ void pool_release(struct pool *pool, void *payload) {
     if (slab->used > 0) {
         return;
     }
-    if (!pool->spare) {
-        pool->spare = slab;
-        return;
+    pool->empty++;
+    if (pool->empty > KEPT_SLABS) {
+        free_slab(pool, slab);
     }
-    close_slab(pool, slab);
-    free_slab(pool, slab);
 }
 
 size_t pool_bytes(const struct pool *pool) {

@@ -1,8 +1,8 @@
 /*
  * pool - cells of one size, carved out of slabs.
  *
- * A slab whose cells are all free goes back to the system (but for one, kept so that a pool that
- * hovers round a boundary does not thrash), so memory follows use down as well as up.
+ * A slab whose cells are all free goes back to the system, so memory follows use down as well as up; but for a
+ * few, kept so that a pool that fills and empties in turn does not ask the system each time.
  */
 #ifndef WORK_SHAPER_CORE_POOL_H
 #define WORK_SHAPER_CORE_POOL_H
@@ -12,11 +12,12 @@
 struct pool_slab;
 
 struct pool {
-    size_t cell_size;        /* bytes of one cell, its header included */
-    size_t cells_per_slab;   /* how many fit into one slab */
-    struct pool_slab *open;  /* the slabs that have a free cell */
-    struct pool_slab *spare; /* an empty slab kept back, or NULL */
-    size_t slabs;            /* how many slabs are held in all */
+    size_t cell_size;       /* bytes of one cell, its header included */
+    size_t cells_per_slab;  /* how many fit into one slab */
+    struct pool_slab *open; /* the slabs that have a free cell */
+    size_t empty;           /* how many of these have no cell in use */
+    size_t slabs;           /* how many slabs are held in all */
+    size_t freed;           /* how many were given back to the system, ever */
 };
 
 /*
