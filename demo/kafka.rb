@@ -102,7 +102,7 @@ module Demo
 
     def create_topic
       admin = config.admin
-      admin.create_topic(@topic, 1, -1).wait(max_wait_timeout: TIMEOUT_MS / 1000)
+      admin.create_topic(@topic, 1, -1).wait
       deadline = Clock.now + (TIMEOUT_MS / 1000)
       sleep 0.1 until partition_count || Clock.now > deadline
       partition_count || raise(Failure, "topic #{@topic} was created but does not show (#{self})")

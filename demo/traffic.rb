@@ -33,7 +33,7 @@ module Demo
         yield
         producer.produce(topic: topic, key: key, payload: "#{@run} #{key} #{numbers[key] += 1}")
       end
-      handles.each { |handle| handle.wait(max_wait_timeout: 30) }
+      handles.each(&:wait)
     end
 
     # The number within its key, or nil when somebody else produced the message.

@@ -100,7 +100,7 @@ class TestTopic
       key = "key-#{(index * index) % keys}"
       @producer.produce(topic: NAME, key: key, payload: (numbers[key] += 1).to_s)
     end
-    handles.each { |handle| handle.wait(max_wait_timeout: 10) }
+    handles.each(&:wait)
     numbers
   end
 

@@ -58,9 +58,15 @@ static void free_slab(struct pool *pool, struct pool_slab *slab) {
 }
 
 void pool_destroy(struct pool *pool) {
-    while (pool->empty > 0) {
-        free_slab(pool, pool->open);
+    struct pool_slab *slab = pool->open;
+    while (slab) {
+        struct pool_slab *next = slab->next;
+        free(slab);
+        slab = next;
     }
+    pool->open = NULL;
+    pool->slabs -= pool->empty;
+    pool->empty = 0;
 }
 
 /* A slab with a free cell, or NULL. */
