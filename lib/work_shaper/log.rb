@@ -3,9 +3,8 @@
 require "json"
 begin
   require "logger"
-rescue LoadError
-  raise LoadError, "work_shaper needs the logger gem, which is no part of Ruby itself since 4.0: bundle add logger " \
-                   "(rdkafka brings it along)"
+rescue LoadError # since Ruby 4.0 it is a gem, which a bundle need not have
+  require_relative "plain_log"
 end
 
 # The log of all managers.
@@ -26,7 +25,7 @@ module WorkShaper
     # @example
     #   WorkShaper.logger.info({ message: "started" })
     def logger
-      @logger ||= Logger.new($stdout, level: log_level, formatter: formatter)
+      @logger ||= (defined?(::Logger) ? ::Logger : PlainLog).new($stdout, level: log_level, formatter: formatter)
     end
 
     # How a line of the default logger is written.
