@@ -97,7 +97,7 @@ static void pass_baton_on(struct manager *manager) {
     manager_progress(manager);
 }
 
-/* `ack` raised, or was cut off: its claim is given back. Returns where it was. */
+/* `ack` raised (`fail`: for good), or was cut off: its claim is given back. */
 static void give_back(struct manager *manager, bool fail, VALUE error) {
     struct partition *partition = manager->baton.partition;
     if (!partition) {
