@@ -17,4 +17,5 @@ require_relative "work_shaper/manager"
 #
 # @see Manager
 module WorkShaper
+  private_constant :Intake
 end

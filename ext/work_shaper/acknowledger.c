@@ -177,15 +177,12 @@ void acknowledger_wake(struct manager *manager) {
     }
 }
 
-void acknowledger_give_way(const struct manager *manager) {
+bool acknowledger_overdue(const struct manager *manager) {
     const struct acknowledger *acknowledger = &manager->acknowledger;
     if (acknowledger->state != ACKNOWLEDGER_CALLED && acknowledger->state != ACKNOWLEDGER_RESTING) {
-        return;
+        return false;
     }
-    int32_t waited = (int32_t)(clock_milliseconds() - acknowledger->called_at);
-    if (waited > PATIENCE) {
-        rb_thread_schedule();
-    }
+    return (int32_t)(clock_milliseconds() - acknowledger->called_at) > PATIENCE;
 }
 
 void acknowledger_call(struct manager *manager) {

@@ -24,10 +24,9 @@ void acknowledger_call(struct manager *manager);
 void acknowledger_wake(struct manager *manager);
 
 /*
- * acknowledger_give_way - Lets the thread have the GVL if it has waited for it too long. For a worker between two
- * messages; may run other threads, and raise what the current thread's interrupts bring.
+ * acknowledger_overdue - Whether it has waited too long for the GVL, so that busy workers should give way to it.
  */
-void acknowledger_give_way(const struct manager *manager);
+bool acknowledger_overdue(const struct manager *manager);
 
 /*
  * acknowledger_pass - Acknowledges what can be acknowledged now, on the current thread. The baton must be free.

@@ -22,8 +22,10 @@ static void link_caller(struct caller *caller) {
         manager->callers = caller;
     }
     manager->last_caller = caller;
-    if (caller->wish == WISH_ROOM) {
+    if (caller->queue) {
         caller->queue->blocked++;
+    }
+    if (caller->wish == WISH_ROOM) {
         manager->callers_for_room++;
     }
 }
@@ -40,8 +42,10 @@ static void unlink_caller(struct caller *caller) {
     } else {
         manager->last_caller = caller->previous;
     }
-    if (caller->wish == WISH_ROOM) {
+    if (caller->queue) {
         caller->queue->blocked--;
+    }
+    if (caller->wish == WISH_ROOM) {
         manager->callers_for_room--;
     }
 }
@@ -58,13 +62,13 @@ static VALUE leave(VALUE argument) {
         return Qnil;
     }
     unlink_caller(caller);
-    if (caller->wish == WISH_ROOM) {
-        /* The queue was kept for the caller alone, perhaps; it comes back for it with the sub key itself. */
+    if (caller->queue) {
+        /* It was kept for the caller alone, perhaps; it comes back for it with the sub key itself. */
         registry_release_sub_key(manager, sub_key_of(caller->queue));
+    }
+    if (caller->wish == WISH_ROOM && caller->woken) {
         /* It may leave without taking the room it was woken for, or leave some: the next one looks. */
-        if (caller->woken) {
-            callers_wake_for_room(manager);
-        }
+        callers_wake_for_room(manager);
     }
     return Qnil;
 }

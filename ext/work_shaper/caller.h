@@ -7,7 +7,7 @@
 #include "manager.h"
 
 enum wish {
-    WISH_ROOM,    /* an enqueue that found it full */
+    WISH_ROOM,    /* an enqueue that found it full, or a feeder */
     WISH_SETTLED, /* drain, shutdown: that nothing waits, runs or can be acknowledged */
     WISH_BATON    /* flush, revoke: that nobody else acknowledges */
 };
@@ -16,7 +16,7 @@ enum wish {
  * caller_wait - Parks the current thread until it is woken for its wish, or until the deadline. A wish may not have
  * come true then: look again and wait again.
  *
- * queue: with WISH_ROOM the sub key's queue (it is kept alive meanwhile), else NULL.
+ * queue: with WISH_ROOM the sub key's queue (it is kept alive meanwhile), or NULL for room on any; else NULL.
  * deadline: in clock_nanoseconds, or NEVER.
  * Returns false when the deadline passed. Raises what the thread's interrupts bring.
  */

@@ -87,6 +87,7 @@ static void collect_dropped(struct keyed *entry, void *data) {
 /* Takes a partition out of everything. Returns what was dropped. */
 static VALUE forget_partition(struct manager *manager, struct partition *partition) {
     struct dropped dropped = {.tracker = &partition->tracker, .rows = rb_ary_new()};
+    scheduler_queue_up(&manager->scheduler);
     key_table_each(&manager->sub_keys, collect_dropped, &dropped);
     registry_revoke(manager, partition);
     manager_progress(manager);
@@ -115,6 +116,38 @@ static VALUE forget(VALUE self, VALUE key) {
         caller_wait(manager, WISH_BATON, NULL, NEVER); /* I6: an `ack` that is under way ends before we return */
     }
     return dropped;
+}
+
+struct drop {
+    struct manager *manager;
+    uint64_t count;
+};
+
+/* Returns whether the sub key is idle, and freed, thereby. */
+static bool drop_from(struct keyed *entry, void *data) {
+    struct drop *drop = data;
+    struct sub_key *sub_key = (struct sub_key *)entry;
+    drop->count += scheduler_drop_waiting(&drop->manager->scheduler, &sub_key->queue);
+    if (!sub_key_queue_idle(&sub_key->queue)) {
+        return false;
+    }
+    pool_release(&drop->manager->sub_key_pool, sub_key);
+    return true;
+}
+
+/*
+ * call-seq: drop_waiting
+ *
+ * For a consumer that stops, once nothing more comes in: drops all that waits, of every partition, and leaves alone
+ * what runs. What was dropped is never acknowledged, nor is anything above it, and counts as in flight until its
+ * partition is revoked; what is finished below is acknowledged. Returns how many messages were dropped.
+ */
+static VALUE drop_waiting(VALUE self) {
+    struct drop drop = {.manager = manager_get(self)};
+    key_table_reject(&drop.manager->sub_keys, drop_from, &drop);
+    manager_progress(drop.manager);
+    callers_wake_for_room(drop.manager);
+    return ULL2NUM(drop.count);
 }
 
 /*
@@ -155,5 +188,6 @@ void init_control(VALUE manager_class) {
     rb_define_method(manager_class, "drain", drain, -1);
     rb_define_method(manager_class, "request_shutdown", request_shutdown, 0);
     rb_define_private_method(manager_class, "forget", forget, 1);
+    rb_define_private_method(manager_class, "drop_waiting", drop_waiting, 0);
     rb_define_private_method(manager_class, "wind_down", wind_down, 1);
 }

@@ -1,10 +1,8 @@
-/*
- * door - where messages come in: checks, waits for room, and hands them to the scheduler.
- */
+#include "door.h"
+
 #include "acknowledger.h"
 #include "caller.h"
 #include "clock.h"
-#include "manager.h"
 #include "options.h"
 #include "registry.h"
 #include "worker.h"
@@ -101,6 +99,12 @@ static void wait_for_room(struct manager *manager, struct address *address, uint
     }
     registry_fill_sub_key(manager, address); /* it lives as long as someone waits for it */
     caller_wait(manager, WISH_ROOM, &address->sub_key->queue, deadline);
+}
+
+void door_let_in(struct manager *manager, VALUE sub_key, VALUE message, VALUE partition, int64_t offset) {
+    struct entry entry = {.message = message, .offset = offset, .address = address_of(sub_key, partition)};
+    find_way_in(manager, &entry.address);
+    go_in(manager, &entry);
 }
 
 static struct entry check_entry(VALUE sub_key, VALUE message, VALUE partition, VALUE offset) {

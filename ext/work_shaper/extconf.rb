@@ -2,8 +2,8 @@
 
 require "mkmf"
 
-$VPATH << "$(srcdir)/core" # rubocop:disable Style/GlobalVars
-$srcs = Dir[File.join(__dir__, "{,core/}*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
+$VPATH << "$(srcdir)/core" << "$(srcdir)/kafka" # rubocop:disable Style/GlobalVars
+$srcs = Dir[File.join(__dir__, "{,core/,kafka/}*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
 
 append_cflags(%w[-std=gnu11 -fvisibility=hidden -Wno-declaration-after-statement])
 

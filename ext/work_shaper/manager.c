@@ -3,6 +3,7 @@
 #include "acknowledger.h"
 #include "caller.h"
 #include "clock.h"
+#include "kafka/feed.h"
 #include "registry.h"
 #include "thread.h"
 #include "worker.h"
@@ -229,4 +230,5 @@ void init_manager(VALUE work_shaper) {
     init_door(manager_class);
     init_control(manager_class);
     init_inspection(manager_class);
+    init_feed(manager_class);
 }

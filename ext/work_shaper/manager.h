@@ -48,6 +48,12 @@ struct acknowledger {
     bool stopped;       /* `ack` raised: nothing is acknowledged any more */
 };
 
+/* A thread that feeds the manager and waits without the GVL: busy workers give way to it when it wants to be back. */
+struct guest {
+    bool expected;
+    uint32_t back_at; /* in clock_milliseconds */
+};
+
 /* Who acknowledges right now: the acknowledger or a caller of flush; and what. */
 struct baton {
     VALUE thread;                /* Qfalse: nobody */
@@ -81,6 +87,7 @@ struct manager {
     struct callback work, on_done, on_error, ack;
     struct acknowledger acknowledger;
     struct baton baton;
+    struct guest guest;
     struct fatal fatal;
     uint64_t total_failed;
 

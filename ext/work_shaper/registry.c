@@ -155,10 +155,14 @@ void registry_revoke(struct manager *manager, struct partition *partition) {
 
 /* The garbage collector's walks */
 
-static void each_item(struct sub_key_queue *queue, void (*visit)(struct item *item)) {
-    for (struct item *item = queue->first; item; item = item->next) {
+static void each_waiting(struct item *first, void (*visit)(struct item *item)) {
+    for (struct item *item = first; item; item = item->next) {
         visit(item);
     }
+}
+
+static void each_item(const struct sub_key_queue *queue, void (*visit)(struct item *item)) {
+    each_waiting(queue->first, visit);
     if (queue->running) {
         visit(queue->running);
     }
@@ -185,6 +189,7 @@ static void mark_partition(struct keyed *entry, void *data) {
 }
 
 void registry_mark(struct manager *manager) {
+    each_waiting(manager->scheduler.first_arrival, mark_item);
     key_table_each(&manager->sub_keys, mark_sub_key, NULL);
     key_table_each(&manager->partitions, mark_partition, NULL);
     if (manager->baton.partition) {
@@ -203,6 +208,7 @@ static void compact_sub_key(struct keyed *entry, void *data) {
 }
 
 void registry_compact(struct manager *manager) {
+    each_waiting(manager->scheduler.first_arrival, compact_item);
     key_table_each(&manager->sub_keys, compact_sub_key, NULL);
 }
 

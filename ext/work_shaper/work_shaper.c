@@ -1,3 +1,5 @@
+#include "kafka/intake.h"
+#include "kafka/message.h"
 #include "manager.h"
 
 VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
@@ -16,4 +18,6 @@ RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     work_shaper_full = error_class(work_shaper, "Full");
     work_shaper_forked_process = error_class(work_shaper, "ForkedProcess");
     init_manager(work_shaper);
+    init_message(work_shaper);
+    init_intake(work_shaper);
 }

@@ -138,13 +138,27 @@ static void run(struct worker *worker) {
     }
 }
 
+static bool guest_overdue(const struct guest *guest) {
+    return guest->expected && (int32_t)(clock_milliseconds() - guest->back_at) > 0;
+}
+
+/* How often a worker lets others pass: it may not be the first time that the right one gets the GVL. */
+#define COURTESIES 2
+
+/* Between two messages: lets the few threads that must not starve have the GVL. */
+static void give_way(const struct manager *manager) {
+    for (int i = 0; i < COURTESIES && (acknowledger_overdue(manager) || guest_overdue(&manager->guest)); i++) {
+        rb_thread_schedule();
+    }
+}
+
 /* Runs what is ready until nothing is. Under rb_protect: all that must survive a raise is in the worker. */
 static VALUE run_ready(VALUE argument) {
     struct worker *worker = (struct worker *)argument;
     struct manager *manager = worker->manager;
     struct scheduler *scheduler = &manager->scheduler;
     while (scheduler_ready(scheduler)) {
-        if (scheduler->first_ready != scheduler->last_ready) {
+        if (scheduler_ready_many(scheduler)) {
             worker_call(manager);
         }
         rb_thread_check_ints(); /* the last point at which a kill costs nothing */
@@ -158,7 +172,7 @@ static VALUE run_ready(VALUE argument) {
             break;
         }
         finish(worker);
-        acknowledger_give_way(manager);
+        give_way(manager);
     }
     return Qnil;
 }

@@ -1,10 +1,14 @@
 # frozen_string_literal: true
 
 module WorkShaper
-  # Checks what a manager is to call.
+  # Checks what a manager or a consumer is to call.
   module Callbacks
-    # How many arguments each is called with.
-    ARGUMENTS = { work: 3, on_done: 3, on_error: 4, ack: 2 }.freeze
+    # What each is called with.
+    ARGUMENTS = {
+      work: "message, partition, offset", on_done: "message, partition, offset",
+      on_error: "exception, message, partition, offset", ack: "partition, offset",
+      sub_key: "message", around: "message, &work"
+    }.freeze
 
     class << self
       # @param name [Symbol] which of the callbacks
@@ -13,13 +17,14 @@ module WorkShaper
       # @raise [TypeError] it does not answer `call`
       # @raise [ArgumentError] it is a lambda or Method that cannot take the arguments
       def check(name, callback)
-        count = ARGUMENTS.fetch(name)
+        arguments = ARGUMENTS.fetch(name)
+        count = arguments.split(", ").grep_v(/&/).size
         unless callback.respond_to?(:call)
           raise TypeError, "#{name} is #{callback.inspect}; it must answer call, with #{count} arguments"
         end
         return callback unless strict?(callback)
         unless takes?(callback, count)
-          raise ArgumentError, "#{name} takes #{describe(callback)}; it is called with #{count}: #{names(name)}"
+          raise ArgumentError, "#{name} takes #{describe(callback)}; it is called with #{count}: #{arguments}"
         end
 
         callback.is_a?(Method) ? callback.to_proc : callback
@@ -44,11 +49,6 @@ module WorkShaper
         return "no arguments" if parameters.empty?
 
         "(#{parameters.map { |kind, name| "#{kind} #{name}".strip }.join(", ")})"
-      end
-
-      def names(name)
-        { work: "message, partition, offset", on_done: "message, partition, offset",
-          on_error: "exception, message, partition, offset", ack: "partition, offset" }.fetch(name)
       end
     end
   end

@@ -9,7 +9,15 @@
 #define MOST 500
 
 /* The naive model: each message with its sub key, partition and fate, in the order of enqueue. */
-enum fate { WAITING, RUNNING, FINISHED, ABANDONED, DROPPED, FENCED };
+enum fate {
+    WAITING,
+    RUNNING,
+    FINISHED,
+    ABANDONED,
+    DROPPED,
+    FENCED,
+    LEFT /* by drop_waiting: dropped, and unfinished for good */
+};
 
 struct message {
     int queue, tracker;
@@ -89,23 +97,28 @@ static void offer(void) {
     enqueued++;
 }
 
-static void take(void) {
-    struct item *item = scheduler_take(&scheduler);
-    if (!item) {
-        for (int queue = 0; queue < QUEUES; queue++) {
-            CHECK(!count(WAITING, queue) || count(RUNNING, queue) || count(FENCED, queue)); /* I5: no lost wake-up */
+/* The oldest message whose sub key is free, word for word; or -1. */
+static int oldest(void) {
+    for (int i = 0; i < enqueued; i++) {
+        int queue = messages[i].queue;
+        if (messages[i].fate == WAITING && !count(RUNNING, queue) && !count(FENCED, queue)) { /* I1 */
+            return i;
         }
+    }
+    return -1;
+}
+
+static void take(void) {
+    int index = oldest();
+    struct item *item = scheduler_take(&scheduler);
+    CHECK((item != NULL) == (index >= 0)); /* I5: no lost wake-up */
+    if (!item) {
         return;
     }
-    int index = (int)item->message;
-    struct message *message = &messages[index];
-    CHECK(message->fate == WAITING && message->offset == item->offset);
-    CHECK(!count(RUNNING, message->queue) && !count(FENCED, message->queue)); /* I1 */
-    for (int i = 0; i < index; i++) {
-        CHECK(messages[i].queue != message->queue || messages[i].fate != WAITING); /* I2 */
-    }
-    message->fate = RUNNING;
-    message->item = item;
+    CHECK((int)item->message == index); /* I2 */
+    CHECK(item->offset == messages[index].offset);
+    messages[index].fate = RUNNING;
+    messages[index].item = item;
 }
 
 static int random_running(void) {
@@ -141,6 +154,18 @@ static void abandon(void) {
     }
     scheduler_abandon(&scheduler, messages[index].item);
     CHECK(sub_key_queue_idle(&queues[queue]));
+}
+
+static void drop_waiting(void) {
+    int queue = (int)random_below(QUEUES);
+    int waiting = count(WAITING, queue);
+    for (int i = 0; i < enqueued; i++) {
+        if (messages[i].queue == queue && messages[i].fate == WAITING) {
+            messages[i].fate = LEFT;
+        }
+    }
+    CHECK((int)scheduler_drop_waiting(&scheduler, &queues[queue]) == waiting);
+    CHECK(queues[queue].waiting == 0 && !queues[queue].first);
 }
 
 /* Ends the assignment of a partition and begins a new one, as a rebalance does. */
@@ -196,17 +221,23 @@ static void acknowledge(void) {
 static void check_counters(void) {
     CHECK((int)scheduler.waiting == count(WAITING, -1));
     CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
-    CHECK(scheduler.in_flight == scheduler.total_enqueued - scheduler.total_acknowledged - scheduler.total_dropped);
+    CHECK(scheduler.in_flight == scheduler.total_enqueued - scheduler.total_acknowledged - scheduler.total_dropped +
+                                     (uint64_t)count(LEFT, -1));
     CHECK(scheduler.in_flight <= scheduler.max_in_flight); /* I7 */
+    int ready = 0;
     for (int queue = 0; queue < QUEUES; queue++) {
         CHECK((int)queues[queue].waiting == count(WAITING, queue));
+        CHECK(sub_key_queue_idle(&queues[queue]) == (!queues[queue].waiting && !queues[queue].running));
+        ready += queues[queue].waiting && !queues[queue].running;
     }
+    CHECK(scheduler_ready(&scheduler) == (ready > 0));
+    CHECK(scheduler_ready_many(&scheduler) == (ready > 1));
 }
 
 static void keeps_the_invariants_whatever_happens(uint64_t run) {
     random_seed(run);
     begin(1 + random_below(8), 1 + random_below(60));
-    bool abandons = random_below(8) == 0, revokes = random_below(3) == 0;
+    bool abandons = random_below(8) == 0, revokes = random_below(3) == 0, drops = random_below(6) == 0;
     int revocations = 0;
     for (int step = 0; step < 500; step++) {
         uint32_t action = random_below(12);
@@ -222,6 +253,10 @@ static void keeps_the_invariants_whatever_happens(uint64_t run) {
             revoke(&revocations);
         } else if (abandons && random_below(20) == 0) {
             abandon();
+        } else if (drops && random_below(20) == 0) {
+            drop_waiting();
+        } else if (random_below(10) == 0) {
+            scheduler_queue_up(&scheduler);
         }
         check_counters();
     }
@@ -233,28 +268,103 @@ static void keeps_the_invariants_whatever_happens(uint64_t run) {
         acknowledge();
     }
     CHECK(count(WAITING, -1) == 0 && scheduler.running == 0);
-    CHECK(count(ABANDONED, -1) || scheduler.in_flight == 0); /* I5 */
+    CHECK(count(ABANDONED, -1) || count(LEFT, -1) || scheduler.in_flight == 0); /* I5 */
     end();
 }
 
-static void is_fair_between_sub_keys(void) {
-    begin(100, 1000);
-    for (int i = 0; i < 60; i++) {
-        CHECK(scheduler_offer(&scheduler, &queues[i < 20 ? 0 : 1 + i % 2], &trackers[0], (uintptr_t)i, i, 0));
+static void enqueue(int queue, int tracker) {
+    CHECK(scheduler_offer(&scheduler, &queues[queue], &trackers[tracker], (uintptr_t)enqueued, next_offset[tracker]++,
+                          0));
+    messages[enqueued++] = (struct message){.queue = queue, .tracker = tracker, .fate = WAITING};
+}
+
+static struct item *start(int index) {
+    struct item *item = scheduler_take(&scheduler);
+    CHECK(item && (int)item->message == index);
+    return item;
+}
+
+static void goes_on_with_the_oldest_when_a_sub_key_is_free_again(void) {
+    begin(100, 100);
+    const int keys[] = {0, 0, 1, 0, 1, 2, 3};
+    for (int i = 0; i < 7; i++) {
+        enqueue(keys[i], 0);
     }
-    int turns[QUEUES] = {0};
-    for (int i = 0; i < 30; i++) {
-        struct item *item = scheduler_take(&scheduler);
-        turns[item->queue - queues]++;
-        scheduler_finish(&scheduler, item);
+    struct item *zero = start(0), *two = start(2), *five = start(5);
+    scheduler_finish(&scheduler, two);
+    struct item *four = start(4);
+    scheduler_finish(&scheduler, zero);
+    struct item *one = start(1);
+    scheduler_finish(&scheduler, five);
+    scheduler_finish(&scheduler, one);
+    struct item *three = start(3), *six = start(6);
+    CHECK(!scheduler_take(&scheduler));
+    scheduler_finish(&scheduler, three);
+    scheduler_finish(&scheduler, four);
+    scheduler_finish(&scheduler, six);
+    end();
+}
+
+static void loses_its_place_with_a_message_that_is_revoked(void) {
+    begin(100, 100);
+    enqueue(0, 0);
+    enqueue(1, 0);
+    enqueue(0, 1); /* is revoked while it keeps queue 0 its place */
+    enqueue(1, 0);
+    enqueue(2, 0);
+    enqueue(0, 0);
+    enqueue(3, 1); /* is revoked before anyone looked at it */
+    enqueue(4, 0);
+    struct item *zero = start(0), *one = start(1), *four = start(4); /* 2 and 3 were passed over */
+    scheduler_finish(&scheduler, zero);
+    scheduler_finish(&scheduler, one);
+    for (int queue = 0; queue < QUEUES; queue++) {
+        scheduler_drop(&scheduler, &queues[queue], &trackers[1]);
     }
-    CHECK(turns[0] == 10 && turns[1] == 10 && turns[2] == 10);
+    scheduler_revoke(&scheduler, &trackers[1]);
+    CHECK(sub_key_queue_idle(&queues[3]));
+    struct item *left[] = {four, start(3), start(5), start(7)};
+    CHECK(!scheduler_take(&scheduler));
+    for (int i = 0; i < 4; i++) {
+        scheduler_finish(&scheduler, left[i]);
+    }
+    end();
+}
+
+static void drops_what_waits_and_acknowledges_what_ran_below_it(void) {
+    begin(100, 100);
+    const int keys[] = {0, 1, 0, 2, 2, 1, 3}; /* 0, 1 and 3 run; 2 was passed over, 4 to 6 were not looked at */
+    for (int i = 0; i < 7; i++) {
+        enqueue(keys[i], 0);
+    }
+    struct item *running[] = {start(0), start(1), start(3)};
+    uint32_t dropped = 0;
+    for (int queue = 0; queue < QUEUES; queue++) {
+        dropped += scheduler_drop_waiting(&scheduler, &queues[queue]);
+    }
+    CHECK(dropped == 4 && scheduler.total_dropped == 4);
+    CHECK(scheduler.waiting == 0 && scheduler.running == 3 && !scheduler_take(&scheduler));
+    for (int i = 2; i >= 0; i--) {
+        CHECK(!scheduler.first_moved);
+        scheduler_finish(&scheduler, running[i]);
+    }
+    CHECK(scheduler_moved(&scheduler) == &trackers[0]);
+    const struct claim *claim = offset_tracker_claim(&trackers[0], true);
+    CHECK(claim && claim->offset == 1 && claim->count == 2); /* 3 is finished behind 2, which never will be */
+    scheduler_settle(&scheduler, &trackers[0], true);
+    CHECK(!scheduler.first_moved && scheduler.in_flight == 5);
+    CHECK(offset_tracker_oldest(&trackers[0])->offset == 2);
+    scheduler_revoke(&scheduler, &trackers[0]);
+    CHECK(scheduler.in_flight == 0 && scheduler.total_dropped == 5); /* each once */
     end();
 }
 
 int main(void) {
     CHECK(sizeof(struct item) == 56);
-    is_fair_between_sub_keys();
+    CHECK(sizeof(struct sub_key_queue) == 56);
+    goes_on_with_the_oldest_when_a_sub_key_is_free_again();
+    loses_its_place_with_a_message_that_is_revoked();
+    drops_what_waits_and_acknowledges_what_ran_below_it();
     for (uint64_t run = 1; run <= runs(2000); run++) {
         keeps_the_invariants_whatever_happens(run);
     }

@@ -185,16 +185,30 @@ RSpec.describe WorkShaper::Manager, "workers" do
     expect(worker_threads).to match_array(before)
   end
 
-  it "run one sub key for long only if no other waits" do
-    held = gate
-    shaper = manager(concurrency: 1, max_in_queue: 2_000, work: ->(message, _, _) { held.pass if message == :head })
-    shaper.enqueue(:busy, :head, 0, 0)
-    settle(shaper, running: 1)
-    1_000.times { |n| shaper.enqueue(:busy, :busy, 0, n + 1) }
-    shaper.enqueue(:other, :other, 1, 0)
-    held.open
-    drained(shaper)
-    expect(calls.started.index(:other)).to be < 900
+  context "when one sub key has a thousand messages and another's comes behind them" do
+    # Who of them started when; `work` is done of each.
+    def started(concurrency, &work)
+      held = gate
+      shaper = manager(concurrency: concurrency, max_in_queue: 2_000,
+                       work: ->(message, _, _) { message == :head ? held.pass : work&.call(message) })
+      concurrency.times { |n| shaper.enqueue([:head, n], :head, 0, n) }
+      settle(shaper, running: concurrency)
+      1_000.times { |n| shaper.enqueue(:busy, :busy, 0, concurrency + n) }
+      shaper.enqueue(:other, :other, 1, 0)
+      held.open
+      drained(shaper)
+      calls.started
+    end
+
+    it "start the oldest message first, so that little is finished beyond an unfinished one" do
+      expect(started(1).last).to eq(:other)
+    end
+
+    it "give the busy sub key one worker, and what comes behind it the others" do
+      other_started = gate
+      order = started(2) { |message| message == :busy ? other_started.pass : other_started.open }
+      expect(order.index(:other)).to be_between(2, 3)
+    end
   end
 
   it "belong to their manager alone" do

@@ -45,6 +45,7 @@ struct offset_tracker {
     uint32_t waiting;       /* items not started */
     uint32_t running;       /* items started and not finished */
     uint64_t received;      /* offsets received in this assignment */
+    uint64_t dropped;       /* those of them that were dropped and are unfinished for good */
     int64_t highest;        /* the highest received, or OFFSET_NONE */
     int64_t passed;         /* the highest that was claimed, or OFFSET_NONE: never claimed again (I4) */
     int64_t acknowledged;   /* the highest that was acknowledged, or OFFSET_NONE */

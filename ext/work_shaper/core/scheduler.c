@@ -7,6 +7,29 @@ void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t
     pool_init(&scheduler->items, sizeof(struct item));
 }
 
+/* The list of arrivals */
+
+static void arrivals_append(struct scheduler *scheduler, struct item *item) {
+    item->next = NULL;
+    if (scheduler->last_arrival) {
+        scheduler->last_arrival->next = item;
+    } else {
+        scheduler->first_arrival = item;
+    }
+    scheduler->last_arrival = item;
+}
+
+static struct item *arrivals_shift(struct scheduler *scheduler) {
+    struct item *item = scheduler->first_arrival;
+    scheduler->first_arrival = item->next;
+    if (!scheduler->first_arrival) {
+        scheduler->last_arrival = NULL;
+    }
+    return item;
+}
+
+/* The end of everything */
+
 void scheduler_discard(struct scheduler *scheduler, struct sub_key_queue *queue) {
     struct item *item = queue->first;
     while (item) {
@@ -21,45 +44,10 @@ void scheduler_discard(struct scheduler *scheduler, struct sub_key_queue *queue)
 }
 
 void scheduler_destroy(struct scheduler *scheduler) {
+    while (scheduler->first_arrival) {
+        pool_release(&scheduler->items, arrivals_shift(scheduler));
+    }
     pool_destroy(&scheduler->items);
-}
-
-/* The list of ready queues */
-
-static void ready_append(struct scheduler *scheduler, struct sub_key_queue *queue) {
-    queue->ready = true;
-    queue->next_ready = NULL;
-    queue->previous_ready = scheduler->last_ready;
-    if (scheduler->last_ready) {
-        scheduler->last_ready->next_ready = queue;
-    } else {
-        scheduler->first_ready = queue;
-    }
-    scheduler->last_ready = queue;
-}
-
-static void ready_remove(struct scheduler *scheduler, struct sub_key_queue *queue) {
-    if (queue->previous_ready) {
-        queue->previous_ready->next_ready = queue->next_ready;
-    } else {
-        scheduler->first_ready = queue->next_ready;
-    }
-    if (queue->next_ready) {
-        queue->next_ready->previous_ready = queue->previous_ready;
-    } else {
-        scheduler->last_ready = queue->previous_ready;
-    }
-    queue->ready = false;
-}
-
-/* Puts a queue on the list, or takes it off, as its state asks. */
-static void ready_update(struct scheduler *scheduler, struct sub_key_queue *queue) {
-    bool ready = queue->first && !queue->running;
-    if (ready && !queue->ready) {
-        ready_append(scheduler, queue);
-    } else if (!ready && queue->ready) {
-        ready_remove(scheduler, queue);
-    }
 }
 
 /* The list of trackers that have something to claim */
@@ -96,6 +84,36 @@ static void moved_update(struct scheduler *scheduler, struct offset_tracker *tra
     }
 }
 
+/* What is counted of an item */
+
+static void start_waiting(struct scheduler *scheduler, const struct item *item) {
+    scheduler->ready += !item->queue->waiting && !item->queue->running;
+    item->queue->waiting++;
+    item->tracker->waiting++;
+    scheduler->waiting++;
+}
+
+static void stop_waiting(struct scheduler *scheduler, const struct item *item) {
+    item->queue->waiting--;
+    item->tracker->waiting--;
+    scheduler->waiting--;
+    scheduler->ready -= !item->queue->waiting && !item->queue->running;
+}
+
+static void start_running(struct scheduler *scheduler, struct item *item) {
+    scheduler->ready -= sub_key_queue_ready(item->queue);
+    item->queue->running = item;
+    item->tracker->running++;
+    scheduler->running++;
+}
+
+static void stop_running(struct scheduler *scheduler, const struct item *item) {
+    item->queue->running = NULL;
+    item->tracker->running--;
+    scheduler->running--;
+    scheduler->ready += sub_key_queue_ready(item->queue);
+}
+
 /* The way of an item */
 
 enum room scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue) {
@@ -121,45 +139,61 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
         pool_release(&scheduler->items, item);
         return false;
     }
-    tracker->waiting++;
-    sub_key_queue_push(queue, item);
-    ready_update(scheduler, queue);
-    scheduler->waiting++;
+    arrivals_append(scheduler, item);
+    start_waiting(scheduler, item);
     scheduler->in_flight++;
     scheduler->total_enqueued++;
     return true;
 }
 
 bool scheduler_ready(const struct scheduler *scheduler) {
-    return scheduler->first_ready != NULL;
+    return scheduler->ready > 0;
 }
 
-/* Counts an item out that was taken out of its queue. */
-static void stop_waiting(struct scheduler *scheduler, const struct item *item) {
-    item->tracker->waiting--;
-    scheduler->waiting--;
+bool scheduler_ready_many(const struct scheduler *scheduler) {
+    return scheduler->ready > 1;
 }
 
-struct item *scheduler_take(struct scheduler *scheduler) {
-    struct sub_key_queue *queue = scheduler->first_ready;
-    if (!queue) {
-        return NULL;
+/* Whether the queue has something that was passed over and may start: whether it belongs into the ready heap. */
+static bool passed(const struct sub_key_queue *queue) {
+    return queue->first && !queue->running;
+}
+
+/* Takes out the oldest item whose sub key is free; there is one. */
+static struct item *shift_oldest(struct scheduler *scheduler) {
+    struct sub_key_queue *queue = scheduler->passed.top;
+    if (queue) {
+        ready_heap_remove(&scheduler->passed, queue);
+        return sub_key_queue_shift(queue);
     }
-    struct item *item = sub_key_queue_shift(queue);
-    ready_remove(scheduler, queue);
-    stop_waiting(scheduler, item);
-    queue->running = item;
-    item->tracker->running++;
-    scheduler->running++;
+    struct item *item = arrivals_shift(scheduler);
+    while (item->queue->running) {
+        sub_key_queue_push(item->queue, item);
+        item = arrivals_shift(scheduler);
+    }
     return item;
 }
 
-/* Ends the running of an item and frees it. */
-static void stop_running(struct scheduler *scheduler, struct item *item) {
-    item->queue->running = NULL;
-    item->tracker->running--;
-    scheduler->running--;
-    pool_release(&scheduler->items, item);
+struct item *scheduler_take(struct scheduler *scheduler) {
+    if (!scheduler->ready) {
+        return NULL;
+    }
+    struct item *item = shift_oldest(scheduler);
+    stop_waiting(scheduler, item);
+    start_running(scheduler, item);
+    return item;
+}
+
+void scheduler_queue_up(struct scheduler *scheduler) {
+    while (scheduler->first_arrival) {
+        struct item *item = arrivals_shift(scheduler);
+        struct sub_key_queue *queue = item->queue;
+        bool first = !queue->first;
+        sub_key_queue_push(queue, item);
+        if (first && passed(queue)) {
+            ready_heap_add(&scheduler->passed, queue);
+        }
+    }
 }
 
 void scheduler_finish(struct scheduler *scheduler, struct item *item) {
@@ -170,30 +204,58 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
         moved_update(scheduler, tracker);
     }
     stop_running(scheduler, item);
-    ready_update(scheduler, queue);
+    pool_release(&scheduler->items, item);
+    if (queue->first) {
+        ready_heap_add(&scheduler->passed, queue);
+    }
 }
 
-static void leave_unfinished(struct item *item) {
+/* Ends an item whose offset is never to be acknowledged, unless its tracker was revoked and does not care. */
+static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
     if (!item->tracker->revoked) {
         offset_tracker_abandon(item->tracker, item);
+    }
+    pool_release(&scheduler->items, item);
+}
+
+/* Takes out and ends all that waits on a queue that is not in the ready heap, and not among the arrivals. */
+static void abandon_waiting(struct scheduler *scheduler, struct sub_key_queue *queue) {
+    while (queue->first) {
+        struct item *item = sub_key_queue_shift(queue);
+        stop_waiting(scheduler, item);
+        leave_unfinished(scheduler, item);
     }
 }
 
 void scheduler_abandon(struct scheduler *scheduler, struct item *item) {
     struct sub_key_queue *queue = item->queue;
-    leave_unfinished(item);
+    scheduler_queue_up(scheduler);
     stop_running(scheduler, item);
-    while (queue->first) {
-        struct item *behind = sub_key_queue_shift(queue);
-        leave_unfinished(behind);
-        stop_waiting(scheduler, behind);
-        pool_release(&scheduler->items, behind);
+    leave_unfinished(scheduler, item);
+    abandon_waiting(scheduler, queue);
+}
+
+uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queue *queue) {
+    uint32_t dropped = queue->waiting;
+    scheduler_queue_up(scheduler);
+    if (passed(queue)) {
+        ready_heap_remove(&scheduler->passed, queue);
     }
+    for (const struct item *item = queue->first; item; item = item->next) {
+        item->tracker->dropped++;
+    }
+    abandon_waiting(scheduler, queue);
+    scheduler->total_dropped += dropped;
+    return dropped;
 }
 
 /* Revoking */
 
 void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, const struct offset_tracker *tracker) {
+    scheduler_queue_up(scheduler);
+    if (passed(queue)) {
+        ready_heap_remove(&scheduler->passed, queue); /* its place there is that of its first item */
+    }
     struct item *item = sub_key_queue_extract(queue, tracker);
     while (item) {
         struct item *next = item->next;
@@ -201,7 +263,9 @@ void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, co
         pool_release(&scheduler->items, item);
         item = next;
     }
-    ready_update(scheduler, queue);
+    if (passed(queue)) {
+        ready_heap_add(&scheduler->passed, queue);
+    }
 }
 
 void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker) {
@@ -212,7 +276,7 @@ void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracke
         moved_remove(scheduler, tracker);
     }
     scheduler->in_flight -= forgotten;
-    scheduler->total_dropped += forgotten;
+    scheduler->total_dropped += forgotten - tracker->dropped;
 }
 
 /* Acknowledging */

@@ -5,6 +5,11 @@
  * queues and trackers, and frees a queue once sub_key_queue_idle says so.
  *
  *   offer -> (waits) -> take -> (runs) -> finish -> claim -> settle
+ *
+ * The oldest item that may start comes first. What is offered goes to the end of the arrivals, and take goes through
+ * them in order: an item whose sub key is busy is passed over, once, and waits in its queue from then on. When such a
+ * queue is free again it goes on before any arrival, for all of these are newer; the ready heap has the order among
+ * such queues, mostly of none or one.
  */
 #ifndef WORK_SHAPER_CORE_SCHEDULER_H
 #define WORK_SHAPER_CORE_SCHEDULER_H
@@ -12,6 +17,7 @@
 #include "item.h"
 #include "offset_tracker.h"
 #include "pool.h"
+#include "ready_heap.h"
 #include "sub_key_queue.h"
 
 #include <stdbool.h>
@@ -19,7 +25,9 @@
 
 struct scheduler {
     struct pool items;
-    struct sub_key_queue *first_ready, *last_ready;  /* queues that have something waiting and nothing running */
+    struct item *first_arrival, *last_arrival;       /* what waits and take has not come by, oldest first */
+    struct ready_heap passed;                        /* queues whose first item was passed over, and may start now */
+    uint32_t ready;                                  /* queues that have something waiting and nothing running */
     struct offset_tracker *first_moved, *last_moved; /* trackers that have something to claim */
     uint32_t max_in_queue;                           /* I7: waiting per sub key */
     uint32_t max_in_flight;                          /* I7: enqueued and not settled, in all */
@@ -29,7 +37,7 @@ struct scheduler {
     uint64_t total_enqueued;
     uint64_t total_acknowledged; /* settled, refused and repeated ones too */
     uint64_t total_refused;      /* those of them that were refused */
-    uint64_t total_dropped;      /* dropped or fenced by revoke */
+    uint64_t total_dropped;      /* dropped or fenced by revoke, or dropped by scheduler_drop_waiting */
 };
 
 enum room {
@@ -44,12 +52,13 @@ enum room {
 void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t max_in_flight);
 
 /*
- * scheduler_discard - Frees the items of a queue without a look at order or trackers: for the end of everything.
+ * scheduler_discard - Frees the items of a queue, but for arrivals, without a look at order or trackers: for the end
+ * of everything.
  */
 void scheduler_discard(struct scheduler *scheduler, struct sub_key_queue *queue);
 
 /*
- * scheduler_destroy - Frees what it holds itself, after every queue with items was discarded.
+ * scheduler_destroy - Frees the arrivals and what else it holds itself, after every queue with items was discarded.
  */
 void scheduler_destroy(struct scheduler *scheduler);
 
@@ -73,11 +82,23 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
 bool scheduler_ready(const struct scheduler *scheduler);
 
 /*
- * scheduler_take - Starts the oldest item of the queue that has been ready for longest.
+ * scheduler_ready_many - Whether a second item could be taken right after the first.
+ */
+bool scheduler_ready_many(const struct scheduler *scheduler);
+
+/*
+ * scheduler_take - Starts the item that was offered first of those whose sub key has nothing running. O(1), amortised,
+ * but for what the ready heap takes.
  *
  * Returns NULL when nothing is ready.
  */
 struct item *scheduler_take(struct scheduler *scheduler);
+
+/*
+ * scheduler_queue_up - Puts the arrivals into the queues of their sub keys, for who wants to see all that waits there.
+ * Changes nothing about what is taken when. O(arrivals).
+ */
+void scheduler_queue_up(struct scheduler *scheduler);
 
 /*
  * scheduler_finish - The item's work is over: its offset is finished, its sub key free for the next. Frees the item.
@@ -94,6 +115,14 @@ void scheduler_abandon(struct scheduler *scheduler, struct item *item);
  * scheduler_drop - Frees the items of a tracker that wait on a queue; first half of a revoke, for every queue.
  */
 void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, const struct offset_tracker *tracker);
+
+/*
+ * scheduler_drop_waiting - Drops every item that waits on a queue, of whatever tracker; what runs is left alone. The
+ * offsets stay unfinished, and in flight until their trackers are revoked: nothing from them on is acknowledged.
+ *
+ * Returns how many were dropped.
+ */
+uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queue *queue);
 
 /*
  * scheduler_revoke - Forgets a tracker of which nothing waits any more; what runs will finish without effect (I6).

@@ -14,7 +14,6 @@ void sub_key_queue_push(struct sub_key_queue *queue, struct item *item) {
         queue->first = item;
     }
     queue->last = item;
-    queue->waiting++;
 }
 
 struct item *sub_key_queue_shift(struct sub_key_queue *queue) {
@@ -24,7 +23,6 @@ struct item *sub_key_queue_shift(struct sub_key_queue *queue) {
         queue->last = NULL;
     }
     item->next = NULL;
-    queue->waiting--;
     return item;
 }
 
@@ -38,10 +36,13 @@ struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct off
     }
     queue->first = kept.first;
     queue->last = kept.last;
-    queue->waiting = kept.waiting;
     return extracted.first;
 }
 
+bool sub_key_queue_ready(const struct sub_key_queue *queue) {
+    return queue->waiting && !queue->running;
+}
+
 bool sub_key_queue_idle(const struct sub_key_queue *queue) {
-    return !queue->first && !queue->running && !queue->blocked;
+    return !queue->waiting && !queue->running && !queue->blocked;
 }

@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 struct sub_key_queue {
-    struct item *first, *last;                         /* what waits, oldest first */
+    struct item *first, *last;                         /* what waits but for the arrivals (see scheduler.h) */
     struct item *running;                              /* I1: at most one, or NULL */
-    struct sub_key_queue *next_ready, *previous_ready; /* the scheduler's list */
-    uint32_t waiting;                                  /* how many wait */
+    struct sub_key_queue *next_ready, *previous_ready; /* in the ready heap: siblings; the first's previous: parent */
+    struct sub_key_queue *first_child;                 /* in the ready heap */
+    uint32_t waiting;                                  /* how many wait, arrivals included; the scheduler counts */
     uint32_t blocked;                                  /* callers that wait for room in it; they keep it alive */
-    bool ready;                                        /* on the scheduler's list */
 };
 
 /*
@@ -24,12 +24,12 @@ struct sub_key_queue {
 void sub_key_queue_init(struct sub_key_queue *queue);
 
 /*
- * sub_key_queue_push - Appends an item that is in no queue.
+ * sub_key_queue_push - Appends an item that is in no list.
  */
 void sub_key_queue_push(struct sub_key_queue *queue, struct item *item);
 
 /*
- * sub_key_queue_shift - Takes out the oldest item that waits; there must be one.
+ * sub_key_queue_shift - Takes out the first item; there must be one.
  */
 struct item *sub_key_queue_shift(struct sub_key_queue *queue);
 
@@ -38,6 +38,11 @@ struct item *sub_key_queue_shift(struct sub_key_queue *queue);
  * none.
  */
 struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker);
+
+/*
+ * sub_key_queue_ready - Whether something waits and nothing runs: the next can start.
+ */
+bool sub_key_queue_ready(const struct sub_key_queue *queue);
 
 /*
  * sub_key_queue_idle - Whether nothing waits, runs or is blocked: it can be freed.

@@ -1,0 +1,26 @@
+/*
+ * ready_heap - the queues that may go on with a message that was passed over, the one with the oldest message on top.
+ *
+ * A pairing heap whose links are in the queues: nothing here allocates or can fail. It orders by the sequence of each
+ * queue's first message, which must stay as it is while the queue is in the heap.
+ */
+#ifndef WORK_SHAPER_CORE_READY_HEAP_H
+#define WORK_SHAPER_CORE_READY_HEAP_H
+
+#include "sub_key_queue.h"
+
+struct ready_heap {
+    struct sub_key_queue *top; /* whose first message is the oldest of all; NULL: empty */
+};
+
+/*
+ * ready_heap_add - Adds a queue that is not in it and has a first message. O(1).
+ */
+void ready_heap_add(struct ready_heap *heap, struct sub_key_queue *queue);
+
+/*
+ * ready_heap_remove - Takes out a queue that is in it. O(log n), amortised.
+ */
+void ready_heap_remove(struct ready_heap *heap, const struct sub_key_queue *queue);
+
+#endif

@@ -1,0 +1,122 @@
+#include "feed.h"
+
+#include "../caller.h"
+#include "../clock.h"
+#include "../door.h"
+#include "../manager.h"
+#include "message.h"
+
+#include <inttypes.h>
+#include <ruby/encoding.h>
+#include <stdio.h>
+
+/* Room for the longest topic (249 characters), a slash and a number. */
+#define PLACE_SIZE 272
+
+/* What a manager calls the Kafka partition of a message: "orders/0". */
+static VALUE place_of(VALUE message) {
+    char text[PLACE_SIZE];
+    VALUE topic = message_topic(message);
+    int length = snprintf(text, sizeof text, "%.*s/%" PRId32, (int)RSTRING_LEN(topic), RSTRING_PTR(topic),
+                          message_partition(message));
+    RB_GC_GUARD(topic);
+    return rb_enc_interned_str(text, length < PLACE_SIZE ? length : PLACE_SIZE - 1, rb_utf8_encoding());
+}
+
+/* The last message's place, which is mostly that of the next one. */
+struct place {
+    VALUE topic, name;
+    int32_t partition;
+};
+
+static VALUE find_place(struct place *place, VALUE message) {
+    VALUE topic = message_topic(message);
+    if (topic != place->topic || message_partition(message) != place->partition) {
+        place->name = place_of(message);
+        place->topic = topic;
+        place->partition = message_partition(message);
+    }
+    return place->name;
+}
+
+/* The key under which a message is put in order. One without is its own: no other is equal to it. */
+static VALUE sub_key_of_message(VALUE message, const struct callback *sub_key) {
+    VALUE key = callback_given(sub_key) ? callback_call(sub_key, 1, &message) : message_key(message);
+    return NIL_P(key) ? message : key;
+}
+
+/*
+ * call-seq: feed(messages, sub_key)
+ *
+ * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; one for
+ * which that is nil runs in no order. Does not look at the limits: whoever took the messages did. Raises what sub_key
+ * raises; the messages before it are in then.
+ */
+static VALUE feed(VALUE self, VALUE messages, VALUE sub_key) {
+    struct manager *manager = manager_get(self);
+    struct callback address;
+    struct place place = {.topic = Qundef, .name = Qnil};
+    callback_set(&address, sub_key);
+    Check_Type(messages, T_ARRAY);
+    for (long i = 0; i < RARRAY_LEN(messages); i++) {
+        VALUE message = rb_ary_entry(messages, i);
+        if (!message_is(message)) {
+            rb_raise(rb_eTypeError, "not a WorkShaper::Message: %" PRIsVALUE, rb_inspect(message));
+        }
+        VALUE key = sub_key_of_message(message, &address);
+        door_let_in(manager, key, message, find_place(&place, message), message_offset(message));
+    }
+    RB_GC_GUARD(place.name);
+    return Qnil;
+}
+
+static VALUE room_of(const struct manager *manager) {
+    const struct scheduler *scheduler = &manager->scheduler;
+    return scheduler->in_flight < scheduler->max_in_flight ? ULL2NUM(scheduler->max_in_flight - scheduler->in_flight)
+                                                           : INT2FIX(0);
+}
+
+/*
+ * call-seq: room
+ *
+ * How many messages may come in until max_in_flight is reached.
+ */
+static VALUE room(VALUE self) {
+    return room_of(manager_get(self));
+}
+
+/*
+ * call-seq: await_room(milliseconds)
+ *
+ * Waits for room, or until the time is over, or the manager shuts down. Returns room.
+ */
+static VALUE await_room(VALUE self, VALUE milliseconds) {
+    struct manager *manager = manager_get(self);
+    uint64_t deadline = clock_nanoseconds() + NUM2ULL(milliseconds) * NANOSECONDS_PER_MILLISECOND;
+    if (!manager->closing && room_of(manager) == INT2FIX(0)) {
+        caller_wait(manager, WISH_ROOM, NULL, deadline);
+    }
+    return room_of(manager);
+}
+
+/*
+ * call-seq: expect(milliseconds)
+ *
+ * The calling thread is about to do without the GVL for so long at most: from then on workers give way to it between
+ * two messages. nil: it is back.
+ */
+static VALUE expect(VALUE self, VALUE milliseconds) {
+    struct manager *manager = manager_get(self);
+    manager->guest.expected = !NIL_P(milliseconds);
+    if (manager->guest.expected) {
+        manager->guest.back_at = clock_milliseconds() + NUM2UINT(milliseconds);
+    }
+    return Qnil;
+}
+
+void init_feed(VALUE manager_class) {
+    rb_define_private_method(manager_class, "feed", feed, 2);
+    rb_define_private_method(manager_class, "room", room, 0);
+    rb_define_private_method(manager_class, "await_room", await_room, 1);
+    rb_define_private_method(manager_class, "expect", expect, 1);
+}

@@ -1,0 +1,275 @@
+#include "intake.h"
+
+#include "librdkafka.h"
+#include "message.h"
+
+#include "../manager.h"
+
+#include <ruby/encoding.h>
+#include <ruby/thread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* The most messages that one call takes. */
+#define CAPACITY 1000
+
+struct intake {
+    struct librdkafka library;
+    rd_kafka_t *client;
+    rd_kafka_queue_t *queue; /* NULL: not opened, or closed */
+    rd_kafka_message_t *batch[CAPACITY];
+    size_t length; /* of the batch: messages that are still to be destroyed */
+    bool taking;   /* some thread is inside take */
+};
+
+static void free_intake(void *data) {
+    ruby_xfree(data); /* an open queue is left: its client may be gone, and this is no place to ask */
+}
+
+static size_t size_of_intake(const void *data) {
+    (void)data;
+    return sizeof(struct intake);
+}
+
+static const rb_data_type_t intake_type = {
+    .wrap_struct_name = "WorkShaper::Intake",
+    .function = {.dfree = free_intake, .dsize = size_of_intake},
+    .flags = RUBY_TYPED_FREE_IMMEDIATELY | RUBY_TYPED_WB_PROTECTED,
+};
+
+static VALUE allocate_intake(VALUE class) {
+    struct intake *intake;
+    return TypedData_Make_Struct(class, struct intake, &intake_type, intake);
+}
+
+static struct intake *open_intake(VALUE self) {
+    struct intake *intake = rb_check_typeddata(self, &intake_type);
+    if (!intake->queue) {
+        rb_raise(work_shaper_error, "the intake is closed");
+    }
+    return intake;
+}
+
+static void *address_of_function(VALUE functions, const char *name) {
+    return (void *)NUM2SIZET(rb_hash_fetch(functions, ID2SYM(rb_intern(name))));
+}
+
+/*
+ * call-seq: open(client, functions)
+ *
+ * client: the address of an rd_kafka_t, which must outlive this up to close. functions: a Hash of the addresses of
+ * librdkafka's functions, by name without rd_kafka_.
+ */
+static VALUE open_queue(VALUE self, VALUE client, VALUE functions) {
+    struct intake *intake = rb_check_typeddata(self, &intake_type);
+    if (intake->queue) {
+        rb_raise(work_shaper_error, "the intake is open already");
+    }
+#define FIND(name, result, ...) *(void **)&intake->library.name = address_of_function(functions, #name);
+    LIBRDKAFKA_FUNCTIONS(FIND)
+#undef FIND
+    intake->client = (rd_kafka_t *)NUM2SIZET(client);
+    intake->queue = intake->library.queue_get_consumer(intake->client);
+    if (!intake->queue) {
+        rb_raise(work_shaper_error, "this client is no consumer of a group");
+    }
+    return self;
+}
+
+/*
+ * call-seq: function_names
+ *
+ * The names that open wants, without rd_kafka_.
+ */
+static VALUE function_names(VALUE class) {
+    VALUE names = rb_ary_new();
+    (void)class;
+#define ADD(name, result, ...) rb_ary_push(names, ID2SYM(rb_intern(#name)));
+    LIBRDKAFKA_FUNCTIONS(ADD)
+#undef ADD
+    return names;
+}
+
+/* Taking */
+
+struct wait {
+    struct intake *intake;
+    size_t count;
+    int timeout; /* milliseconds */
+    bool ran;
+};
+
+/* Without the GVL. Rebalances are answered in here: rdkafka's callback takes the GVL for it. */
+static void *wait_for_batch(void *argument) {
+    struct wait *wait = argument;
+    struct intake *intake = wait->intake;
+    wait->ran = true;
+    ssize_t taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, wait->count);
+    intake->length = taken > 0 ? (size_t)taken : 0;
+    return NULL;
+}
+
+static void stop_waiting(void *argument) {
+    struct intake *intake = argument;
+    intake->library.queue_yield(intake->queue);
+}
+
+/* Interrupts are looked at before there is a batch, never after. */
+static void fill_batch(struct wait *wait) {
+    while (!wait->ran) {
+        rb_thread_check_ints();
+        rb_thread_call_without_gvl2(wait_for_batch, wait, stop_waiting, wait->intake);
+    }
+}
+
+struct conversion {
+    struct intake *intake;
+    VALUE messages;
+    VALUE failures;
+    const rd_kafka_topic_t *handle; /* of the topic whose name is `topic` */
+    VALUE topic;
+};
+
+static VALUE topic_of(struct conversion *conversion, const rd_kafka_message_t *native) {
+    if (!native->rkt) {
+        return Qnil;
+    }
+    if (native->rkt != conversion->handle) {
+        const char *name = conversion->intake->library.topic_name(native->rkt);
+        conversion->topic = rb_enc_interned_str_cstr(name, rb_utf8_encoding());
+        conversion->handle = native->rkt;
+    }
+    return conversion->topic;
+}
+
+static VALUE failure_of(struct conversion *conversion, const rd_kafka_message_t *native) {
+    VALUE text = native->payload ? rb_utf8_str_new(native->payload, (long)native->len) : Qnil;
+    VALUE row[] = {INT2NUM(native->err), text, topic_of(conversion, native), INT2NUM(native->partition)};
+    return rb_ary_new_from_values(sizeof row / sizeof *row, row);
+}
+
+static VALUE convert_batch(VALUE argument) {
+    struct conversion *conversion = (struct conversion *)argument;
+    struct intake *intake = conversion->intake;
+    conversion->messages = rb_ary_new_capa((long)intake->length);
+    for (size_t i = 0; i < intake->length; i++) {
+        const rd_kafka_message_t *native = intake->batch[i];
+        if (native->err) {
+            rb_ary_push(conversion->failures, failure_of(conversion, native));
+        } else {
+            rb_ary_push(conversion->messages,
+                        message_from_native(&intake->library, native, topic_of(conversion, native)));
+        }
+    }
+    return conversion->messages;
+}
+
+/* What librdkafka still holds of a message would keep it from ever closing. */
+static VALUE destroy_batch(VALUE argument) {
+    struct intake *intake = (struct intake *)argument;
+    while (intake->length) {
+        intake->library.message_destroy(intake->batch[--intake->length]);
+    }
+    intake->taking = false;
+    return Qnil;
+}
+
+/*
+ * call-seq: take(count, timeout_ms, failures)
+ *
+ * Takes up to `count` messages, or as many as one batch holds. It returns when it has them, or when the time is over
+ * with what there is then; it waits without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the
+ * wait.
+ *
+ * failures: an Array, to which [code, text, topic or nil, partition] is appended for every error that came instead of a
+ * message.
+ * Returns an Array of Message. Raises Error when it is closed, or when another thread is inside.
+ */
+static VALUE take(VALUE self, VALUE count, VALUE timeout_ms, VALUE failures) {
+    struct intake *intake = open_intake(self);
+    size_t wanted = NUM2SIZET(count);
+    struct wait wait = {
+        .intake = intake, .count = wanted < CAPACITY ? wanted : CAPACITY, .timeout = NUM2INT(timeout_ms)};
+    if (intake->taking) {
+        rb_raise(work_shaper_error, "one thread at a time may take messages");
+    }
+    Check_Type(failures, T_ARRAY);
+    intake->taking = true;
+    struct conversion conversion = {.intake = intake, .messages = Qnil, .failures = failures, .topic = Qnil};
+    int state;
+    rb_protect((VALUE(*)(VALUE))(void *)fill_batch, (VALUE)&wait, &state);
+    if (state) {
+        intake->taking = false;
+        rb_jump_tag(state);
+    }
+    VALUE messages = rb_ensure(convert_batch, (VALUE)&conversion, destroy_batch, (VALUE)intake);
+    RB_GC_GUARD(self);
+    return messages;
+}
+
+/*
+ * call-seq: store(topic, partition, offset)
+ *
+ * Notes the offset from which the group is to go on, for librdkafka's next commit. Keeps the GVL: it only takes a lock
+ * of librdkafka's, and beside busy Ruby threads the GVL would be dear to get back.
+ *
+ * Returns librdkafka's error code, 0 when it is stored.
+ */
+static VALUE store(VALUE self, VALUE topic, VALUE partition, VALUE offset) {
+    const struct intake *intake = open_intake(self);
+    const struct librdkafka *library = &intake->library;
+    const char *name = StringValueCStr(topic);
+    int32_t number = NUM2INT(partition);
+    int64_t next = NUM2LL(offset);
+    rd_kafka_topic_partition_list_t *list = library->topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *entry = library->topic_partition_list_add(list, name, number);
+    entry->offset = next;
+    int error = library->offsets_store(intake->client, list);
+    if (!error) {
+        error = entry->err;
+    }
+    library->topic_partition_list_destroy(list);
+    return INT2NUM(error);
+}
+
+/*
+ * call-seq: end_offset(topic, partition)
+ *
+ * The offset after the partition's last message, as the last fetch told it; nil when none has.
+ */
+static VALUE end_offset(VALUE self, VALUE topic, VALUE partition) {
+    const struct intake *intake = open_intake(self);
+    int64_t low, high;
+    int error =
+        intake->library.get_watermark_offsets(intake->client, StringValueCStr(topic), NUM2INT(partition), &low, &high);
+    return error || high < 0 ? Qnil : LL2NUM(high);
+}
+
+/*
+ * call-seq: close
+ *
+ * Lets librdkafka's queue go, as must be done before its client is closed. Can be called again.
+ */
+static VALUE close_queue(VALUE self) {
+    struct intake *intake = rb_check_typeddata(self, &intake_type);
+    if (intake->taking) {
+        rb_raise(work_shaper_error, "a thread is taking messages");
+    }
+    if (intake->queue) {
+        intake->library.queue_destroy(intake->queue);
+        intake->queue = NULL;
+    }
+    return Qnil;
+}
+
+void init_intake(VALUE work_shaper) {
+    VALUE intake_class = rb_define_class_under(work_shaper, "Intake", rb_cObject);
+    rb_define_alloc_func(intake_class, allocate_intake);
+    rb_undef_method(intake_class, "initialize_copy");
+    rb_define_singleton_method(intake_class, "function_names", function_names, 0);
+    rb_define_method(intake_class, "open", open_queue, 2);
+    rb_define_method(intake_class, "take", take, 3);
+    rb_define_method(intake_class, "store", store, 3);
+    rb_define_method(intake_class, "end_offset", end_offset, 2);
+    rb_define_method(intake_class, "close", close_queue, 0);
+}

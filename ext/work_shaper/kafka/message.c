@@ -1,0 +1,332 @@
+#include "message_fields.h"
+
+#include "manager.h"
+
+#include <ruby/encoding.h>
+#include <string.h>
+
+VALUE message_class;
+VALUE message_no_headers;
+
+/* The Ruby object */
+
+static void mark_message(void *data) {
+    struct message *message = data;
+    rb_gc_mark_movable(message->topic);
+    rb_gc_mark_movable(message->payload);
+    rb_gc_mark_movable(message->key);
+    rb_gc_mark_movable(message->headers);
+    rb_gc_mark_movable(message->time);
+}
+
+static void compact_message(void *data) {
+    struct message *message = data;
+    message->topic = rb_gc_location(message->topic);
+    message->payload = rb_gc_location(message->payload);
+    message->key = rb_gc_location(message->key);
+    message->headers = rb_gc_location(message->headers);
+    message->time = rb_gc_location(message->time);
+}
+
+/* The header at `position`; returns where the next one is. */
+static const char *read_frame(const char *position, struct header_frame *frame) {
+    memcpy(frame, position, sizeof *frame);
+    size_t value_size = frame->value_size == NO_VALUE ? 0 : frame->value_size;
+    return position + sizeof *frame + frame->name_size + value_size;
+}
+
+static const char *first_header(const struct message *message) {
+    return message->bytes + message->payload_size + message->key_size;
+}
+
+static size_t size_of_message(const void *data) {
+    const struct message *message = data;
+    const char *end = first_header(message);
+    struct header_frame frame;
+    for (uint32_t i = 0; i < message->header_count; i++) {
+        end = read_frame(end, &frame);
+    }
+    return (size_t)(end - (const char *)message);
+}
+
+static const rb_data_type_t message_type = {
+    .wrap_struct_name = "WorkShaper::Message",
+    .function = {.dmark = mark_message,
+                 .dfree = RUBY_TYPED_DEFAULT_FREE,
+                 .dsize = size_of_message,
+                 .dcompact = compact_message},
+    .flags = RUBY_TYPED_FREE_IMMEDIATELY | RUBY_TYPED_WB_PROTECTED,
+};
+
+static struct message *get(VALUE self) {
+    struct message *message = rb_check_typeddata(self, &message_type);
+    if (!message) { /* there was no memory for it; only ObjectSpace can find it then */
+        rb_raise(rb_eTypeError, "this WorkShaper::Message was never made");
+    }
+    return message;
+}
+
+VALUE message_make(VALUE class, const struct message *fields, size_t byte_count) {
+    /* First, for it is what the garbage collector frees when there is no memory for the fields. */
+    VALUE self = rb_data_typed_object_wrap(class, NULL, &message_type);
+    struct message *message = ruby_xmalloc(sizeof *message + byte_count);
+    memcpy(message, fields, sizeof *message);
+    RTYPEDDATA_DATA(self) = message;
+    RB_OBJ_WRITTEN(self, Qundef, message->topic);
+    RB_OBJ_WRITTEN(self, Qundef, message->payload);
+    RB_OBJ_WRITTEN(self, Qundef, message->key);
+    RB_OBJ_WRITTEN(self, Qundef, message->headers);
+    return self;
+}
+
+bool message_is(VALUE object) {
+    return rb_typeddata_is_kind_of(object, &message_type);
+}
+
+/* The fields */
+
+VALUE message_topic(VALUE self) {
+    return get(self)->topic;
+}
+
+int32_t message_partition(VALUE self) {
+    return get(self)->partition;
+}
+
+int64_t message_offset(VALUE self) {
+    return get(self)->offset;
+}
+
+VALUE message_key(VALUE self) {
+    struct message *message = get(self);
+    if (message->key == NOT_MADE) {
+        RB_OBJ_WRITE(self, &message->key, rb_str_new(message->bytes + message->payload_size, message->key_size));
+    }
+    return message->key;
+}
+
+/*
+ * The topic that the message comes from.
+ *
+ * @overload topic
+ *   @return [String] frozen
+ */
+static VALUE topic(VALUE self) {
+    return message_topic(self);
+}
+
+/*
+ * The partition that the message comes from.
+ *
+ * @overload partition
+ *   @return [Integer]
+ */
+static VALUE partition(VALUE self) {
+    return INT2NUM(message_partition(self));
+}
+
+/*
+ * The message's offset in its partition.
+ *
+ * @overload offset
+ *   @return [Integer]
+ */
+static VALUE offset(VALUE self) {
+    return LL2NUM(message_offset(self));
+}
+
+/*
+ * The message's bytes. The same String each time, in ASCII-8BIT, which is yours to change.
+ *
+ * @overload payload
+ *   @return [String, nil] nil when there is none (a tombstone); an empty one is ""
+ *   @example
+ *     JSON.parse(message.payload)
+ */
+static VALUE payload(VALUE self) {
+    struct message *message = get(self);
+    if (message->payload == NOT_MADE) {
+        RB_OBJ_WRITE(self, &message->payload, rb_str_new(message->bytes, message->payload_size));
+    }
+    return message->payload;
+}
+
+/*
+ * The message's key. The same String each time, in ASCII-8BIT, which is yours to change.
+ *
+ * @overload key
+ *   @return [String, nil] nil when there is none; an empty one is ""
+ */
+static VALUE key(VALUE self) {
+    return message_key(self);
+}
+
+/*
+ * When the message was made, or when the broker took it, as its topic has it. In milliseconds, in the local time zone.
+ *
+ * @overload timestamp
+ *   @return [Time, nil] nil when the broker gives none
+ */
+static VALUE timestamp(VALUE self) {
+    struct message *message = get(self);
+    if (message->time == NOT_MADE) {
+        int64_t milliseconds = message->timestamp;
+        VALUE time = milliseconds < 0 ? Qnil : rb_time_nano_new(milliseconds / 1000, milliseconds % 1000 * 1000000);
+        RB_OBJ_WRITE(self, &message->time, time);
+    }
+    return message->time;
+}
+
+void message_add_header(VALUE headers, const char *name, size_t name_size, VALUE value) {
+    VALUE key = rb_enc_interned_str(name, (long)name_size, rb_ascii8bit_encoding());
+    VALUE found = rb_hash_lookup2(headers, key, Qundef);
+    if (found == Qundef) {
+        rb_hash_aset(headers, key, value);
+    } else if (RB_TYPE_P(found, T_ARRAY)) {
+        rb_ary_push(found, value);
+    } else {
+        rb_hash_aset(headers, key, rb_ary_new_from_args(2, found, value));
+    }
+}
+
+static VALUE make_headers(const struct message *message) {
+    VALUE headers = rb_hash_new();
+    const char *position = first_header(message);
+    for (uint32_t i = 0; i < message->header_count; i++) {
+        struct header_frame frame;
+        const char *next = read_frame(position, &frame);
+        const char *name = position + sizeof frame;
+        VALUE value = frame.value_size == NO_VALUE ? Qnil : rb_str_new(name + frame.name_size, frame.value_size);
+        message_add_header(headers, name, frame.name_size, value);
+        position = next;
+    }
+    return rb_obj_freeze(headers);
+}
+
+/*
+ * The message's headers, the same Hash each time: names and values in ASCII-8BIT. A name that comes more than once has
+ * an Array of its values in their order. A header without value has nil (the rdkafka gem gives "").
+ *
+ * @overload headers
+ *   @return [Hash{String => String, nil, Array<String, nil>}] frozen; empty when there are none
+ *   @raise [Error] librdkafka could not read them
+ *   @example
+ *     Trace.continue(message.headers["traceparent"]) { handle(message) }
+ */
+static VALUE headers(VALUE self) {
+    struct message *message = get(self);
+    if (message->headers == NOT_MADE) {
+        RB_OBJ_WRITE(self, &message->headers, make_headers(message));
+    }
+    if (RB_FIXNUM_P(message->headers)) {
+        rb_raise(work_shaper_error,
+                 "librdkafka could not read the headers of %" PRIsVALUE "/%d at offset %lld: error %d", message->topic,
+                 message->partition, (long long)message->offset, FIX2INT(message->headers));
+    }
+    return message->headers;
+}
+
+/* As text */
+
+/* What may be long, as the rdkafka gem cuts it. */
+static VALUE truncated(VALUE string) {
+    if (NIL_P(string) || NUM2LONG(rb_str_length(string)) <= 40) {
+        return string;
+    }
+    return rb_str_cat_cstr(rb_str_substr(string, 0, 40), "...");
+}
+
+/* As interpolation does it, but for encodings that do not go together: then the whole is bytes. */
+static void append_text(VALUE text, const char *label, VALUE object) {
+    VALUE string = rb_obj_as_string(object);
+    rb_str_cat_cstr(text, label);
+    rb_encoding *encoding = rb_enc_compatible(text, string);
+    rb_enc_associate(text, encoding ? encoding : rb_ascii8bit_encoding());
+    rb_str_cat(text, RSTRING_PTR(string), RSTRING_LEN(string));
+    RB_GC_GUARD(string);
+}
+
+/*
+ * The message as the rdkafka gem shows it, with the first 40 characters of key and payload.
+ *
+ * @overload to_s
+ *   @return [String]
+ */
+static VALUE to_s(VALUE self) {
+    const struct message *message = get(self);
+    VALUE text = rb_utf8_str_new_cstr("<Message in '");
+    append_text(text, "", message->topic);
+    append_text(text, "' with key '", truncated(key(self)));
+    append_text(text, "', payload '", truncated(payload(self)));
+    rb_str_catf(text, "', partition %d, offset %lld", message->partition, (long long)message->offset);
+    append_text(text, ", timestamp ", timestamp(self));
+    /* Unreadable ones count as none here. */
+    VALUE all = RB_FIXNUM_P(message->headers) ? message_no_headers : headers(self);
+    if (RHASH_SIZE(all) > 0) {
+        rb_str_catf(text, ", headers %lu", (unsigned long)RHASH_SIZE(all));
+    }
+    return rb_str_cat_cstr(text, ">");
+}
+
+static long payload_length(const struct message *message) {
+    return message->payload == NOT_MADE ? (long)message->payload_size : RSTRING_LEN(message->payload);
+}
+
+/*
+ * The message in one short line, for logs: of the payload it has the size only.
+ *
+ * @overload inspect
+ *   @return [String]
+ */
+static VALUE inspect(VALUE self) {
+    const struct message *message = get(self);
+    VALUE size = NIL_P(message->payload) ? rb_str_new_cstr("nil") : rb_sprintf("%ld bytes", payload_length(message));
+    return rb_enc_sprintf(rb_utf8_encoding(),
+                          "#<%" PRIsVALUE " topic: %+" PRIsVALUE ", partition: %d, offset: %lld, key: %+" PRIsVALUE
+                          ", payload: %" PRIsVALUE ">",
+                          rb_obj_class(self), message->topic, message->partition, (long long)message->offset,
+                          truncated(key(self)), size);
+}
+
+/*
+ * The same for each delivery of this message. Two objects are never equal, though, whatever they hold.
+ *
+ * @overload hash
+ *   @return [Integer]
+ */
+static VALUE hash(VALUE self) {
+    const struct message *message = get(self);
+    st_index_t bits = rb_hash_start(rb_str_hash(message->topic));
+    bits = rb_hash_uint32(bits, (uint32_t)message->partition);
+    bits = rb_hash_uint(bits, (st_index_t)message->offset);
+    return ST2FIX(rb_hash_end(bits));
+}
+
+/*
+ * Document-class: WorkShaper::Message
+ *
+ * One Kafka message, with the methods of the rdkafka gem's Rdkafka::Consumer::Message. It holds copies, so it stays
+ * valid whatever becomes of its consumer. It is equal only to itself, and can neither be copied nor marshalled.
+ *
+ * @example
+ *   ->(message) { Order.handle(JSON.parse(message.payload), at: message.timestamp) }
+ */
+
+void init_message(VALUE work_shaper) {
+    message_no_headers = rb_obj_freeze(rb_hash_new());
+    rb_gc_register_mark_object(message_no_headers);
+    message_class = rb_define_class_under(work_shaper, "Message", rb_cObject);
+    rb_gc_register_mark_object(message_class);
+    rb_undef_alloc_func(message_class);
+    init_message_new();
+    rb_define_method(message_class, "topic", topic, 0);
+    rb_define_method(message_class, "partition", partition, 0);
+    rb_define_method(message_class, "offset", offset, 0);
+    rb_define_method(message_class, "payload", payload, 0);
+    rb_define_method(message_class, "key", key, 0);
+    rb_define_method(message_class, "timestamp", timestamp, 0);
+    rb_define_method(message_class, "headers", headers, 0);
+    rb_define_method(message_class, "to_s", to_s, 0);
+    rb_define_method(message_class, "inspect", inspect, 0);
+    rb_define_method(message_class, "hash", hash, 0);
+}

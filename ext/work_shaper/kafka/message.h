@@ -1,0 +1,40 @@
+/*
+ * message - WorkShaper::Message: one Kafka message as a Ruby object.
+ *
+ * Made for every message, so it does at once only what cannot wait: one object, and one piece of memory with copies of
+ * the message's bytes. What Ruby sees of them (Strings, a Time, the Hash of headers) is made on first use and kept.
+ */
+#ifndef WORK_SHAPER_KAFKA_MESSAGE_H
+#define WORK_SHAPER_KAFKA_MESSAGE_H
+
+#include <ruby/ruby.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "librdkafka.h"
+
+/*
+ * message_from_native - A new WorkShaper::Message with copies of all it keeps; the caller destroys `native`, which must
+ * be a message and no error (`err` 0). `topic` is a frozen String. Raises NoMemoryError; nothing is left behind then.
+ * Headers that librdkafka cannot read are no reason to raise before someone asks for them.
+ */
+VALUE message_from_native(const struct librdkafka *library, const rd_kafka_message_t *native, VALUE topic);
+
+/*
+ * message_is - Whether the object is a WorkShaper::Message.
+ */
+bool message_is(VALUE object);
+
+/*
+ * message_key - As Message#key: String or nil, the same String each time. Raises NoMemoryError.
+ */
+VALUE message_key(VALUE self);
+
+VALUE message_topic(VALUE self);
+int32_t message_partition(VALUE self);
+int64_t message_offset(VALUE self);
+
+/* Defines the class. */
+void init_message(VALUE work_shaper);
+
+#endif

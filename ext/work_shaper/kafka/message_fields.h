@@ -1,0 +1,52 @@
+/*
+ * message_fields - what lies in a WorkShaper::Message; for message*.c alone.
+ */
+#ifndef WORK_SHAPER_KAFKA_MESSAGE_FIELDS_H
+#define WORK_SHAPER_KAFKA_MESSAGE_FIELDS_H
+
+#include "message.h"
+
+/* What is made on first use and has not been asked for yet. */
+#define NOT_MADE Qfalse
+
+struct message {
+    VALUE topic;
+    VALUE payload;
+    VALUE key;
+    VALUE headers; /* an Integer: librdkafka could not read them, its error */
+    VALUE time;
+    int64_t offset;
+    int64_t timestamp; /* milliseconds since 1970; negative: none */
+    int32_t partition;
+    uint32_t payload_size; /* the sizes are of what is in `bytes`; on the wire all are below 2**31 */
+    uint32_t key_size;
+    uint32_t header_count;
+    char bytes[]; /* payload, key, then for each header its frame, name and value */
+};
+
+/* Not aligned in `bytes`. */
+struct header_frame {
+    uint32_t name_size;
+    uint32_t value_size;
+};
+
+#define NO_VALUE UINT32_MAX
+
+extern VALUE message_class;
+extern VALUE message_no_headers;
+
+/*
+ * message_make - A new object with these fields and room for so many bytes behind them, which the caller fills before
+ * anything else is allocated. Raises NoMemoryError.
+ */
+VALUE message_make(VALUE class, const struct message *fields, size_t byte_count);
+
+/*
+ * message_add_header - Adds to a Hash of headers; the next value of a name makes them an Array. The name is any bytes.
+ */
+void message_add_header(VALUE headers, const char *name, size_t name_size, VALUE value);
+
+/* Defines Message.new. */
+void init_message_new(void);
+
+#endif

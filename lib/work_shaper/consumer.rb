@@ -1,0 +1,183 @@
+# frozen_string_literal: true
+
+require_relative "../work_shaper"
+
+begin
+  require "rdkafka"
+rescue LoadError
+  raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22 or newer: bundle add rdkafka"
+end
+
+require_relative "consumer/options"
+require_relative "consumer/crew"
+require_relative "consumer/client"
+require_relative "consumer/assignment"
+require_relative "consumer/back_pressure"
+require_relative "consumer/session"
+require_relative "consumer/signals"
+
+module WorkShaper
+  # Consumes Kafka topics as a member of a group, many messages at a time: those of one sub key one after the other,
+  # different sub keys side by side. Offsets are committed as their work is finished, each only when all lower ones of
+  # its partition are.
+  #
+  # @example
+  #   require "work_shaper/consumer"
+  #
+  #   WorkShaper::Consumer.new(
+  #     config: { "bootstrap.servers": "localhost:9092", "group.id": "orders" },
+  #     topics: "orders",
+  #     concurrency: 50
+  #   ) { |message| Order.handle(message) }.run # until INT or TERM
+  class Consumer
+    # @param config [Hash, Rdkafka::Config] librdkafka's settings, `bootstrap.servers` and `group.id` among them
+    # @param topics [String, Array<String>] names, or patterns that start with "^"
+    # @param sub_key [#call(message), nil] gives a message's sub key, anything that can be a Hash key; nil: the
+    #   message's key. A message whose sub key is nil is run in no order. If it raises, so did the message's work
+    # @param on_error [#call(exception, message, partition, offset), nil] is called when the work of a message raised a
+    #   StandardError; its offset counts as finished all the same. Left out: the error is logged
+    # @param around [#call(message, &work), nil] is called for each message and must call the block. Left out: the
+    #   executor of the Rails application when there is one
+    # @param drain [Boolean] whether to work on what waits, too, when asked to stop; else only on what runs
+    # @param shutdown_timeout [Numeric] seconds that {#run} waits for work when asked to stop
+    # @param signals [Boolean] whether {#run} takes the signals INT, TERM, QUIT, TSTP and TTIN
+    # @param settings [Hash] see the options; what is not passed comes from the environment as for {Manager}
+    # @option settings [Integer, String] :concurrency (25) worker threads at most
+    # @option settings [Integer, String] :max_in_flight (10_000) messages taken and not yet finished, about
+    # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
+    # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
+    # @yieldparam message [Message] does the work of a message, in a worker thread
+    # @raise [ArgumentError, TypeError] something of this is not as it must be; the message says what is accepted
+    def initialize(config:, topics:, sub_key: nil, on_error: nil, around: nil, drain: false, shutdown_timeout: 25,
+                   signals: true, **settings, &work)
+      raise ArgumentError, "no block given; it does the work of a message" unless work
+
+      @options = Options.new(config: config, topics: topics, shutdown_timeout: shutdown_timeout, manager: settings)
+      Client.check(@options.config)
+      @sub_key = sub_key && Callbacks.check(:sub_key, sub_key)
+      @around = around && Callbacks.check(:around, around)
+      @on_error = on_error && Callbacks.check(:on_error, on_error)
+      @work = work
+      @drain = drain
+      @signals = signals
+      @commands = Thread::Queue.new
+      @misplaced = {}.compare_by_identity
+    end
+
+    # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
+    # QUIT (a second one: at once, without waiting for what runs). TSTP ends the intake alone, for good; TTIN logs the
+    # backtraces of all threads. An exception raised into the calling thread stops it, too. A consumer runs once.
+    #
+    # @return [Boolean] whether all that ran was finished and committed within the timeout
+    # @raise [Error] no broker answered, a topic does not exist, or it ran already
+    # @raise [Rdkafka::RdkafkaError] librdkafka cannot go on, or offsets cannot be stored
+    # @raise [Exception] what is no StandardError and came out of the work of a message
+    # @example
+    #   exit(1) unless consumer.run
+    def run
+      raise Error, "a consumer runs once: make another" if @session
+
+      @session = Session.new(@options, @sub_key && method(:sub_key_of), callbacks, drain: @drain)
+      @signals ? Signals.trapped(@commands) { supervise } : supervise
+      raise @session.failure if @session.failure
+
+      @session.result
+    end
+
+    # Asks {#run} to end: no more messages are taken, what runs is finished, offsets are committed. A second time: not
+    # to wait for what runs. Can be called from anywhere, trap handlers included, also before {#run}.
+    #
+    # @return [nil]
+    # @example
+    #   Signal.trap("USR1") { consumer.stop }
+    def stop
+      @commands << :stop
+      nil
+    end
+
+    # The state of the consumer at this moment: what {Manager#stats} has, each partition by "topic/partition" with its
+    # `lag` (messages up to the end of the partition that are not acknowledged; nil when not known), and
+    #
+    # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because it is full
+    # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
+    # * `errors`: how many errors librdkafka told of that did not end it
+    #
+    # @return [Hash{Symbol => Object}] empty before {#run}
+    # @example
+    #   consumer.stats[:partitions]["orders/0"][:lag] #=> 17
+    def stats
+      @session ? @session.stats : {}
+    end
+
+    # Whether it runs and its poll loop turns: for a liveness probe.
+    #
+    # @param max_silence [Numeric] seconds since the last turn of the loop at most
+    # @return [Boolean]
+    # @example
+    #   consumer.healthy?(max_silence: 10)
+    def healthy?(max_silence: 30)
+      session = @session
+      !session.nil? && session.result.nil? && session.failure.nil? && session.silence <= max_silence
+    end
+
+    private
+
+    def callbacks
+      around = @around || rails_executor
+      work = @work
+      misplaced = @misplaced
+      call = around ? ->(message) { around.call(message) { work.call(message) } } : work
+      { work: lambda do |message, _partition, _offset|
+                misplaced.empty? || raise_misplaced(message)
+                call.call(message)
+              end,
+        on_error: @on_error && lambda do |error, message, _partition, offset|
+          @on_error.call(error, message, message.partition, offset)
+        end }.compact
+    end
+
+    def rails_executor
+      return unless defined?(::Rails) && ::Rails.respond_to?(:application) && ::Rails.application
+
+      executor = ::Rails.application.executor
+      ->(_message, &work) { executor.wrap(&work) }
+    end
+
+    # An error in finding the sub key is the message's: it is raised where its work would be done.
+    def sub_key_of(message)
+      @sub_key.call(message)
+    rescue StandardError => e
+      @misplaced[message] = e
+      nil
+    end
+
+    def raise_misplaced(message)
+      error = @misplaced.delete(message)
+      raise error if error
+    end
+
+    def supervise
+      @session.start { @commands << :over }
+      until (command = @commands.pop) == :over
+        obey(command)
+      end
+    ensure
+      @session.stop unless command == :over
+      @session.join
+    end
+
+    def obey(command)
+      case command
+      when :stop then @session.stop
+      when :quiet then @session.quiet
+      when :backtraces then log_backtraces
+      end
+    end
+
+    def log_backtraces
+      Thread.list.each do |thread|
+        WorkShaper.logger.warn({ message: "Backtrace", thread: thread.inspect, backtrace: thread.backtrace })
+      end
+    end
+  end
+end

@@ -1,0 +1,81 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # Asks for no more messages than there is room for. While full it asks for single ones, so that librdkafka is
+    # polled and answers rebalances; when full lasts, it pauses the partitions. (Not sooner: librdkafka throws away
+    # what it has fetched of a paused partition, and after resuming the next message takes almost half a second.)
+    class BackPressure
+      PAUSE_AFTER = 1.0 # seconds
+      FULL_WAIT = 20 # milliseconds
+      BATCH = 1000 # messages
+
+      # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
+      attr_reader :paused
+
+      def initialize(crew, client, assignment, max_in_flight)
+        @crew = crew
+        @client = client
+        @assignment = assignment
+        @enough = [max_in_flight / 2, 1].max
+        @paused = {}
+        @full_since = nil
+        @quiet = false
+        assignment.on_leaving { |gone| forget(gone) }
+      end
+
+      # Takes nothing more in, for good.
+      def quiet!
+        @quiet = true
+      end
+
+      # Whether nothing but single stray messages is asked for.
+      def holding?
+        @quiet || @paused.any?
+      end
+
+      # How many messages to ask for now; waits a little for room.
+      def allowance
+        return hold if @quiet
+
+        room = @crew.room
+        room = @crew.await_room(FULL_WAIT) if room.zero? && @paused.empty?
+        @full_since = room.zero? ? @full_since || now : nil
+        release if room >= @enough && @paused.any?
+        return hold if @paused.any? || (@full_since && now - @full_since > PAUSE_AFTER)
+
+        room.clamp(1, BATCH)
+      end
+
+      private
+
+      def hold
+        fresh = @assignment.places.except(*@paused.keys)
+        if fresh.any?
+          @client.pause(fresh.values)
+          @paused = @paused.merge(fresh)
+        end
+        1
+      end
+
+      def release
+        @client.resume(@paused.values)
+        @paused = {}
+        @full_since = nil
+      end
+
+      # A partition that goes leaves no pause behind: librdkafka would remember it when the partition comes back.
+      def forget(gone)
+        left = @paused.slice(*gone.keys)
+        @client.resume(left.values) if left.any?
+        @paused = @paused.except(*left.keys)
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+
+    private_constant :BackPressure
+  end
+end

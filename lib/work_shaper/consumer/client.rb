@@ -1,0 +1,144 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # The rdkafka gem's consumer, with a native intake on its librdkafka. All that the poll loop knows of Kafka goes
+    # through here, so a spec can put something else in its place.
+    class Client
+      # Errors by which librdkafka or the broker say that another consumer has the partition now.
+      LOST = %i[state unknown_partition assignment_lost illegal_generation unknown_member_id rebalance_in_progress
+                stale_member_epoch fenced_member_epoch].freeze
+
+      # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
+      def self.check(config)
+        native = Rdkafka::Bindings.rd_kafka_conf_new
+        config.each do |name, value|
+          text = FFI::MemoryPointer.new(:char, 512)
+          result = Rdkafka::Bindings.rd_kafka_conf_set(native, name, value, text, text.size)
+          raise ArgumentError, "config: #{text.read_string}" unless result == :config_ok
+        end
+      ensure
+        function(:void, "conf_destroy", :pointer).call(native) if native
+      end
+
+      # One of librdkafka's functions that the gem does not offer.
+      def self.function(result, name, *parameters, **options)
+        FFI::Function.new(result, parameters, address("rd_kafka_#{name}"), **options)
+      end
+
+      def self.address(name)
+        Rdkafka::Bindings.ffi_libraries.first.find_function(name) || raise(NameError, "there is no #{name}")
+      end
+
+      # Errors that came instead of messages, the oldest first; whoever takes messages clears it.
+      attr_reader :failures
+
+      # @param listener [#on_partitions_assigned, #on_partitions_revoked]
+      def initialize(config, listener)
+        rdkafka_config = Rdkafka::Config.new(config)
+        rdkafka_config.consumer_rebalance_listener = listener
+        @consumer = rdkafka_config.consumer
+        @failures = []
+        @intake = open_intake
+      end
+
+      # Whether a broker answers within some milliseconds.
+      def answered?(milliseconds)
+        id = self.class.function(:pointer, "clusterid", :pointer, :int, blocking: true).call(@native, milliseconds)
+        return false if id.null?
+
+        self.class.function(:void, "mem_free", :pointer, :pointer).call(@native, id)
+        true
+      end
+
+      def subscribe(topics)
+        @consumer.subscribe(*topics)
+      end
+
+      # @return [Array<Message>] up to so many, or what there is when the time is over
+      def take(count, milliseconds)
+        rows = []
+        messages = @intake.take(count, milliseconds, rows)
+        rows.each { |code, text, topic, _partition| @failures << Failure.new(code, text, topic) } unless rows.empty?
+        messages
+      end
+
+      # Notes that all before this offset is done. Returns false when the partition is not ours any more.
+      def store(topic, partition, offset)
+        code = @intake.store(topic, partition, offset)
+        return true if code.zero?
+
+        error = Rdkafka::RdkafkaError.new(code, "Storing offset #{offset} of #{topic}/#{partition}")
+        LOST.include?(error.code) ? false : raise(error)
+      end
+
+      def end_offset(topic, partition)
+        @intake.end_offset(topic, partition)
+      end
+
+      # @return [Array<Array(String, Integer)>] topic and partition of each that is ours
+      def assignment
+        @consumer.assignment.to_h.flat_map do |topic, partitions|
+          partitions.map { |partition| [topic.dup.force_encoding(Encoding::UTF_8), partition.partition] }
+        end
+      end
+
+      # Whether an assignment replaces the one before it, instead of adding to it.
+      def eager?
+        Rdkafka::Bindings.rd_kafka_rebalance_protocol(@native) != "COOPERATIVE"
+      end
+
+      def pause(places)
+        @consumer.pause(list(places))
+      end
+
+      def resume(places)
+        @consumer.resume(list(places))
+      end
+
+      # Commits what is stored and waits for the answer.
+      def commit
+        @consumer.commit
+      rescue Rdkafka::RdkafkaError => e
+        raise unless e.code == :no_offset
+      end
+
+      # Leaves the group. The rebalance listener is called once more.
+      def close
+        @intake&.close
+        @consumer.close
+      end
+
+      # What librdkafka had to say instead of a message.
+      Failure = Struct.new(:response, :text, :topic) do
+        def error
+          Rdkafka::RdkafkaError.new(response, text)
+        end
+
+        def code
+          error.code
+        end
+      end
+
+      private
+
+      def open_intake
+        @native = @consumer.instance_variable_get(:@native_kafka).with_inner(&:address).then { FFI::Pointer.new(_1) }
+        functions = Intake.function_names.to_h { |name| [name, self.class.address("rd_kafka_#{name}").address] }
+        Intake.new.open(@native.address, functions)
+      rescue NameError, TypeError, KeyError => e
+        @consumer.close
+        raise Error, "rdkafka #{Rdkafka::VERSION} (librdkafka #{Rdkafka::LIBRDKAFKA_VERSION}) is not as WorkShaper " \
+                     "#{WorkShaper::VERSION} knows it: #{e.message}"
+      end
+
+      def list(places)
+        Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
+          places.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
+        end
+      end
+    end
+
+    private_constant :Client
+  end
+end

@@ -1,0 +1,108 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # Checks what a consumer is made with, so that bad input is told of at the door.
+    class Options
+      # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: when its
+      # queue was full it looks again only after a second; and it commits what is stored every five.
+      DEFAULTS = { "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100 }.freeze
+
+      # What must be so, and why.
+      FIXED = {
+        "enable.auto.offset.store" => [false, "offsets are stored when their work is finished"],
+        "enable.auto.commit" => [true, "librdkafka commits what is stored, every auto.commit.interval.ms"],
+        "enable.partition.eof" => [false, "its events make some versions of librdkafka skip a message"]
+      }.freeze
+
+      # One of each is needed.
+      REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
+
+      # The settings of a manager that make sense here.
+      MANAGER = %i[concurrency max_in_flight offset_commit_period_ms heartbeat_period_sec].freeze
+
+      # What the caller passed to librdkafka, completed: names and values as Strings.
+      attr_reader :config
+      # The caller's rebalance listener, if the config was an Rdkafka::Config that has one.
+      attr_reader :listener
+      attr_reader :topics, :shutdown_timeout, :manager
+
+      def initialize(config:, topics:, shutdown_timeout:, manager:)
+        @config = complete(plain(config))
+        @topics = check_topics(topics)
+        @shutdown_timeout = check_timeout(shutdown_timeout)
+        @manager = check_manager(manager)
+      end
+
+      # Where the brokers are, for messages.
+      def servers
+        REQUIRED.first.filter_map { |name| config[name] }.first
+      end
+
+      # Whether a topic that is not there may appear by itself.
+      def topics_may_appear?
+        config["allow.auto.create.topics"] == "true"
+      end
+
+      private
+
+      def plain(config)
+        case config
+        when Hash then config
+        when Rdkafka::Config then plain_config(config)
+        else raise TypeError, "config is #{config.inspect}; it must be a Hash or an Rdkafka::Config"
+        end.to_h { |name, value| [name.to_s, value.to_s] }
+      end
+
+      def plain_config(config)
+        @listener = config.instance_variable_get(:@consumer_rebalance_listener)
+        hash = config.instance_variable_get(:@config_hash)
+        return hash if hash.is_a?(Hash)
+
+        raise Error, "rdkafka #{Rdkafka::VERSION}: its Rdkafka::Config is not as WorkShaper knows it; pass a Hash"
+      end
+
+      def complete(config)
+        REQUIRED.each do |names|
+          next if names.any? { |name| config.key?(name) && !config[name].empty? }
+
+          raise ArgumentError, "config has no #{names.first.inspect}"
+        end
+        FIXED.each do |name, (value, reason)|
+          next if [nil, value.to_s].include?(config[name])
+
+          raise ArgumentError, "config has #{name.inspect} #{config[name]}; it must be #{value}: #{reason}"
+        end
+        DEFAULTS.merge(config, FIXED.transform_values(&:first)).transform_values(&:to_s)
+      end
+
+      def check_topics(topics)
+        names = topics.is_a?(Array) ? topics : [topics]
+        raise ArgumentError, "topics is empty; it must name at least one" if names.empty?
+
+        names.each do |name|
+          next if name.is_a?(String) && !name.empty?
+
+          raise ArgumentError, "topics has #{name.inspect}; each must be a String, a topic's name or \"^pattern\""
+        end
+        names.map { |name| name.dup.freeze }.uniq.freeze
+      end
+
+      def check_timeout(seconds)
+        return seconds if seconds.is_a?(Numeric) && seconds.real? && seconds >= 0
+
+        raise ArgumentError, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds, from 0"
+      end
+
+      def check_manager(settings)
+        unknown = settings.keys - MANAGER
+        raise ArgumentError, "unknown keyword: #{unknown.map(&:inspect).join(", ")}" if unknown.any?
+
+        Settings.resolve(settings)
+        settings
+      end
+    end
+
+    private_constant :Options
+  end
+end

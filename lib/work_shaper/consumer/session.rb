@@ -1,0 +1,209 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # One run of a consumer: the polling thread, from joining the group to leaving it.
+    #
+    # Interrupts are masked in that thread but for one moment of each turn: none may cut off a call into librdkafka, or
+    # messages on their way from there into the crew.
+    class Session
+      IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
+      BUSY_WAIT = 10 # the same while something is; workers that compute give way to the loop after it
+      STARTING_TIME = 10 # seconds in which a broker must have answered
+
+      # @return [Numeric] monotonic seconds at the last turn of the loop
+      attr_reader :turned_at
+
+      # @return [Boolean, nil] whether all that ran was finished and committed in time; nil until it is over
+      attr_reader :result
+
+      # @return [Exception, nil] what ended it
+      attr_reader :failure
+
+      # @param options [Options]
+      # @param sub_key [#call, nil]
+      # @param callbacks [Hash] those of the manager, but for ack
+      # @param drain [Boolean] whether what waits is worked on when it stops
+      # @param connect [#call] makes a client of a config and a rebalance listener
+      def initialize(options, sub_key, callbacks, drain:, connect: Client.method(:new))
+        @options = options
+        @sub_key = sub_key
+        @drain = drain
+        @connect = connect
+        @crew = Crew.new(**callbacks, **options.manager, acks: :latest, ack: method(:store))
+        @capacity = @crew.room
+        @assignment = Assignment.new(@crew, options.listener)
+        @stops = 0
+        @errors = 0
+        @turned_at = now
+      end
+
+      # Starts the polling thread, which calls the block when it is over.
+      def start
+        @thread = Thread.new do
+          Thread.current.name = "work_shaper intake"
+          Thread.handle_interrupt(Object => :never) { run }
+        ensure
+          yield
+        end
+      end
+
+      # Asks it to end; a second time: not to wait for what runs.
+      def stop
+        @stops += 1
+        @thread.wakeup if @thread&.alive?
+      end
+
+      # Takes nothing more in, but stays in the group.
+      def quiet
+        @quiet = true
+      end
+
+      def join
+        @thread.join
+      end
+
+      # Seconds since the last turn of the loop.
+      def silence
+        now - turned_at
+      end
+
+      # The manager's numbers, and those of the assignment.
+      def stats
+        stats = @crew.stats
+        places = @assignment.places
+        stats[:partitions].each { |name, row| row[:lag] = lag(places[name], row) }
+        stats.merge(assignment: places.keys, paused: @back_pressure ? @back_pressure.paused.keys : [],
+                    oldest_age_sec: stats[:partitions].each_value.filter_map { |row| row[:oldest_age_sec] }.max,
+                    errors: @errors)
+      end
+
+      private
+
+      def run
+        join_group
+        turn until over?
+        @result = wind_down
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @failure = e
+      ensure
+        leave_group
+      end
+
+      def join_group
+        @client = @connect.call(@options.config, @assignment)
+        @assignment.client = @client
+        @back_pressure = BackPressure.new(@crew, @client, @assignment, @capacity)
+        await_broker
+        @client.subscribe(@options.topics)
+      end
+
+      def await_broker
+        limit = now + STARTING_TIME
+        until @stops.positive? || @client.answered?(500)
+          raise Error, "no broker answered at #{@options.servers} within #{STARTING_TIME} s" if now > limit
+        end
+      end
+
+      def over?
+        @stops.positive? || @crew.shutting_down?
+      end
+
+      # One turn of the loop.
+      def turn
+        @turned_at = now
+        @back_pressure.quiet! if @quiet
+        messages = take(@back_pressure.allowance)
+        @crew.feed(messages, @sub_key) unless messages.empty?
+        Thread.handle_interrupt(Object => :immediate) { nil } if Thread.pending_interrupt?
+      end
+
+      # What is there at once, else the first that comes: librdkafka would wait for all of a batch.
+      def take(count)
+        wait = @crew.room == @capacity ? IDLE_WAIT : BUSY_WAIT
+        version = @assignment.version
+        @crew.expect(wait)
+        messages = @client.take(count, 0)
+        messages = @client.take(1, wait) if messages.empty?
+        @crew.expect(nil)
+        messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
+        judge
+        messages
+      end
+
+      # Raises what ends the consumer, and logs what else librdkafka had to say.
+      def judge
+        raise @assignment.failure if @assignment.failure
+
+        while (failure = @client.failures.shift)
+          raise failure.error if failure.code == :fatal
+          raise Error, "topic #{failure.topic.inspect} does not exist at #{@options.servers}" if missing_topic?(failure)
+
+          @errors += 1
+          WorkShaper.logger.warn({ message: "Kafka", error: failure.error.message, topic: failure.topic }.compact)
+        end
+      end
+
+      # At the start that is bad input; later, a topic that went may come back.
+      def missing_topic?(failure)
+        failure.code == :unknown_topic_or_part && @assignment.version.zero? &&
+          @options.topics.include?(failure.topic) && !@options.topics_may_appear?
+      end
+
+      # Called by the manager. What was enqueued before a partition went never gets here.
+      def store(name, offset)
+        topic, partition = @assignment.places[name]
+        topic ? @client.store(topic, partition, offset + 1) : false
+      end
+
+      # Polls on while what runs is finished, so that rebalances are answered; what comes in meanwhile is for others.
+      def wind_down
+        limit = now + @options.shutdown_timeout
+        @back_pressure.quiet!
+        @crew.drop_waiting unless @drain
+        until (done = @crew.wind_down(BUSY_WAIT / 1000.0)) || now >= limit || @stops > 1
+          take(@back_pressure.allowance)
+          @turned_at = now
+        end
+        @crew.shutdown if done
+        raise_fatal
+        done && !(@drain && @crew.stats[:in_flight].positive?)
+      end
+
+      # The manager shut down by itself.
+      def raise_fatal
+        return unless (_, error = @crew.fatal)
+
+        raise error || Error.new(@crew.stats[:fatal])
+      end
+
+      # What still runs is fenced first, so that nothing is stored in a client that is closed.
+      def leave_group
+        @assignment.leave_all
+        @crew.request_shutdown
+        return unless @client
+
+        @client.commit
+      rescue Rdkafka::RdkafkaError => e
+        @result = false
+        WorkShaper.logger.warn({ message: "The last commit failed", error: e.message })
+      ensure
+        @client&.close
+      end
+
+      def lag((topic, partition), row)
+        last = @client.end_offset(topic, partition) if topic
+        done = row[:last_acked] ? row[:last_acked] + 1 : row[:oldest_unfinished]
+        last && done ? [last - done, 0].max : nil
+      rescue Error # closed meanwhile
+        nil
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+
+    private_constant :Session
+  end
+end
