@@ -7,7 +7,7 @@ module WorkShaper
     ARGUMENTS = {
       work: "message, partition, offset", on_done: "message, partition, offset",
       on_error: "exception, message, partition, offset", ack: "partition, offset",
-      sub_key: "message", around: "message, &work"
+      block: "message", sub_key: "message", around: "message, &work"
     }.freeze
 
     class << self

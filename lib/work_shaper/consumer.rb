@@ -8,6 +8,7 @@ rescue LoadError
   raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22 or newer: bundle add rdkafka"
 end
 
+require_relative "consumer/note"
 require_relative "consumer/options"
 require_relative "consumer/crew"
 require_relative "consumer/client"
@@ -52,16 +53,15 @@ module WorkShaper
                    signals: true, **settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
 
+      @work = Callbacks.check(:block, work)
       @options = Options.new(config: config, topics: topics, shutdown_timeout: shutdown_timeout, manager: settings)
       Client.check(@options.config)
-      @sub_key = sub_key && Callbacks.check(:sub_key, sub_key)
-      @around = around && Callbacks.check(:around, around)
-      @on_error = on_error && Callbacks.check(:on_error, on_error)
-      @work = work
+      @sub_key = Callbacks.check(:sub_key, sub_key) unless sub_key.nil?
+      @around = Callbacks.check(:around, around) unless around.nil?
+      @on_error = Callbacks.check(:on_error, on_error) unless on_error.nil?
       @drain = drain
       @signals = signals
       @commands = Thread::Queue.new
-      @misplaced = {}.compare_by_identity
     end
 
     # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
@@ -77,9 +77,10 @@ module WorkShaper
     def run
       raise Error, "a consumer runs once: make another" if @session
 
-      @session = Session.new(@options, @sub_key && method(:sub_key_of), callbacks, drain: @drain)
+      @session = Session.new(@options, callbacks, drain: @drain)
       @signals ? Signals.trapped(@commands) { supervise } : supervise
       raise @session.failure if @session.failure
+      raise Error, "the polling thread was killed" if @session.result.nil?
 
       @session.result
     end
@@ -123,17 +124,16 @@ module WorkShaper
     private
 
     def callbacks
-      around = @around || rails_executor
-      work = @work
-      misplaced = @misplaced
-      call = around ? ->(message) { around.call(message) { work.call(message) } } : work
-      { work: lambda do |message, _partition, _offset|
-                misplaced.empty? || raise_misplaced(message)
-                call.call(message)
-              end,
+      { sub_key: @sub_key, handler: handler,
         on_error: @on_error && lambda do |error, message, _partition, offset|
           @on_error.call(error, message, message.partition, offset)
-        end }.compact
+        end }
+    end
+
+    def handler
+      around = @around || rails_executor
+      work = @work
+      around ? ->(message) { around.call(message) { work.call(message) } } : work
     end
 
     def rails_executor
@@ -141,19 +141,6 @@ module WorkShaper
 
       executor = ::Rails.application.executor
       ->(_message, &work) { executor.wrap(&work) }
-    end
-
-    # An error in finding the sub key is the message's: it is raised where its work would be done.
-    def sub_key_of(message)
-      @sub_key.call(message)
-    rescue StandardError => e
-      @misplaced[message] = e
-      nil
-    end
-
-    def raise_misplaced(message)
-      error = @misplaced.delete(message)
-      raise error if error
     end
 
     def supervise
@@ -176,7 +163,7 @@ module WorkShaper
 
     def log_backtraces
       Thread.list.each do |thread|
-        WorkShaper.logger.warn({ message: "Backtrace", thread: thread.inspect, backtrace: thread.backtrace })
+        Note.warn(message: "Backtrace", thread: thread.inspect, backtrace: thread.backtrace)
       end
     end
   end

@@ -39,34 +39,61 @@ static VALUE find_place(struct place *place, VALUE message) {
     return place->name;
 }
 
-/* The key under which a message is put in order. One without is its own: no other is equal to it. */
-static VALUE sub_key_of_message(VALUE message, const struct callback *sub_key) {
-    VALUE key = callback_given(sub_key) ? callback_call(sub_key, 1, &message) : message_key(message);
-    return NIL_P(key) ? message : key;
+struct feeding {
+    struct manager *manager;
+    struct callback sub_key;
+    VALUE misplaced;
+    struct place place;
+    VALUE message; /* the one that is fed right now */
+};
+
+static void let_in(struct feeding *feeding, VALUE key) {
+    VALUE message = feeding->message;
+    /* One without a key is its own: no other is equal to it. */
+    door_let_in(feeding->manager, NIL_P(key) ? message : key, message, find_place(&feeding->place, message),
+                message_offset(message));
+}
+
+static VALUE ask_and_let_in(VALUE argument) {
+    struct feeding *feeding = (struct feeding *)argument;
+    let_in(feeding, callback_call(&feeding->sub_key, 1, &feeding->message));
+    return Qnil;
+}
+
+static VALUE let_in_misplaced(VALUE argument, VALUE error) {
+    struct feeding *feeding = (struct feeding *)argument;
+    rb_hash_aset(feeding->misplaced, feeding->message, error);
+    let_in(feeding, Qnil);
+    return Qnil;
 }
 
 /*
- * call-seq: feed(messages, sub_key)
+ * call-seq: feed(messages, sub_key, misplaced)
  *
  * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; one for
- * which that is nil runs in no order. Does not look at the limits: whoever took the messages did. Raises what sub_key
- * raises; the messages before it are in then.
+ * which that is nil runs in no order. So does one whose sub key raised a StandardError, or cannot be a key: the error
+ * goes to the Hash misplaced, by the message. Does not look at the limits: whoever took the messages did. Raises
+ * ShuttingDown, and what else sub_key raises; the messages before that one are in then.
  */
-static VALUE feed(VALUE self, VALUE messages, VALUE sub_key) {
-    struct manager *manager = manager_get(self);
-    struct callback address;
-    struct place place = {.topic = Qundef, .name = Qnil};
-    callback_set(&address, sub_key);
+static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE misplaced) {
+    struct feeding feeding = {.manager = manager_get(self), .misplaced = misplaced, .place = {.topic = Qundef}};
+    callback_set(&feeding.sub_key, sub_key);
     Check_Type(messages, T_ARRAY);
+    Check_Type(misplaced, T_HASH);
     for (long i = 0; i < RARRAY_LEN(messages); i++) {
         VALUE message = rb_ary_entry(messages, i);
         if (!message_is(message)) {
             rb_raise(rb_eTypeError, "not a WorkShaper::Message: %" PRIsVALUE, rb_inspect(message));
         }
-        VALUE key = sub_key_of_message(message, &address);
-        door_let_in(manager, key, message, find_place(&place, message), message_offset(message));
+        feeding.message = message;
+        if (callback_given(&feeding.sub_key)) {
+            rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_misplaced, (VALUE)&feeding, rb_eStandardError, (VALUE)0);
+        } else {
+            let_in(&feeding, message_key(message));
+        }
+        RB_GC_GUARD(message);
     }
-    RB_GC_GUARD(place.name);
+    RB_GC_GUARD(feeding.place.name);
     return Qnil;
 }
 
@@ -115,7 +142,7 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
 }
 
 void init_feed(VALUE manager_class) {
-    rb_define_private_method(manager_class, "feed", feed, 2);
+    rb_define_private_method(manager_class, "feed", feed, 3);
     rb_define_private_method(manager_class, "room", room, 0);
     rb_define_private_method(manager_class, "await_room", await_room, 1);
     rb_define_private_method(manager_class, "expect", expect, 1);

@@ -73,13 +73,13 @@ module WorkShaper
         @places = now.freeze
         @version += 1
         leave(gone) if gone.any?
-        WorkShaper.logger.info { { message: "Assigned", partitions: come.keys } } if come.any?
+        Note.info(message: "Assigned", partitions: come.keys) if come.any?
       end
 
       def leave(gone)
         dropped = gone.keys.sum { |name| @crew.revoke(name).size }
         @goers.each { |block| block.call(gone) }
-        WorkShaper.logger.info { { message: "Revoked", partitions: gone.keys, dropped: dropped } }
+        Note.info(message: "Revoked", partitions: gone.keys, dropped: dropped)
       end
 
       def current

@@ -18,17 +18,20 @@ module WorkShaper
           raise ArgumentError, "config: #{text.read_string}" unless result == :config_ok
         end
       ensure
-        function(:void, "conf_destroy", :pointer).call(native) if native
+        call(:void, "conf_destroy", native) if native
       end
 
-      # One of librdkafka's functions that the gem does not offer.
-      def self.function(result, name, *parameters, **options)
-        FFI::Function.new(result, parameters, address("rd_kafka_#{name}"), **options)
+      # Calls one of librdkafka's functions that the gem does not offer, without the GVL.
+      def self.call(result, name, *arguments)
+        parameters = arguments.map { |argument| argument.is_a?(Integer) ? :int : :pointer }
+        FFI::Function.new(result, parameters, find("rd_kafka_#{name}"), blocking: true).call(*arguments)
       end
 
-      def self.address(name)
+      def self.find(name)
         Rdkafka::Bindings.ffi_libraries.first.find_function(name) || raise(NameError, "there is no #{name}")
       end
+
+      NO_OFFSET = -168 # there was nothing to commit
 
       # Errors that came instead of messages, the oldest first; whoever takes messages clears it.
       attr_reader :failures
@@ -44,11 +47,9 @@ module WorkShaper
 
       # Whether a broker answers within some milliseconds.
       def answered?(milliseconds)
-        id = self.class.function(:pointer, "clusterid", :pointer, :int, blocking: true).call(@native, milliseconds)
-        return false if id.null?
-
-        self.class.function(:void, "mem_free", :pointer, :pointer).call(@native, id)
-        true
+        id = call(:pointer, "clusterid", @native, milliseconds)
+        call(:void, "mem_free", @native, id)
+        !id.null?
       end
 
       def subscribe(topics)
@@ -96,11 +97,15 @@ module WorkShaper
         @consumer.resume(list(places))
       end
 
-      # Commits what is stored and waits for the answer.
-      def commit
-        @consumer.commit
-      rescue Rdkafka::RdkafkaError => e
-        raise unless e.code == :no_offset
+      # Commits what is stored. Returns whether the broker says so within some milliseconds; rdkafka's own commit would
+      # wait for a broker that is gone as long as a session lasts.
+      def committed?(milliseconds)
+        queue = call(:pointer, "queue_new", @native)
+        code = call(:int, "commit_queue", @native, nil, queue, nil, nil)
+        code = answer_in(queue, milliseconds) if code&.zero?
+        [0, NO_OFFSET].include?(code)
+      ensure
+        call(:void, "queue_destroy", queue) if queue
       end
 
       # Leaves the group. The rebalance listener is called once more.
@@ -122,9 +127,23 @@ module WorkShaper
 
       private
 
+      def call(...)
+        self.class.call(...)
+      end
+
+      # The error code in the event that comes; nil when none does.
+      def answer_in(queue, milliseconds)
+        event = call(:pointer, "queue_poll", queue, milliseconds)
+        return if event.null?
+
+        call(:int, "event_error", event)
+      ensure
+        call(:void, "event_destroy", event) if event && !event.null?
+      end
+
       def open_intake
         @native = @consumer.instance_variable_get(:@native_kafka).with_inner(&:address).then { FFI::Pointer.new(_1) }
-        functions = Intake.function_names.to_h { |name| [name, self.class.address("rd_kafka_#{name}").address] }
+        functions = Intake.function_names.to_h { |name| [name, self.class.find("rd_kafka_#{name}").address] }
         Intake.new.open(@native.address, functions)
       rescue NameError, TypeError, KeyError => e
         @consumer.close

@@ -4,7 +4,36 @@ module WorkShaper
   class Consumer
     # A manager whose feeder is the poll loop: it sees to the limits itself, and waits only as long as it says.
     class Crew < Manager
-      public :feed, :room, :await_room, :expect, :drop_waiting, :wind_down, :fatal
+      public :room, :await_room, :expect, :drop_waiting, :wind_down, :fatal
+
+      # @param sub_key [#call(message), nil] nil: the message's key
+      # @param handler [#call(message)] does the work of a message
+      def initialize(sub_key:, handler:, **rest)
+        @sub_key = sub_key
+        @misplaced = {}.compare_by_identity
+        super(work: work_with(handler), **rest)
+      end
+
+      # Enqueues messages without a look at the limits. An error in finding a sub key is the message's: it is raised
+      # where its work would be done.
+      def take_in(messages)
+        feed(messages, @sub_key, @misplaced)
+      end
+
+      def revoke(partition)
+        super.each { |_sub_key, message, *| @misplaced.delete(message) }
+      end
+
+      private
+
+      def work_with(handler)
+        misplaced = @misplaced
+        lambda do |message, _partition, _offset|
+          raise misplaced.delete(message) if !misplaced.empty? && misplaced.key?(message)
+
+          handler.call(message)
+        end
+      end
     end
 
     private_constant :Crew

@@ -51,7 +51,7 @@ module WorkShaper
         when Hash then config
         when Rdkafka::Config then plain_config(config)
         else raise TypeError, "config is #{config.inspect}; it must be a Hash or an Rdkafka::Config"
-        end.to_h { |name, value| [name.to_s, value.to_s] }
+        end.to_h { |name, value| [name.to_s.dup, value.to_s.dup] }
       end
 
       def plain_config(config)

@@ -10,6 +10,7 @@ module WorkShaper
       IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
       BUSY_WAIT = 10 # the same while something is; workers that compute give way to the loop after it
       STARTING_TIME = 10 # seconds in which a broker must have answered
+      COMMIT_TIME = 5000 # milliseconds for the answer to the last commit
 
       # @return [Numeric] monotonic seconds at the last turn of the loop
       attr_reader :turned_at
@@ -21,13 +22,11 @@ module WorkShaper
       attr_reader :failure
 
       # @param options [Options]
-      # @param sub_key [#call, nil]
-      # @param callbacks [Hash] those of the manager, but for ack
+      # @param callbacks [Hash] what the crew is to call, but for ack
       # @param drain [Boolean] whether what waits is worked on when it stops
       # @param connect [#call] makes a client of a config and a rebalance listener
-      def initialize(options, sub_key, callbacks, drain:, connect: Client.method(:new))
+      def initialize(options, callbacks, drain:, connect: Client.method(:new))
         @options = options
-        @sub_key = sub_key
         @drain = drain
         @connect = connect
         @crew = Crew.new(**callbacks, **options.manager, acks: :latest, ack: method(:store))
@@ -54,7 +53,7 @@ module WorkShaper
         @thread.wakeup if @thread&.alive?
       end
 
-      # Takes nothing more in, but stays in the group.
+      # Takes nothing more in, for good, but stays in the group.
       def quiet
         @quiet = true
       end
@@ -95,7 +94,7 @@ module WorkShaper
         @assignment.client = @client
         @back_pressure = BackPressure.new(@crew, @client, @assignment, @capacity)
         await_broker
-        @client.subscribe(@options.topics)
+        @client.subscribe(@options.topics) unless over?
       end
 
       def await_broker
@@ -114,8 +113,10 @@ module WorkShaper
         @turned_at = now
         @back_pressure.quiet! if @quiet
         messages = take(@back_pressure.allowance)
-        @crew.feed(messages, @sub_key) unless messages.empty?
+        @crew.take_in(messages) unless messages.empty? || @quiet
         Thread.handle_interrupt(Object => :immediate) { nil } if Thread.pending_interrupt?
+      rescue ShuttingDown
+        raise unless over? # it shut down by itself since the loop looked
       end
 
       # What is there at once, else the first that comes: librdkafka would wait for all of a batch.
@@ -140,7 +141,7 @@ module WorkShaper
           raise Error, "topic #{failure.topic.inspect} does not exist at #{@options.servers}" if missing_topic?(failure)
 
           @errors += 1
-          WorkShaper.logger.warn({ message: "Kafka", error: failure.error.message, topic: failure.topic }.compact)
+          Note.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
         end
       end
 
@@ -181,12 +182,10 @@ module WorkShaper
       def leave_group
         @assignment.leave_all
         @crew.request_shutdown
-        return unless @client
+        return if @client.nil? || @client.committed?(COMMIT_TIME)
 
-        @client.commit
-      rescue Rdkafka::RdkafkaError => e
         @result = false
-        WorkShaper.logger.warn({ message: "The last commit failed", error: e.message })
+        Note.warn(message: "The last commit was not confirmed")
       ensure
         @client&.close
       end
