@@ -41,7 +41,7 @@ static void check_open(const struct manager *manager) {
 
 /* Whether the entry, once in, would wait for a worker that has still to be started. */
 static bool lacks_threads(const struct manager *manager, const struct sub_key *sub_key) {
-    bool queue_busy = sub_key && (sub_key->queue.first || sub_key->queue.running);
+    bool queue_busy = sub_key && (sub_key->queue.waiting || sub_key->queue.running);
     return manager->acknowledger.state == ACKNOWLEDGER_GONE || (!queue_busy && worker_wanted(manager));
 }
 

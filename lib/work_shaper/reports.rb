@@ -11,7 +11,8 @@ module WorkShaper
     # The state of the manager at this moment.
     #
     # * `total_enqueued`, `total_acked` (refused and repeated offsets included), `total_failed` (work or on_done
-    #   raised), `total_refused`, `total_dropped` (by {Manager#revoke}): counts since the manager was made
+    #   raised), `total_refused`, `total_dropped` (by {Manager#revoke}, or by a consumer that stops): counts since the
+    #   manager was made
     # * `in_flight` (enqueued, not yet acknowledged or dropped), `waiting` (not started), `running`: messages
     # * `workers`: threads; `sub_keys`: those of which something waits or runs
     # * `shutting_down`: Boolean; `fatal`: why the manager shut down by itself, a String, or nil
