@@ -11,14 +11,24 @@ module WorkShaper
 
       # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
       def self.check(config)
-        native = Rdkafka::Bindings.rd_kafka_conf_new
-        config.each do |name, value|
-          text = FFI::MemoryPointer.new(:char, 512)
-          result = Rdkafka::Bindings.rd_kafka_conf_set(native, name, value, text, text.size)
-          raise ArgumentError, "config: #{text.read_string}" unless result == :config_ok
+        as_known do
+          native = Rdkafka::Bindings.rd_kafka_conf_new
+          config.each do |name, value|
+            text = FFI::MemoryPointer.new(:char, 512)
+            result = Rdkafka::Bindings.rd_kafka_conf_set(native, name, value, text, text.size)
+            raise ArgumentError, "config: #{text.read_string}" unless result == :config_ok
+          end
+        ensure
+          call(:void, "conf_destroy", native) if native
         end
-      ensure
-        call(:void, "conf_destroy", native) if native
+      end
+
+      # Raises an Error that names the versions when something is missing inside of the gem.
+      def self.as_known
+        yield
+      rescue NameError, TypeError, KeyError => e
+        raise Error, "rdkafka #{Rdkafka::VERSION} (librdkafka #{Rdkafka::LIBRDKAFKA_VERSION}) is not as WorkShaper " \
+                     "#{WorkShaper::VERSION} knows it: #{e.message}"
       end
 
       # Calls one of librdkafka's functions that the gem does not offer, without the GVL.
@@ -142,13 +152,14 @@ module WorkShaper
       end
 
       def open_intake
-        @native = @consumer.instance_variable_get(:@native_kafka).with_inner(&:address).then { FFI::Pointer.new(_1) }
-        functions = Intake.function_names.to_h { |name| [name, self.class.find("rd_kafka_#{name}").address] }
-        Intake.new.open(@native.address, functions)
-      rescue NameError, TypeError, KeyError => e
+        self.class.as_known do
+          @native = FFI::Pointer.new(@consumer.instance_variable_get(:@native_kafka).with_inner(&:address))
+          functions = Intake.function_names.to_h { |name| [name, self.class.find("rd_kafka_#{name}").address] }
+          Intake.new.open(@native.address, functions)
+        end
+      rescue Error
         @consumer.close
-        raise Error, "rdkafka #{Rdkafka::VERSION} (librdkafka #{Rdkafka::LIBRDKAFKA_VERSION}) is not as WorkShaper " \
-                     "#{WorkShaper::VERSION} knows it: #{e.message}"
+        raise
       end
 
       def list(places)

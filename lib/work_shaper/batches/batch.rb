@@ -1,0 +1,125 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Batches
+    # The messages of one {Batches#work_off}: which are finished, how far they are finished without a gap, what failed.
+    # To the manager it is a partition, and the index of a message its offset. The calling thread waits for what the
+    # threads of the manager tell.
+    class Batch
+      # The error of the message that failed first, or nil; what is no StandardError and cut the work off, or nil.
+      attr_reader :error, :cut_off
+
+      def initialize(messages, sub_key, ack)
+        @messages = messages
+        @ack = ack
+        @keys = sub_key ? messages.map { |message| sub_key.call(message) } : []
+        @open = messages.each_index.to_h { |index| [index, true] }
+        @failed = {}
+        @gap = messages.size
+        @reached = @told = -1
+        @mutex = Mutex.new
+        @end = ConditionVariable.new
+      end
+
+      # Yields the arguments with which each message is enqueued, in order.
+      def each_entry
+        @messages.each_with_index do |message, index|
+          key = @keys[index]
+          # No order is asked for: a sub key of its own.
+          yield key.nil? ? Object.new : key, message, self, index
+        end
+      end
+
+      # What surrounds the work of a message.
+      def work_on(index)
+        yield unless left_out?(index)
+        finish(index)
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @cut_off = e unless StandardError === e
+        raise
+      end
+
+      # The work of a message raised a StandardError. The log tells of those that work_off will not raise.
+      def failed(error, index)
+        log(error, index) unless note(error, index)
+      ensure
+        finish(index)
+      end
+
+      # Everything up to this index is finished, or has failed.
+      def reached(index)
+        @reached = index
+        true
+      end
+
+      # Waits until everything is finished, `seconds` at most. Returns whether it is.
+      def wait(seconds)
+        @mutex.synchronize do
+          @end.wait(@mutex, seconds) unless finished?
+          finished?
+        end
+      end
+
+      # Calls ack with the last of the messages that are finished without a gap, if there are more than last time.
+      def tell
+        return unless @ack && frontier > @told
+
+        @told = frontier
+        @ack.call(@messages[@told])
+      end
+
+      # For the log and stats[:fatal], which say "partition ... offset ...".
+      def inspect
+        "(a batch of #{@messages.size})"
+      end
+      alias to_s inspect
+
+      private
+
+      def finished?
+        @open.empty?
+      end
+
+      # The acknowledger may be a tick behind.
+      def frontier
+        [finished? ? @messages.size : @reached, @gap - 1].min
+      end
+
+      # To delete from a Hash is one step under the GVL: a lock for every message would make the workers queue up. Twice
+      # for one message is once: an exception may be raised into the worker's thread right after it.
+      def finish(index)
+        @open.delete(index)
+        @mutex.synchronize { @end.signal } if finished?
+      end
+
+      def left_out?(index)
+        !@failed.empty? && @failed.key?(comparable(@keys[index]))
+      end
+
+      # Returns whether it is the first one.
+      def note(error, index)
+        key = comparable(@keys[index])
+        @mutex.synchronize do
+          @failed[key] = true unless key.nil?
+          @gap = [@gap, index].min
+          @error ||= error
+          @error.equal?(error)
+        end
+      end
+
+      # As the manager compares sub keys: Strings are equal when their bytes are.
+      def comparable(key)
+        String === key ? key.b : key
+      end
+
+      def log(error, index)
+        WorkShaper.logger.error do
+          { message: "Error processing, beside the one that is raised", offset: "#{self}:#{index}",
+            error: "#{error.class}: #{error.message}", backtrace: error.backtrace&.first(10) }
+        end
+      end
+    end
+
+    private_constant :Batch
+  end
+end
