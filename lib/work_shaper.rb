@@ -8,6 +8,7 @@ require_relative "work_shaper/callbacks"
 require_relative "work_shaper/reports"
 require "work_shaper/work_shaper"
 require_relative "work_shaper/manager"
+require_relative "work_shaper/batches"
 
 # Parallel work on one Kafka partition.
 #

@@ -2,6 +2,7 @@
 
 require "rbs"
 require "rbs/test"
+require "work_shaper/consumer"
 
 # What sig/ says must be what is there: the same public methods with the same parameters, and what they return.
 RSpec.describe "The signatures in sig/" do
@@ -46,6 +47,23 @@ RSpec.describe "The signatures in sig/" do
   it "name the public methods of the manager, no more and no less" do
     there = WorkShaper::Manager.public_instance_methods - Object.public_instance_methods
     expect(there).to match_array(signed_manager.keys)
+  end
+
+  [WorkShaper::Consumer, WorkShaper::Message, WorkShaper::Batches].each do |described|
+    it "name the public methods of #{described}, with their parameters" do
+      methods = signed(builder.build_instance(RBS::TypeName.parse("::#{described}")))
+      expect(described.public_instance_methods(false)).to match_array(methods.keys)
+      methods.each { |name, type| expect_same_shape(described.instance_method(name), type) }
+    end
+  end
+
+  it "have the keywords of a consumer" do
+    type = builder.build_instance(RBS::TypeName.parse("::WorkShaper::Consumer")).methods.fetch(:initialize)
+                  .method_types.first.type
+    taken = WorkShaper::Consumer.instance_method(:initialize).parameters.group_by(&:first)
+    settings = WorkShaper::Consumer.send(:const_get, :Options)::MANAGER
+    expect(type.required_keywords.keys).to match_array(taken.fetch(:keyreq).map(&:last))
+    expect(type.optional_keywords.keys).to match_array(taken.fetch(:key).map(&:last) + settings)
   end
 
   it "name the methods of the module, no more and no less" do

@@ -9,6 +9,7 @@ require "yard"
 root = File.expand_path("..", __dir__)
 $LOAD_PATH.unshift(File.join(root, "lib"))
 require "work_shaper"
+require "work_shaper/consumer"
 
 # The names of everything public below a module, as YARD writes them.
 def public_names(mod)

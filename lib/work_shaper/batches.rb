@@ -65,7 +65,7 @@ module WorkShaper
                              "the settings are #{SETTINGS.join(", ")}"
       end
 
-      @work = check(:work, work)
+      @work = Callbacks.check(:block, work)
       @manager = Manager.new(work: method(:work_on), ack: ->(batch, index) { batch.reached(index) },
                              on_error: ->(error, _message, batch, index) { batch.failed(error, index) },
                              acks: :latest, max_in_queue: MAX_IN_QUEUE, **settings)
@@ -101,7 +101,8 @@ module WorkShaper
     #   shaper.work_off(messages, sub_key: ->(message) { message.key }, ack: ->(message) { mark_as_consumed(message) })
     def work_off(messages, sub_key:, ack: nil)
       check_open
-      batch = Batch.new(list(messages), sub_key && check(:sub_key, sub_key), ack && check(:ack, ack))
+      batch = Batch.new(list(messages), sub_key && Callbacks.check(:sub_key, sub_key),
+                        ack && Callbacks.check(:ack, ack, "message"))
       begin
         feed(batch)
         settle(batch)
@@ -149,16 +150,6 @@ module WorkShaper
     end
 
     private
-
-    def check(name, callback)
-      unless callback.respond_to?(:call)
-        raise TypeError, "#{name} is #{callback.inspect}; it must answer call, with a message"
-      end
-      return callback unless callback.is_a?(Method) || (callback.is_a?(Proc) && callback.lambda?)
-      return callback if [1, -1, -2].include?(callback.arity) && callback.parameters.none? { |kind,| kind == :keyreq }
-
-      raise ArgumentError, "#{name} takes #{callback.parameters.inspect}; it is called with one argument: message"
-    end
 
     def check_open
       if @manager.shutting_down?

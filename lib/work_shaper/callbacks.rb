@@ -13,11 +13,11 @@ module WorkShaper
     class << self
       # @param name [Symbol] which of the callbacks
       # @param callback [#call] what was passed for it
+      # @param arguments [String] what it is called with
       # @return [#call] what to call: the same, but a Method as a lambda, which is faster to call
       # @raise [TypeError] it does not answer `call`
       # @raise [ArgumentError] it is a lambda or Method that cannot take the arguments
-      def check(name, callback)
-        arguments = ARGUMENTS.fetch(name)
+      def check(name, callback, arguments = ARGUMENTS.fetch(name))
         count = arguments.split(", ").grep_v(/&/).size
         unless callback.respond_to?(:call)
           raise TypeError, "#{name} is #{callback.inspect}; it must answer call, with #{count} arguments"

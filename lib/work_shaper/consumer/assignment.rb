@@ -4,6 +4,8 @@ module WorkShaper
   class Consumer
     # The partitions that are ours. rdkafka calls it while messages are taken or the client is closed, always on the
     # polling thread.
+    #
+    # @private
     class Assignment
       # @return [Hash{String => Array(String, Integer)}] topic and partition by the manager's name for them
       attr_reader :places

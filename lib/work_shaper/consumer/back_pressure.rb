@@ -5,6 +5,8 @@ module WorkShaper
     # Asks for no more messages than there is room for. While full it asks for single ones, so that librdkafka is
     # polled and answers rebalances; when full lasts, it pauses the partitions. (Not sooner: librdkafka throws away
     # what it has fetched of a paused partition, and after resuming the next message takes almost half a second.)
+    #
+    # @private
     class BackPressure
       PAUSE_AFTER = 1.0 # seconds
       FULL_WAIT = 20 # milliseconds

@@ -4,6 +4,8 @@ module WorkShaper
   class Consumer
     # The rdkafka gem's consumer, with a native intake on its librdkafka. All that the poll loop knows of Kafka goes
     # through here, so a spec can put something else in its place.
+    #
+    # @private
     class Client
       # Errors by which librdkafka or the broker say that another consumer has the partition now.
       LOST = %i[state unknown_partition assignment_lost illegal_generation unknown_member_id rebalance_in_progress
@@ -125,6 +127,8 @@ module WorkShaper
       end
 
       # What librdkafka had to say instead of a message.
+      #
+      # @private
       Failure = Struct.new(:response, :text, :topic) do
         def error
           Rdkafka::RdkafkaError.new(response, text)

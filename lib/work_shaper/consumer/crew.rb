@@ -3,6 +3,8 @@
 module WorkShaper
   class Consumer
     # A manager whose feeder is the poll loop: it sees to the limits itself, and waits only as long as it says.
+    #
+    # @private
     class Crew < Manager
       public :room, :await_room, :expect, :drop_waiting, :wind_down, :fatal
 

@@ -3,6 +3,8 @@
 module WorkShaper
   class Consumer
     # Lines in the log. A logger that raises (a full disk, a closed stream) is no reason to end.
+    #
+    # @private
     module Note
       class << self
         %i[info warn].each do |level|

@@ -3,6 +3,8 @@
 module WorkShaper
   class Consumer
     # Checks what a consumer is made with, so that bad input is told of at the door.
+    #
+    # @private
     class Options
       # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: when its
       # queue was full it looks again only after a second; and it commits what is stored every five.

@@ -6,6 +6,8 @@ module WorkShaper
     #
     # Interrupts are masked in that thread but for one moment of each turn: none may cut off a call into librdkafka, or
     # messages on their way from there into the crew.
+    #
+    # @private
     class Session
       IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
       BUSY_WAIT = 10 # the same while something is; workers that compute give way to the loop after it

@@ -3,6 +3,8 @@
 module WorkShaper
   class Consumer
     # Turns signals into commands.
+    #
+    # @private
     module Signals
       COMMANDS = { "INT" => :stop, "TERM" => :stop, "QUIT" => :stop, "TSTP" => :quiet, "TTIN" => :backtraces }.freeze
 
