@@ -26,8 +26,7 @@ module WorkShaper
         @goers = []
       end
 
-      # It is asked what is assigned: what an event brings depends on the protocol and on librdkafka's version. (With
-      # KIP-848, 2.8.0 brings the whole assignment, and no word on what left it.)
+      # It knows the protocol.
       attr_writer :client
 
       # Calls the block with the places that go, before they are forgotten.
@@ -37,18 +36,18 @@ module WorkShaper
 
       def on_partitions_assigned(list)
         guarded(:on_partitions_assigned, list) do
-          update({}) if @client.eager? # it starts all over again from what is committed, also what stays ours
-          update(current)
+          leave(@places) if @client.eager? # it replaces what was there, and starts anew also what stays ours
+          come(named(list))
         end
       end
 
       def on_partitions_revoked(list)
-        guarded(:on_partitions_revoked, list) { update(current.except(*named(pairs(list)).keys)) }
+        guarded(:on_partitions_revoked, list) { leave(@places.slice(*named(list).keys)) }
       end
 
       # Fences everything: nothing of it is stored any more.
       def leave_all
-        update({})
+        leave(@places)
       end
 
       def ours?(message)
@@ -68,32 +67,27 @@ module WorkShaper
         @failure ||= e
       end
 
-      def update(now)
-        before = @places
-        gone = before.except(*now.keys)
-        come = now.except(*before.keys)
-        @places = now.freeze
+      def come(places)
+        @places = @places.merge(places).freeze
         @version += 1
-        leave(gone) if gone.any?
-        Note.info(message: "Assigned", partitions: come.keys) if come.any?
+        Note.info(message: "Assigned", partitions: places.keys) if places.any?
       end
 
       def leave(gone)
+        return if gone.empty?
+
+        @places = @places.except(*gone.keys).freeze
+        @version += 1
         dropped = gone.keys.sum { |name| @crew.revoke(name).size }
         @goers.each { |block| block.call(gone) }
         Note.info(message: "Revoked", partitions: gone.keys, dropped: dropped)
       end
 
-      def current
-        named(@client.assignment)
-      end
-
-      def named(pairs)
-        pairs.to_h { |topic, partition| [Assignment.name_of(topic, partition).freeze, [topic, partition].freeze] }
-      end
-
-      def pairs(list)
-        list.to_h.flat_map { |topic, partitions| partitions.to_a.map { |partition| [topic, partition.partition] } }
+      def named(list)
+        list.to_h.each_with_object({}) do |(topic, partitions), places|
+          topic = topic.dup.force_encoding(Encoding::UTF_8).freeze
+          partitions.to_a.each { |row| places[Assignment.name_of(topic, row.partition).freeze] = [topic, row.partition] }
+        end
       end
     end
 

@@ -89,13 +89,6 @@ module WorkShaper
         @intake.end_offset(topic, partition)
       end
 
-      # @return [Array<Array(String, Integer)>] topic and partition of each that is ours
-      def assignment
-        @consumer.assignment.to_h.flat_map do |topic, partitions|
-          partitions.map { |partition| [topic.dup.force_encoding(Encoding::UTF_8), partition.partition] }
-        end
-      end
-
       # Whether an assignment replaces the one before it, instead of adding to it.
       def eager?
         Rdkafka::Bindings.rd_kafka_rebalance_protocol(@native) != "COOPERATIVE"
