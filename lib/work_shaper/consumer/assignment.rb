@@ -3,7 +3,7 @@
 module WorkShaper
   class Consumer
     # The partitions that are ours. rdkafka calls it while messages are taken or the client is closed, always on the
-    # polling thread.
+    # polling thread, inside librdkafka: it does no more there than it must.
     #
     # @private
     class Assignment
@@ -24,6 +24,7 @@ module WorkShaper
         @places = {}.freeze
         @version = 0
         @goers = []
+        @unheard = []
       end
 
       # It knows the protocol.
@@ -45,6 +46,14 @@ module WorkShaper
         guarded(:on_partitions_revoked, list) { leave(@places.slice(*named(list).keys)) }
       end
 
+      # Tells the caller's own listener what happened. Not inside librdkafka: whatever it does there could not be
+      # interrupted, and threads that it started would be deaf for ever.
+      def pass_on
+        while (event, list = @unheard.shift)
+          @listener.public_send(event, list) if @listener.respond_to?(event)
+        end
+      end
+
       # Fences everything: nothing of it is stored any more.
       def leave_all
         leave(@places)
@@ -62,7 +71,7 @@ module WorkShaper
 
       def guarded(event, list)
         yield
-        @listener.public_send(event, list) if @listener.respond_to?(event)
+        @unheard << [event, list]
       rescue StandardError => e
         @failure ||= e
       end
@@ -86,7 +95,9 @@ module WorkShaper
       def named(list)
         list.to_h.each_with_object({}) do |(topic, partitions), places|
           topic = topic.dup.force_encoding(Encoding::UTF_8).freeze
-          partitions.to_a.each { |row| places[Assignment.name_of(topic, row.partition).freeze] = [topic, row.partition] }
+          partitions.to_a.map(&:partition).each do |partition|
+            places[Assignment.name_of(topic, partition).freeze] = [topic, partition].freeze
+          end
         end
       end
     end

@@ -50,6 +50,7 @@ module WorkShaper
 
       # @param listener [#on_partitions_assigned, #on_partitions_revoked]
       def initialize(config, listener)
+        Rdkafka::Config.ensure_log_thread # it would be started inside of take, and deaf
         rdkafka_config = Rdkafka::Config.new(config)
         rdkafka_config.consumer_rebalance_listener = listener
         @consumer = rdkafka_config.consumer

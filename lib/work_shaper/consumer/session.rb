@@ -4,9 +4,6 @@ module WorkShaper
   class Consumer
     # One run of a consumer: the polling thread, from joining the group to leaving it.
     #
-    # Interrupts are masked in that thread but for one moment of each turn: none may cut off a call into librdkafka, or
-    # messages on their way from there into the crew.
-    #
     # @private
     class Session
       IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
@@ -43,7 +40,7 @@ module WorkShaper
       def start
         @thread = Thread.new do
           Thread.current.name = "work_shaper intake"
-          Thread.handle_interrupt(Object => :never) { run }
+          run
         ensure
           yield
         end
@@ -116,7 +113,6 @@ module WorkShaper
         @back_pressure.quiet! if @quiet
         messages = take(@back_pressure.allowance)
         @crew.take_in(messages) unless messages.empty? || @quiet
-        Thread.handle_interrupt(Object => :immediate) { nil } if Thread.pending_interrupt?
       rescue ShuttingDown
         raise unless over? # it shut down by itself since the loop looked
       end
@@ -126,12 +122,20 @@ module WorkShaper
         wait = @crew.room == @capacity ? IDLE_WAIT : BUSY_WAIT
         version = @assignment.version
         @crew.expect(wait)
-        messages = @client.take(count, 0)
-        messages = @client.take(1, wait) if messages.empty?
+        messages = shielded { @client.take(count, 0) }
+        messages = shielded { @client.take(1, wait) } if messages.empty?
         @crew.expect(nil)
-        messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
+        unless @assignment.version == version
+          messages.select! { |message| @assignment.ours?(message) }
+          @assignment.pass_on
+        end
         judge
         messages
+      end
+
+      # Where rdkafka's callbacks run inside librdkafka: no exception may unwind through that.
+      def shielded(&call)
+        Thread.handle_interrupt(Object => :never, &call)
       end
 
       # Raises what ends the consumer, and logs what else librdkafka had to say.
@@ -189,7 +193,8 @@ module WorkShaper
         @result = false
         Note.warn(message: "The last commit was not confirmed")
       ensure
-        @client&.close
+        shielded { @client.close } if @client
+        @assignment.pass_on
       end
 
       def lag((topic, partition), row)
