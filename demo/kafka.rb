@@ -7,105 +7,93 @@ require_relative "failure"
 require_relative "mock_cluster"
 
 module Demo
-  # What the demo needs of Kafka: a topic, clients and the offsets that the broker knows. With no
+  # What the demo needs of Kafka: a topic, groups of consumers and the offsets that the broker knows. With no
   # `bootstrap_servers` it is the broker inside this process.
   class Kafka
-    # More would leave the mock cluster's 5 MiB per partition.
-    MOCK_MESSAGES = 40_000
     TIMEOUT_MS = 10_000
 
-    attr_reader :topic
+    # A group of consumers: what they are configured with, and what the broker knows of it.
+    Group = Struct.new(:config, :topic, :client, :partitions) do
+      # The offset with which each partition would go on after a restart.
+      def committed
+        list = Rdkafka::Consumer::TopicPartitionList.new
+        list.add_topic(topic, partitions)
+        client.committed(list, TIMEOUT_MS).to_h.fetch(topic).to_h { |entry| [entry.partition, entry.offset] }
+      end
+    end
 
+    # Where each partition ended when all was produced: { partition => the offset of the next message }.
+    attr_reader :topic, :ends
+
+    # Finds the topic or creates it.
     def initialize(bootstrap_servers, topic)
       Rdkafka::Config.logger = Logger.new($stderr, level: Logger::FATAL)
+      @clients = []
       @mock = MockCluster.new unless bootstrap_servers
       @bootstrap_servers = bootstrap_servers || @mock.bootstrap_servers
       @topic = topic
-      @group = "work_shaper_demo_#{Process.pid}_#{Time.now.to_i}"
-      @clients = []
-    end
-
-    def mock?
-      !@mock.nil?
+      @mock&.create_topic(topic, partitions: 1)
+      @partitions = Array.new(partition_count || create_topic) { |partition| partition }
+    rescue Rdkafka::BaseError => e
+      raise Failure, "topic #{topic} cannot be used: #{e.message} (#{self})"
     end
 
     def to_s
-      mock? ? "the broker inside this process" : @bootstrap_servers
+      @mock ? "the broker inside this process" : @bootstrap_servers
     end
 
-    # Finds the topic or creates it; returns the number of its partitions.
-    def prepare_topic
-      @mock&.create_topic(@topic, partitions: 1)
-      partition_count || create_topic
-    rescue Rdkafka::BaseError => e
-      raise Failure, "topic #{@topic} cannot be used: #{e.message} (#{self})"
+    def produce(traffic)
+      @beginnings = high_watermarks
+      traffic.produce(producer, topic)
+      @ends = high_watermarks
     end
 
-    def producer
-      @producer ||= opened(config("linger.ms": 5, "queue.buffering.max.messages": 2_000_000).producer)
-    end
-
-    # A consumer that is assigned the offsets from `range.begin` of each partition: no group to join, and what
-    # the topic held before stays out.
-    def consumer(ranges)
-      consumer = opened(config(**consumer_settings).consumer)
+    # A new group, which begins with the first message that was produced here: what the topic held before stays out.
+    def group(name)
+      id = "work_shaper_demo_#{Process.pid}_#{Time.now.to_i}_#{name}"
+      settings = config("group.id": id, "session.timeout.ms": @mock ? 2_000 : 6_000, "heartbeat.interval.ms": 200)
+      client = opened(Rdkafka::Config.new(settings).consumer)
       list = Rdkafka::Consumer::TopicPartitionList.new
-      list.add_topic_and_partitions_with_offsets(@topic, ranges.transform_values(&:begin))
-      consumer.assign(list)
-      consumer
-    end
-
-    # The offset that the next message of each partition gets, as the broker says it.
-    def high_watermarks(partitions)
-      partitions.to_h { |partition| [partition, reader.query_watermark_offsets(@topic, partition, TIMEOUT_MS).last] }
-    end
-
-    # What the group has committed, as the broker says it: the offset that a restart would begin with, or nil.
-    def committed(partitions)
-      list = Rdkafka::Consumer::TopicPartitionList.new
-      list.add_topic(@topic, partitions)
-      reader.committed(list, TIMEOUT_MS).to_h.fetch(@topic).to_h { |entry| [entry.partition, entry.offset] }
-    end
-
-    # The clients go first: the broker inside this process ends with its owner.
-    def close
-      @clients.each(&:close)
-      @mock&.close
+      list.add_topic_and_partitions_with_offsets(topic, @beginnings)
+      client.commit(list)
+      Group.new(settings, topic, client, @partitions)
     end
 
     private
 
+    # Kept, as rdkafka up to 0.25 crashes when a client is collected that is not closed. There is no need to close them,
+    # which takes up to a second for each: the process ends.
     def opened(client)
       @clients << client
       client
     end
 
     def config(**settings)
-      Rdkafka::Config.new("bootstrap.servers": @bootstrap_servers, **settings)
+      { "bootstrap.servers": @bootstrap_servers, **settings }
     end
 
-    # Nothing is committed but what `store_offset` was called for.
-    def consumer_settings
-      { "group.id": @group, "enable.auto.offset.store": false, "enable.auto.commit": false,
-        "auto.offset.reset": "error", "fetch.wait.max.ms": 50 }
+    def producer
+      @producer ||= opened(
+        Rdkafka::Config.new(config("linger.ms": 5, "queue.buffering.max.messages": 2_000_000)).producer
+      )
     end
 
-    # A client of its own, so that its figures come from the broker and not from what a consumer remembers.
-    def reader
-      @reader ||= opened(config(**consumer_settings).consumer)
+    def high_watermarks
+      @reader ||= opened(Rdkafka::Config.new(config("group.id": "work_shaper_demo")).consumer)
+      @partitions.to_h { |partition| [partition, @reader.query_watermark_offsets(topic, partition, TIMEOUT_MS).last] }
     end
 
     def partition_count
-      count = producer.partition_count(@topic)
+      count = producer.partition_count(topic)
       count if count.positive?
     end
 
     def create_topic
-      admin = config.admin
-      admin.create_topic(@topic, 1, -1).wait
+      admin = Rdkafka::Config.new(config).admin
+      admin.create_topic(topic, 1, -1).wait
       deadline = Clock.now + (TIMEOUT_MS / 1000)
-      sleep 0.1 until partition_count || Clock.now > deadline
-      partition_count || raise(Failure, "topic #{@topic} was created but does not show (#{self})")
+      sleep 0.1 until (count = partition_count) || Clock.now > deadline
+      count || raise(Failure, "topic #{topic} was created but does not show (#{self})")
     ensure
       admin&.close
     end

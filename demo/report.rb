@@ -2,44 +2,58 @@
 
 require "terminal-table"
 
+require_relative "in_parallel"
+require_relative "traffic"
+require_relative "work"
+
 module Demo
-  # Collects what the demo finds and shows it as a table; what is not known (yet) is a dash.
+  # Collects what the demo finds and shows it; what is not known (yet) is a dash.
   class Report
     UNKNOWN = "-"
 
-    attr_writer :one_by_one, :in_parallel, :committed, :high_watermarks
+    attr_writer :one_by_one, :in_parallel, :killed
 
-    # 12345 -> "12,345"
-    def self.count(number)
-      number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",")
-    end
-
-    def initialize(traffic)
+    def initialize(traffic, kafka)
       @traffic = traffic
-      @one_by_one = @in_parallel = @committed = @high_watermarks = nil
+      @kafka = kafka
     end
 
-    def table
-      Terminal::Table.new(headings: ["", "one by one", "WorkShaper"], rows: rows) do |table|
+    def show_start
+      partitions = @kafka.ends.size
+      puts "#{number(@traffic.count)} messages of #{Traffic::KEYS.size} keys produced: #{@kafka}, topic " \
+           "#{@kafka.topic}, #{partitions} #{partitions == 1 ? "partition" : "partitions"}."
+      puts "Work on a message: #{(Work::IO_SEC * 1000).round} ms of simulated I/O. WorkShaper: up to " \
+           "#{InParallel::WORKERS} messages at a time."
+    end
+
+    def show_table
+      puts(Terminal::Table.new(headings: ["", "one by one", "WorkShaper"], rows: rows) do |table|
         [1, 2].each { |column| table.align_column(column, :right) }
-      end
+      end)
+    end
+
+    def show_killed
+      return unless @killed
+
+      puts "Killed (kill -9) after #{number(@killed.killed_after)} messages, then started again: " \
+           "#{number(@killed.messages)} worked on, #{number(@killed.again)} of them twice, " \
+           "#{number(@killed.violations)} out of order."
     end
 
     # What went wrong, in words; empty when all is well.
     def failures
+      results = [@one_by_one, @in_parallel, @killed].compact
+      violations = results.sum(&:violations)
+      missing = [@in_parallel, @killed].sum { |result| @traffic.count - (result&.messages || 0) }
       [("#{violations} messages were worked on out of order" unless violations.zero?),
        ("#{missing} messages were not worked on" unless missing.zero?),
-       ("what is committed is not the high watermark" unless @committed && @committed == @high_watermarks)].compact
+       ("what is committed is not what was produced" unless all_committed?)].compact
     end
 
     private
 
-    def violations
-      [@one_by_one, @in_parallel].compact.sum(&:violations)
-    end
-
-    def missing
-      @traffic.count - (@in_parallel&.messages || 0)
+    def all_committed?
+      [@in_parallel, @killed].all? { |result| result && result.committed == @kafka.ends }
     end
 
     def rows
@@ -48,15 +62,15 @@ module Demo
        compare("messages per second") { |result| result.rate&.round },
        ["speed-up", UNKNOWN, speed_up],
        compare("order violations per key", &:violations),
-       ["offset committed on the broker", UNKNOWN, offsets(@committed)],
-       ["high watermark", UNKNOWN, offsets(@high_watermarks)],
+       ["offset committed on the broker", UNKNOWN, offsets(@in_parallel&.committed)],
+       ["high watermark", UNKNOWN, offsets(@kafka.ends)],
        compare("highest memory so far, MB") { |result| result.memory&.fdiv(1_000_000)&.round }]
     end
 
     def compare(title)
       [title] + [@one_by_one, @in_parallel].map do |result|
         value = result && yield(result)
-        value ? Report.count(value) : UNKNOWN
+        value ? number(value) : UNKNOWN
       end
     end
 
@@ -74,7 +88,12 @@ module Demo
     end
 
     def text_of(offset)
-      offset ? Report.count(offset) : UNKNOWN
+      offset ? number(offset) : UNKNOWN
+    end
+
+    # 12345 -> "12,345"
+    def number(number)
+      number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",")
     end
   end
 end

@@ -13,7 +13,7 @@ module WorkShaper
       # @return [Integer] how often it changed
       attr_reader :version
 
-      # What went wrong in a call; rdkafka would swallow it.
+      # What went wrong in a call; rdkafka would swallow it. Or what the caller's listener raised.
       attr_reader :failure
 
       # @param crew [Crew] is told of partitions that go
@@ -52,6 +52,8 @@ module WorkShaper
         while (event, list = @unheard.shift)
           @listener.public_send(event, list) if @listener.respond_to?(event)
         end
+      rescue StandardError => e
+        @failure ||= e
       end
 
       # Fences everything: nothing of it is stored any more.

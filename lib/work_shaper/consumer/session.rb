@@ -86,6 +86,7 @@ module WorkShaper
         @failure = e
       ensure
         leave_group
+        @failure ||= @assignment.failure
       end
 
       def join_group

@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+require "socket"
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
+  let(:place) { ["orders", 0] }
+  let(:fatal) { -150 }
+  let(:transport) { -195 }
+  let(:unknown_topic) { 3 }
+
+  it "that are fatal end run with them, and it leaves the group" do
+    consumer = running(place)
+    client.fail_with(fatal, "fenced by another instance")
+    expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError)
+      .and have_attributes(code: :fatal, message: /fenced by another instance/)
+    expect(client).to be_closed
+    expect(consumer).not_to be_healthy
+  end
+
+  it "that are not are logged, counted, and otherwise of no effect" do
+    done = []
+    consumer = running(place) { |message| done << message.payload }
+    client.fail_with(transport, "1 of 1 brokers down")
+    client.fail_with(29, "not allowed", "orders")
+    client.produce("orders", 0, "a")
+    eventually { done == %w[a:0] }
+    expect(consumer.stats[:errors]).to eq(2)
+    lines = log.messages("WARN")
+    expect(lines.map(&:to_s)).to match([/brokers down/, /not allowed/])
+    expect(lines.last).to include(topic: "orders")
+    expect(stop(consumer)).to be(true)
+  end
+
+  it "may be without a text, and of a kind that nobody knows" do
+    consumer = running(place)
+    client.fail_with(transport, nil)
+    client.fail_with(31_999, nil)
+    eventually { consumer.stats[:errors] == 2 }
+    expect(consumer).to be_healthy
+  end
+
+  it "that say at the start that a topic is not there end run, naming it" do
+    consumer = running
+    client.fail_with(unknown_topic, "Subscribed topic not available: orders", "orders")
+    expect(failure_of(consumer)).to be_a(WorkShaper::Error)
+      .and have_attributes(message: /"orders" does not exist at #{ConsumerHelpers::SERVERS}/)
+    expect(client).to be_closed
+  end
+
+  it "that say so later are of no effect: it may come back" do
+    consumer = running(place)
+    client.fail_with(unknown_topic, "gone", "orders")
+    eventually { consumer.stats[:errors] == 1 }
+    expect(consumer).to be_healthy
+  end
+
+  it "that say so of a topic which may appear by itself are of no effect" do
+    consumer = running(config: { "allow.auto.create.topics": true })
+    client.fail_with(unknown_topic, "not yet", "orders")
+    eventually { consumer.stats[:errors] == 1 }
+    expect(consumer).to be_healthy
+  end
+
+  it "that say so of a topic which only matched a pattern are of no effect" do
+    consumer = running(topics: "^orders-.*")
+    client.fail_with(unknown_topic, "gone", "orders-7")
+    eventually { consumer.stats[:errors] == 1 }
+    expect(consumer).to be_healthy
+  end
+
+  it "on joining end run with them" do
+    consumer = fake_consumer
+    client.define_singleton_method(:subscribe) { |_topics| raise Rdkafka::RdkafkaError, -186 }
+    start(consumer)
+    expect(failure_of(consumer)).to have_attributes(code: :invalid_arg)
+    expect(client).to be_closed
+  end
+
+  it "on making the client end run with them, and leave no thread" do
+    consumer = fake_consumer
+    allow(ConsumerHelpers.client_class).to receive(:new).and_raise(Rdkafka::Config::ClientCreationError, "bad mixture")
+    start(consumer)
+    expect(failure_of(consumer)).to be_a(Rdkafka::Config::ClientCreationError)
+    eventually { manager_threads.empty? }
+  end
+
+  # Each is fine by itself, so that only the client that is made of them can tell.
+  it "on settings that do not go together end run with librdkafka's words" do
+    consumer = mock_consumer("orders", config: { "session.timeout.ms": 9_000, "max.poll.interval.ms": 8_000 })
+    start(consumer)
+    expect(failure_of(consumer).message).to include("max.poll.interval.ms")
+  end
+
+  it "out of a pause end run with them" do
+    replace_constant(inner(:BackPressure), :PAUSE_AFTER, 0.01)
+    gate = self.gate
+    consumer = running(place, max_in_flight: 1) { gate.pass }
+    client.define_singleton_method(:pause) { |_places| raise Rdkafka::RdkafkaError, -172 }
+    client.produce("orders", 0, "a", "b")
+    expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError)
+    expect(client).to be_closed
+  end
+
+  describe "at the start" do
+    it "are told within about ten seconds when no broker answers, with the address" do
+      expect(inner(:Session)::STARTING_TIME).to be_between(5, 12)
+      replace_constant(inner(:Session), :STARTING_TIME, 0.3)
+      port = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
+      consumer = made_consumer(config: config_for("127.0.0.1:#{port}", "specs"), topics: "orders")
+      began = ManagerHelpers.now
+      start(consumer)
+      expect(failure_of(consumer)).to be_a(WorkShaper::Error)
+        .and have_attributes(message: /no broker answered at 127\.0\.0\.1:#{port} within 0.3 s/)
+      expect(ManagerHelpers.now - began).to be_between(0.3, 2)
+      expect(consumer.stats[:assignment]).to be_empty
+    end
+
+    it "do not keep a stop waiting when no broker answers" do
+      client.answered = false
+      consumer = running
+      eventually { client.calls.include?(:answered) }
+      began = ManagerHelpers.now
+      expect(stop(consumer)).to be(true)
+      expect(ManagerHelpers.now - began).to be < 1
+      expect(client).to be_closed
+    end
+
+    it "may be over soon: a broker that comes up in time is enough" do
+      client.answered = false
+      consumer = running
+      eventually { client.calls.include?(:answered) }
+      client.answered = true
+      client.assign(place)
+      expect(consumer.stats[:assignment]).to eq(%w[orders/0])
+    end
+  end
+
+  describe "on the mock cluster" do
+    it "tell of a topic that is not there" do
+      topic = mock_topic
+      mock.topic_error(topic, unknown_topic)
+      consumer = mock_consumer(topic)
+      start(consumer)
+      expect(failure_of(consumer)).to be_a(WorkShaper::Error).and have_attributes(message: /#{topic}.* does not exist/)
+    end
+
+    it "tell of a pattern that is none" do
+      consumer = mock_consumer("^orders-(")
+      start(consumer)
+      expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError)
+    end
+
+    it "are logged and counted when a fetch is refused" do
+      topic = mock_topic
+      mock.refuse(:fetch, *([29] * 5))
+      consumer = mock_consumer(topic)
+      start(consumer)
+      eventually { consumer.stats[:errors]&.positive? }
+      expect(log.messages("WARN").first).to include(topic: topic, error: include("authorization"))
+      expect(stop(consumer)).to be(true)
+    ensure
+      mock.forgive(:fetch)
+    end
+
+    it "are no end when the broker goes: it goes on when that is back" do
+      topic = mock_topic
+      done = []
+      config = { "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50 }
+      consumer = mock_consumer(topic, config: config) { |message| done << message.payload }
+      start(consumer)
+      eventually { consumer.stats[:assignment]&.any? }
+      mock.down
+      turned_at = session_of(consumer).turned_at
+      eventually { session_of(consumer).turned_at > turned_at + 0.5 }
+      mock.up
+      mock.produce_numbered(topic, 5)
+      eventually { done.size == 5 }
+      expect(stop(consumer)).to be(true)
+      expect(mock.committed(group, topic)).to eq(0 => 5)
+    ensure
+      mock.up
+    end
+  end
+end

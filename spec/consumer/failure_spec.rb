@@ -1,0 +1,283 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "when work fails" do
+  let(:place) { ["orders", 3] }
+  let(:done) { [] }
+  let(:errors) { [] }
+  let(:on_error) do
+    ->(error, message, partition, offset) { errors << [error.message, message.payload, partition, offset] }
+  end
+
+  def failing(message)
+    raise "broken #{message.payload}" if message.key == "bad"
+
+    done << message.payload
+  end
+
+  it "tells on_error of the error, the message, its partition's number and its offset; the offset is finished" do
+    consumer = running(place, on_error: on_error) { |message| failing(message) }
+    client.produce("orders", 3, "a", "bad", "bad", "a")
+    eventually { client.offset_of(*place) == 4 }
+    expect(errors).to eq([["broken bad:1", "bad:1", 3, 1], ["broken bad:2", "bad:2", 3, 2]])
+    expect(done).to eq(%w[a:0 a:3])
+    expect(consumer.stats[:total_failed]).to eq(2)
+    expect(stop(consumer)).to be(true)
+  end
+
+  it "logs it without on_error" do
+    running(place) { |message| failing(message) }
+    client.produce("orders", 3, "bad")
+    eventually { client.offset_of(*place) == 1 }
+    expect(log.messages("ERROR").to_s).to include("broken bad:0", "orders/3")
+  end
+
+  it "logs what on_error raises, and goes on" do
+    running(place, on_error: ->(*) { raise "on_error is broken" }) { |message| failing(message) }
+    client.produce("orders", 3, "bad", "a")
+    eventually { client.offset_of(*place) == 2 }
+    expect(log.messages("ERROR").to_s).to include("on_error is broken")
+  end
+
+  it "takes a throw that nobody catches for an error" do
+    running(place, on_error: on_error) { throw :nobody }
+    client.produce("orders", 3, "a")
+    eventually { client.offset_of(*place) == 1 }
+    expect(errors.first.first).to include("uncaught throw")
+  end
+
+  it "goes on after break, next and return in the block as with any that ends" do
+    consumer = running(place, on_error: on_error) { |message| message.key == "a" ? next : done << message.payload }
+    client.produce("orders", 3, "a", "b")
+    eventually { client.offset_of(*place) == 2 }
+    expect(stop(consumer)).to be(true)
+  end
+
+  describe "for good" do
+    around { |example| without_thread_reports { example.run } }
+
+    # Others run and wait; one ends the consumer.
+    def end_with(keys: %w[a b c], &ending)
+      gate = self.gate
+      consumer = running(place, ["orders", 4]) do |message|
+        ending.call if message.key == "end"
+        gate.pass if message.key == "slow"
+        done << message.payload
+      end
+      client.produce("orders", 3, *keys)
+      client.produce("orders", 4, "slow")
+      eventually { gate.waiting == 1 && done.size == keys.size }
+      client.produce("orders", 3, "end", "d")
+      eventually { session_of(consumer).instance_variable_get(:@crew).shutting_down? }
+      expect(thread_of(consumer)).to be_alive
+      gate.open
+      failure_of(consumer)
+    end
+
+    def expect_the_rest_to_be_committed
+      expect(client).to be_closed
+      expect(client.committed).to eq(place => 3, ["orders", 4] => 1)
+    end
+
+    it "ends run with a NoMemoryError; all else that ran is finished and committed" do
+      expect(end_with { raise NoMemoryError, "no memory" }).to be_a(NoMemoryError)
+      expect_the_rest_to_be_committed
+    end
+
+    it "ends run with any exception that is no StandardError" do
+      error = Class.new(Exception) # rubocop:disable Lint/InheritException
+      expect(end_with { raise error, "no more" }).to be_a(error)
+      expect_the_rest_to_be_committed
+    end
+
+    it "ends run when a worker is killed, and says which message it was" do
+      error = end_with { Thread.current.kill }
+      expect(error).to be_a(WorkShaper::Error)
+      expect(error.message).to match(%r{orders/3.* 3 .*killed})
+      expect_the_rest_to_be_committed
+    end
+
+    it "raises what ended it, also when messages come in at that moment, and commits what else ran" do
+      gate = self.gate
+      consumer = running(place, ["orders", 4]) do |message|
+        raise NoMemoryError, "no memory" if message.key == "end"
+
+        gate.pass if message.key == "slow"
+      end
+      client.produce("orders", 4, "slow")
+      eventually { gate.waiting == 1 }
+      crew = session_of(consumer).instance_variable_get(:@crew)
+      client.on_take = lambda do |messages|
+        sleep ManagerHelpers::POLL_SEC until messages.map(&:key).include?("end") || crew.shutting_down?
+      end
+      client.within_take { client.produce("orders", 3, "end") }
+      client.produce("orders", 3, "later")
+      eventually { crew.shutting_down? }
+      gate.open
+      expect(failure_of(consumer)).to be_a(NoMemoryError)
+      expect(client.committed).to eq(["orders", 4] => 1)
+    end
+
+    it "says so when the polling thread is killed" do
+      consumer = running(place)
+      session_of(consumer).instance_variable_get(:@thread).kill
+      expect(failure_of(consumer)).to be_a(WorkShaper::Error).and have_attributes(message: /killed/)
+      expect(client).to be_closed
+    end
+  end
+
+  it "is not cut off in the middle of a call into librdkafka, whatever comes to the polling thread" do
+    gate = self.gate
+    consumer = running(place)
+    calls = []
+    hanging = in_thread { client.within_take { calls << gate.pass << :ended } }
+    eventually { gate.waiting == 1 }
+    session_of(consumer).instance_variable_get(:@thread).raise(IOError, "from outside")
+    expect(client).not_to be_closed
+    gate.open
+    value_of(hanging)
+    expect(calls).to include(:ended)
+    expect(failure_of(consumer)).to be_a(IOError)
+    expect(client).to be_closed
+  end
+
+  it "goes on with a logger that raises" do
+    broken = Logger.new(File::NULL)
+    %i[info warn error].each { |level| broken.define_singleton_method(level) { |*| raise IOError, "closed stream" } }
+    consumer = fake_consumer { |message| failing(message) }
+    WorkShaper.logger = broken
+    start(consumer)
+    client.assign(place)
+    client.produce("orders", 3, "a", "bad")
+    client.fail_with(-195, "broker transport failure")
+    client.revoke(place)
+    client.assign(place)
+    eventually { client.offset_of(*place) == 2 }
+    expect(stop(consumer)).to be(true)
+  end
+
+  it "ends the process when work calls exit, as it would elsewhere, and leaves the group" do
+    expect_consumer_to_pass(<<~RUBY)
+      client.produce("orders", 0, "a", "end", "b")
+      c = fake_consumer { |m| m.key == "end" ? exit(7) : worked << m.payload }
+      assign_later(["orders", 0])
+      error = raised(SystemExit) { c.run }
+      same(7, error.status, "status")
+      check(client.closed?, "left the group")
+      same([1], client.committed.values, "committed")
+      passed
+    RUBY
+  end
+
+  describe "with around" do
+    it "calls it with each message and does the work where it yields" do
+      seen = []
+      around = lambda do |message, &work|
+        seen << [:before, message.payload]
+        work.call
+        seen << [:after, message.payload]
+      end
+      running(place, around: around) { |message| seen << [:work, message.payload] }
+      client.produce("orders", 3, "a", "a")
+      eventually { client.offset_of(*place) == 2 }
+      expect(seen).to eq(%w[a:0 a:1].flat_map { |payload| [[:before, payload], [:work, payload], [:after, payload]] })
+    end
+
+    it "passes on what the work returns" do
+      results = []
+      running(place, around: ->(_message, &work) { results << work.call }) { |message| message.offset * 10 }
+      client.produce("orders", 3, "a", "a", "a")
+      eventually { client.offset_of(*place) == 3 }
+      expect(results).to eq([0, 10, 20])
+    end
+
+    it "is seen by it what the work raises, and it may swallow it" do
+      around = lambda do |message, &work|
+        work.call
+      rescue StandardError => e
+        done << [message.payload, e.message]
+      end
+      running(place, around: around, on_error: on_error) { |message| failing(message) }
+      client.produce("orders", 3, "bad")
+      eventually { client.offset_of(*place) == 1 }
+      expect(done).to eq([["bad:0", "broken bad:0"]])
+      expect(errors).to be_empty
+    end
+
+    it "counts what it raises itself as the message's failure" do
+      running(place, around: ->(*) { raise "around is broken" }, on_error: on_error) { |message| done << message }
+      client.produce("orders", 3, "a")
+      eventually { client.offset_of(*place) == 1 }
+      expect(errors.map(&:first)).to eq(["around is broken"])
+      expect(done).to be_empty
+    end
+
+    it "that does not yield skips the work; the offset is finished" do
+      running(place, around: ->(message) { message }) { |message| done << message }
+      client.produce("orders", 3, "a", "b")
+      eventually { client.offset_of(*place) == 2 }
+      expect(done).to be_empty
+    end
+
+    it "may be any object that answers call" do
+      around = Class.new do
+        attr_reader :seen
+
+        def call(message)
+          (@seen ||= []) << message.payload
+          yield
+        end
+      end.new
+      running(place, around: around) { |message| done << message.payload }
+      client.produce("orders", 3, "a")
+      eventually { client.offset_of(*place) == 1 }
+      expect([around.seen, done]).to eq([%w[a:0], %w[a:0]])
+    end
+  end
+
+  describe "with Rails" do
+    let(:executor) do
+      Class.new do
+        attr_reader :wrapped
+
+        def wrap
+          @wrapped = @wrapped.to_i + 1
+          yield
+        end
+      end.new
+    end
+
+    def rails_with(application)
+      stub_const("Rails", Module.new { define_singleton_method(:application) { application } })
+    end
+
+    it "wraps each piece of work in the application's executor" do
+      rails_with(Struct.new(:executor).new(executor))
+      running(place) { |message| done << message.payload }
+      client.produce("orders", 3, "a", "b")
+      eventually { client.offset_of(*place) == 2 }
+      expect([executor.wrapped, done.sort]).to eq([2, %w[a:0 b:1]])
+    end
+
+    it "leaves it to around when there is one" do
+      rails_with(Struct.new(:executor).new(executor))
+      running(place, around: ->(_message, &work) { work.call }) { |message| done << message.payload }
+      client.produce("orders", 3, "a")
+      eventually { client.offset_of(*place) == 1 }
+      expect([executor.wrapped, done]).to eq([nil, %w[a:0]])
+    end
+
+    it "does without when there is no application" do
+      [Module.new, Module.new { def self.application; end }].each do |rails|
+        @client = nil
+        stub_const("Rails", rails)
+        consumer = running(place) { |message| done << message.payload }
+        client.produce("orders", 3, "a")
+        eventually { client.offset_of(*place) == 1 }
+        expect(stop(consumer)).to be(true)
+      end
+    end
+  end
+end

@@ -1,0 +1,265 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, ".new" do
+  let(:config) { config_for(ConsumerHelpers::SERVERS, "specs") }
+  let(:work) { ->(_message) {} }
+
+  def made(**options, &block)
+    described_class.new(config: config, topics: "orders", **options, &block || work)
+  end
+
+  # What librdkafka would be given.
+  def handed_over(config)
+    made(config: config).instance_variable_get(:@options).config
+  end
+
+  def refused(error = ArgumentError, **options)
+    made(**options)
+  rescue error => e
+    e.message
+  else
+    RSpec::Expectations.fail_with("#{options} was accepted")
+  end
+
+  it "wants a block" do
+    expect { described_class.new(config: config, topics: "orders") }.to raise_error(ArgumentError, /no block/)
+  end
+
+  it "wants a config and topics" do
+    expect { described_class.new(topics: "orders", &work) }.to raise_error(ArgumentError, /config/)
+    expect { described_class.new(config: config, &work) }.to raise_error(ArgumentError, /topics/)
+  end
+
+  it "refuses keywords that it does not know" do
+    expect(refused(concurrencies: 5)).to include(":concurrencies")
+    expect(refused(max_in_queue: 5)).to include(":max_in_queue")
+    expect(refused(acks: :every)).to include(":acks")
+  end
+
+  it "starts nothing and connects to nothing" do
+    threads = Thread.list
+    made
+    expect(Thread.list - threads).to be_empty
+  end
+
+  describe "config" do
+    [nil, "localhost:9092", ["bootstrap.servers", "x"], 7].each do |other|
+      it "refuses #{other.inspect}, which is no Hash" do
+        expect(refused(TypeError, config: other)).to include("config is #{other.inspect}", "Rdkafka::Config")
+      end
+    end
+
+    it "needs to know where the brokers are, and the group" do
+      expect(refused(config: { "group.id": "specs" })).to include("bootstrap.servers")
+      expect(refused(config: { "bootstrap.servers": "x" })).to include("group.id")
+      expect(refused(config: {})).to include("bootstrap.servers")
+    end
+
+    it "takes empty and nil ones as missing" do
+      ["", nil].each do |nothing|
+        expect(refused(config: config.merge("group.id": nothing))).to include("group.id")
+        expect(refused(config: config.merge("bootstrap.servers": nothing))).to include("bootstrap.servers")
+      end
+    end
+
+    it "takes the brokers under librdkafka's other name, too" do
+      expect(handed_over({ "metadata.broker.list" => "x:1", "group.id" => "y" }))
+        .to include("metadata.broker.list" => "x:1")
+    end
+
+    it "tells of a key that librdkafka does not know, with its words" do
+      expect(refused(config: config.merge("group.idd": "x"))).to match(/No such configuration property.*group\.idd/)
+    end
+
+    it "tells of a value that librdkafka does not take, with its words" do
+      bad = { "session.timeout.ms": "long", "auto.offset.reset" => "oldest", "max.poll.interval.ms": -1 }
+      bad.each do |name, value|
+        text = refused(config: config.merge(name => value))
+        expect(text).to match(/(Invalid value|outside).*#{name}|#{name}.*outside/)
+      end
+    end
+
+    it "can be asked again and again without leaking what it asked with" do
+      bad = config.merge("group.idd": "x")
+      expect { 200.times { refused(config: bad) } }.not_to raise_error
+    end
+
+    fixed = { "enable.auto.offset.store" => [true, false], "enable.auto.commit" => [false, true],
+              "enable.partition.eof" => [true, false] }
+    fixed.each do |name, (wrong, right)|
+      it "refuses #{name} #{wrong}, in whatever form, and says why" do
+        [wrong, wrong.to_s].product([name, name.to_sym]).each do |value, key|
+          expect(refused(config: config.merge(key => value))).to match(/#{name}.* #{wrong}; it must be #{right}: ./)
+        end
+      end
+
+      it "accepts #{name} #{right}, and sets it when it is not there" do
+        [config, config.merge(name => right), config.merge(name.to_sym => right.to_s)].each do |good|
+          expect(handed_over(good)).to include(name => right.to_s)
+        end
+      end
+    end
+
+    it "sets what holds a fast consumer back, unless the caller does" do
+      expect(handed_over(config)).to include("fetch.queue.backoff.ms" => "10", "auto.commit.interval.ms" => "100")
+      own = config.merge("fetch.queue.backoff.ms" => 50, "auto.commit.interval.ms": 1000)
+      expect(handed_over(own)).to include("fetch.queue.backoff.ms" => "50", "auto.commit.interval.ms" => "1000")
+    end
+
+    it "hands everything else over as it is" do
+      own = { "client.id": :specs, "max.poll.interval.ms" => 10_000, "check.crcs": true }
+      expect(handed_over(config.merge(own)))
+        .to include("client.id" => "specs", "max.poll.interval.ms" => "10000", "check.crcs" => "true",
+                    "group.id" => "specs", "bootstrap.servers" => ConsumerHelpers::SERVERS)
+    end
+
+    it "is not changed, and may be changed later without effect" do
+      given = config.merge("client.id": +"specs")
+      copy = given.dup
+      consumer = made(config: given)
+      expect(given).to eq(copy)
+      given["group.id"] = given[:"group.id"] = "other"
+      given[:"client.id"].replace("other")
+      expect(consumer.instance_variable_get(:@options).config).to include("group.id" => "specs", "client.id" => "specs")
+    end
+
+    it "may be frozen" do
+      expect { made(config: config.transform_values(&:freeze).freeze) }.not_to raise_error
+    end
+
+    it "may be an Rdkafka::Config" do
+      expect(handed_over(Rdkafka::Config.new(config.merge("client.id": "specs"))))
+        .to include("group.id" => "specs", "client.id" => "specs", "enable.auto.offset.store" => "false")
+    end
+
+    it "is checked in the same way when it is an Rdkafka::Config" do
+      given = Rdkafka::Config.new(config.merge("enable.auto.offset.store": true))
+      expect(refused(config: given)).to include("enable.auto.offset.store")
+      expect(refused(config: Rdkafka::Config.new("bootstrap.servers": "x"))).to include("group.id")
+      expect(refused(config: Rdkafka::Config.new(config.merge("group.idd": "x")))).to include("group.idd")
+    end
+
+    it "keeps the rebalance listener of an Rdkafka::Config" do
+      listener = Object.new
+      given = Rdkafka::Config.new(config).tap { |made| made.consumer_rebalance_listener = listener }
+      expect(made(config: given).instance_variable_get(:@options).listener).to equal(listener)
+    end
+  end
+
+  describe "topics" do
+    [[], nil, "", [""], ["orders", nil], :orders, ["orders", :more], 7, [["orders"]], {}].each do |wrong|
+      it "refuses #{wrong.inspect}" do
+        expect(refused(topics: wrong)).to match(/\Atopics /)
+      end
+    end
+
+    it "takes one, several, and patterns" do
+      ["orders", %w[orders payments], ["^orders-.*"], %w[orders].freeze].each do |good|
+        expect(made(topics: good).instance_variable_get(:@options).topics).to eq(Array(good))
+      end
+    end
+
+    it "takes each once" do
+      expect(made(topics: %w[orders orders]).instance_variable_get(:@options).topics).to eq(%w[orders])
+    end
+
+    it "may be changed later without effect" do
+      name = +"orders"
+      names = [name]
+      consumer = made(topics: names)
+      name << "-more"
+      names << "payments"
+      expect(consumer.instance_variable_get(:@options).topics).to eq(%w[orders])
+    end
+  end
+
+  describe "settings" do
+    it "refuses a shutdown_timeout that is no time" do
+      [-1, nil, "25", Float::NAN, Complex(1, 1), :soon].each do |wrong|
+        expect(refused(shutdown_timeout: wrong)).to include("shutdown_timeout is #{wrong.inspect}")
+      end
+    end
+
+    it "takes any number of seconds" do
+      [0, 0.5, Rational(1, 3), 10**9, Float::INFINITY].each do |good|
+        expect { made(shutdown_timeout: good) }.not_to raise_error
+      end
+    end
+
+    bad = { concurrency: [0, -1, "many", nil, 1.5, 2**31], max_in_flight: [0, "x", nil],
+            offset_commit_period_ms: [0, "5ms"], heartbeat_period_sec: [-1, "x"] }
+    bad.each do |name, values|
+      it "refuses a bad #{name} as the Manager does" do
+        values.each do |value|
+          expect { made(name => value) }.to raise_error(/#{name} is #{Regexp.escape(value.inspect)}/)
+        end
+      end
+    end
+
+    it "takes numbers as Integers and as digits" do
+      good = { concurrency: "7", max_in_flight: 100, offset_commit_period_ms: "20", heartbeat_period_sec: nil }
+      expect { made(**good) }.not_to raise_error
+    end
+
+    it "tells of a bad variable in the environment" do
+      with_env("WORK_SHAPER_CONCURRENCY" => "many") do
+        expect(refused).to include("WORK_SHAPER_CONCURRENCY")
+      end
+    end
+  end
+
+  describe "callables" do
+    wrong = {
+      sub_key: [[-> {}, "no arguments"], [->(_one, _two) {}, "_two"], [->(key:) { key }, "key"]],
+      around: [[-> {}, "no arguments"], [->(_one, _two, &_work) {}, "_two"]],
+      on_error: [[->(_error) {}, "_error"], [->(_one, _two, _three) {}, "_three"]]
+    }
+    wrong.each do |name, cases|
+      it "refuses a lambda for #{name} that cannot take its arguments" do
+        cases.each do |callable, shown|
+          expect(refused(name => callable)).to include("#{name} takes", shown)
+        end
+      end
+
+      it "refuses #{name} that does not answer call" do
+        [:key, "key", 7].each do |other|
+          expect(refused(TypeError, name => other)).to include("#{name} is #{other.inspect}")
+        end
+      end
+
+      it "takes nil for #{name}" do
+        expect { made(name => nil) }.not_to raise_error
+      end
+    end
+
+    it "refuses false, which is no way to say nil" do
+      %i[sub_key around on_error].each do |name|
+        expect(refused(TypeError, name => false)).to include("#{name} is false")
+      end
+    end
+
+    # The work of a Manager, for one: each message would fail, and be committed.
+    it "refuses a block that is a lambda and cannot take a message" do
+      [->(_message, _partition, _offset) {}, -> {}, ->(_message, key:) { key }].each do |callable|
+        expect { made(&callable) }.to raise_error(ArgumentError, /block takes/)
+      end
+    end
+
+    it "takes blocks of all other kinds" do
+      good = [->(_message) {}, ->(*) {}, ->(_message, _more = nil) {}, proc {}, proc { |_one, _two| }, :payload.to_proc,
+              method(:puts).to_proc]
+      good.each { |callable| expect { made(&callable) }.not_to raise_error }
+    end
+
+    it "takes Procs, Methods and whatever answers call" do
+      callable = Class.new { def call(*); end }.new
+      [callable, callable.method(:call), proc {}, ->(*) {}].each do |good|
+        expect { made(sub_key: good, around: good, on_error: good) }.not_to raise_error
+      end
+      expect { made(around: ->(_message, &work) { work.call }) }.not_to raise_error
+    end
+  end
+end

@@ -1,0 +1,344 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "rebalance" do
+  let(:place) { ["orders", 0] }
+  let(:done) { [] }
+
+  # Keys that begin with "slow" wait at their gate.
+  def gated(gates)
+    lambda do |message|
+      gates[message.key].pass if message.key.start_with?("slow")
+      done << message.payload
+    end
+  end
+
+  # How many messages that waited were dropped when partitions last went.
+  def dropped
+    log.entries(/Revoked/).last[:dropped]
+  end
+
+  # Longer than a tick, and the acknowledger has had its turn: what was to be stored by now, is.
+  def after_a_tick(consumer)
+    turns(3)
+    session_of(consumer).instance_variable_get(:@crew).flush
+  end
+
+  describe "when a partition goes" do
+    it "drops what waits, and stores nothing of it any more" do
+      gates = gates_by_name
+      consumer = running(place, &gated(gates))
+      client.produce("orders", 0, "slow", "slow", "a", "slow")
+      eventually { done == %w[a:2] && gates["slow"].waiting == 1 }
+      client.revoke(place)
+      expect(consumer.stats).to include(assignment: [], waiting: 0, partitions: {})
+      expect(dropped).to eq(2)
+      gates.open
+      eventually { done.size == 2 }
+      after_a_tick(consumer)
+      expect(done).to eq(%w[a:2 slow:0])
+      expect(client.stored + client.refused).to be_empty
+    end
+
+    it "stores what was finished before, and nothing that is finished after" do
+      gates = gates_by_name
+      consumer = running(place, &gated(gates))
+      client.produce("orders", 0, "a", "slow")
+      eventually { gates["slow"].waiting == 1 && client.stored_of(*place) == [1] }
+      client.revoke(place)
+      expect(client.committed).to eq(place => 1)
+      gates.open
+      eventually { done.size == 2 }
+      after_a_tick(consumer)
+      expect(client.stored_of(*place)).to eq([1])
+      expect(client.refused).to be_empty
+    end
+
+    it "waits for the offset that is being stored, and returns then" do
+      gate = self.gate
+      running(place)
+      stored = []
+      client.on_store = lambda do |*row|
+        gate.pass
+        stored << row
+      end
+      client.produce("orders", 0, "a")
+      eventually { gate.waiting == 1 }
+      revoking = blocked_thread { client.revoke(place) }
+      client.produce("orders", 0, "b")
+      gate.open
+      value_of(revoking)
+      expect(stored).to eq([["orders", 0, 1]])
+      turns(5)
+      expect(stored.size).to eq(1)
+    end
+
+    it "answers at once, though all workers are busy and all is full" do
+      gate = self.gate
+      consumer = running(place, ["orders", 1], concurrency: 4, max_in_flight: 20) { gate.pass }
+      2.times { |partition| client.produce("orders", partition, *Array.new(100, &:to_s)) }
+      eventually { consumer.stats[:in_flight] >= 20 && gate.waiting == 4 }
+      began = ManagerHelpers.now
+      client.revoke(place)
+      client.assign(["orders", 2])
+      expect(ManagerHelpers.now - began).to be < 0.2
+      expect(consumer.stats[:assignment]).to eq(%w[orders/1 orders/2])
+    end
+
+    it "leaves the others as they are" do
+      gates = gates_by_name
+      consumer = running(place, ["orders", 1], ["payments", 0], topics: %w[orders payments], &gated(gates))
+      client.produce("orders", 1, "slow-other", "a")
+      client.produce("payments", 0, "slow-payment", "b")
+      eventually { done.size == 2 }
+      client.revoke(place)
+      gates.open
+      eventually { [client.offset_of("orders", 1), client.offset_of("payments", 0)] == [2, 2] }
+      expect(consumer.stats[:assignment]).to contain_exactly("orders/1", "payments/0")
+    end
+  end
+
+  describe "when a partition comes back" do
+    it "lets a key wait of which an old message still runs" do
+      gates = gates_by_name
+      at_work = []
+      running(place) do |message|
+        at_work << message.payload
+        gates["slow"].pass if message.key == "slow"
+      end
+      client.produce("orders", 0, "slow", "a")
+      eventually { gates["slow"].waiting == 1 && at_work.size == 2 }
+      client.revoke(place)
+      client.assign(place)
+      eventually { at_work.count("a:1") == 2 }
+      turns(3)
+      expect(at_work.count("slow:0")).to eq(1)
+      gates.open
+      eventually { client.offset_of(*place) == 2 }
+      expect(at_work.count("slow:0")).to eq(2)
+    end
+
+    it "counts what ends of its first time for nothing" do
+      gates = gates_by_name
+      calls = 0
+      running(place) { |message| (calls += 1) == 1 ? gates["first"].pass : gates[message.key].pass }
+      client.produce("orders", 0, "slow")
+      eventually { calls == 1 }
+      client.revoke(place)
+      client.assign(place)
+      gates["first"].open
+      eventually { calls == 2 }
+      turns(3)
+      expect(client.stored).to be_empty
+      gates.open
+      eventually { client.stored == [["orders", 0, 1]] }
+    end
+
+    it "goes on from what is committed" do
+      running(place) { |message| done << message.payload }
+      client.produce("orders", 0, "a", "b")
+      eventually { client.offset_of(*place) == 2 }
+      client.revoke(place)
+      client.produce("orders", 0, "c")
+      client.assign(place)
+      eventually { client.offset_of(*place) == 3 }
+      expect(done.sort).to eq(%w[a:0 b:1 c:2])
+    end
+  end
+
+  describe "as librdkafka tells of it" do
+    it "may bring the whole assignment each time" do
+      consumer = running(place)
+      client.reassign_silently(place, ["orders", 1])
+      expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1")
+      client.reassign_silently(place, ["orders", 1], ["orders", 2])
+      expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1", "orders/2")
+    end
+
+    it "may bring what is new only" do
+      consumer = running(place)
+      client.assign(["orders", 1])
+      client.assign(["payments", 0])
+      expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1", "payments/0")
+    end
+
+    # KIP-848 on librdkafka 2.8.0.
+    it "may say no word of a partition that goes: it is fenced all the same" do
+      gates = gates_by_name
+      consumer = running(place, ["orders", 1], &gated(gates))
+      client.produce("orders", 0, "slow-0", "slow-0")
+      client.produce("orders", 1, "slow-1", "slow-1")
+      eventually { gates["slow-0"].waiting == 1 && gates["slow-1"].waiting == 1 }
+      client.reassign_silently(["orders", 1])
+      expect(consumer.stats[:assignment]).to eq(%w[orders/1])
+      expect(dropped).to eq(2) # what stays starts anew
+      gates.open
+      eventually { client.offset_of("orders", 1) == 2 }
+      after_a_tick(consumer)
+      expect(client.stored_of(*place) + client.refused).to be_empty
+    end
+
+    it "may be a list without partitions" do
+      consumer = running(place)
+      client.within_take { client.listener.on_partitions_assigned(Rdkafka::Consumer::TopicPartitionList.new.freeze) }
+      client.within_take { client.listener.on_partitions_revoked(Rdkafka::Consumer::TopicPartitionList.new.freeze) }
+      expect(consumer.stats[:assignment]).to eq(%w[orders/0])
+    end
+
+    it "may revoke what we never had" do
+      consumer = running(place)
+      client.revoke(["payments", 7])
+      expect(consumer.stats[:assignment]).to eq(%w[orders/0])
+    end
+
+    it "may start a partition that stays all over again (eager)" do
+      gates = gates_by_name
+      client.eager = true
+      consumer = running(place, &gated(gates))
+      client.produce("orders", 0, "slow", "a", "slow")
+      eventually { gates["slow"].waiting == 1 && done == %w[a:1] }
+      client.assign(place, ["orders", 1])
+      expect(consumer.stats[:assignment]).to eq(%w[orders/0 orders/1])
+      expect(dropped).to eq(1)
+      gates.open
+      eventually { client.offset_of(*place) == 3 }
+      expect(done.tally).to eq("a:1" => 2, "slow:0" => 2, "slow:2" => 1)
+    end
+  end
+
+  describe "while messages are taken" do
+    it "keeps what was taken of a partition that went meanwhile from being worked on" do
+      consumer = running(place, ["orders", 1]) { |message| done << [message.partition, message.offset] }
+      turns # they did not come in the same take
+      client.on_take = lambda do |messages|
+        next unless messages.map(&:partition).include?(0)
+
+        client.on_take = nil
+        client.revoke_now(place)
+      end
+      client.within_take do
+        client.produce("orders", 0, "a", "b")
+        client.produce("orders", 1, "c", "d")
+      end
+      eventually { done.size == 2 }
+      after_a_tick(consumer)
+      expect(done).to contain_exactly([1, 0], [1, 1])
+      expect(client.stored_of(*place) + client.refused).to be_empty
+    end
+
+    it "works on what came after a partition was assigned" do
+      running { |message| done << message.payload }
+      client.produce("orders", 0, "a")
+      client.within_take { client.assign_now(place) }
+      eventually { client.offset_of(*place) == 1 }
+      expect(done).to eq(%w[a:0])
+    end
+  end
+
+  it "keeps order, fence and offsets in a hundred changes in a row" do
+    finished = Hash.new { |hash, key| hash[key] = [] }
+    at_work = Hash.new(0)
+    faults = []
+    keys = %w[a b c d e]
+    running(place, ["orders", 1], concurrency: 8) do |message|
+      name = message.key
+      faults << "two of #{name} at once" unless (at_work[name] += 1) == 1
+      Thread.pass if message.offset.even?
+      at_work[name] -= 1
+      finished[message.partition] << message.offset
+    end
+    random = Random.new(RSpec.configuration.seed)
+    store = client.method(:store)
+    check = lambda do |topic, partition, offset|
+      missing = (0...offset).to_a - finished[partition]
+      faults << "#{offset} of #{partition} stored without #{missing.first}" if missing.any?
+      client.on_store = nil
+      store.call(topic, partition, offset).tap { client.on_store = check }
+    end
+    client.on_store = check
+    100.times do
+      2.times do |partition|
+        client.produce("orders", partition, *Array.new(20) { "#{keys.sample(random: random)}-#{partition}" })
+      end
+      gone = [place, ["orders", 1]].sample(random: random)
+      client.revoke(gone)
+      client.assign(gone)
+    end
+    eventually { [0, 1].all? { |partition| client.offset_of("orders", partition) == 2000 } }
+    expect(faults).to be_empty
+    expect(finished.values.map { |offsets| offsets.uniq.size }).to eq([2000, 2000])
+  end
+
+  describe "with a listener of the caller's" do
+    let(:listener) do
+      Class.new do
+        attr_reader :heard
+
+        def initialize
+          @heard = []
+        end
+
+        def on_partitions_assigned(list)
+          @heard << [:assigned, list.to_h.transform_values { |rows| rows.map(&:partition) }]
+        end
+
+        def on_partitions_revoked(list)
+          @heard << [:revoked, list.to_h.transform_values { |rows| rows.map(&:partition) }]
+        end
+      end.new
+    end
+
+    def running_with(listener, &work)
+      config = Rdkafka::Config.new(config_for(ConsumerHelpers::SERVERS, "specs"))
+      config.consumer_rebalance_listener = listener
+      fake = client # made here: the polling thread would make another
+      allow(ConsumerHelpers.client_class).to receive(:new) { |*arguments| fake.connect(*arguments) }
+      made_consumer(config: config, topics: "orders", &work).tap do |consumer|
+        start(consumer)
+      end
+    end
+
+    it "tells it of everything, up to the end" do
+      consumer = running_with(listener)
+      client.assign(place, ["orders", 1])
+      client.revoke(place)
+      stop(consumer)
+      expect(listener.heard).to eq([[:assigned, { "orders" => [0, 1] }], [:revoked, { "orders" => [0] }],
+                                    [:revoked, { "orders" => [1] }]])
+    end
+
+    it "tells it after our own books are done" do
+      consumer = nil
+      seen = []
+      listener.define_singleton_method(:on_partitions_assigned) { |_list| seen << consumer.stats[:assignment] }
+      listener.define_singleton_method(:on_partitions_revoked) { |_list| seen << consumer.stats[:assignment] }
+      consumer = running_with(listener)
+      client.assign(place)
+      eventually { seen.size == 1 }
+      client.revoke(place)
+      eventually { seen.size == 2 }
+      expect(seen).to eq([%w[orders/0], []])
+    end
+
+    it "does without the methods that it has not" do
+      consumer = running_with(Object.new) { |message| done << message.payload }
+      client.assign(place)
+      client.produce("orders", 0, "a")
+      eventually { done == %w[a:0] }
+      expect(stop(consumer)).to be(true)
+    end
+
+    it "ends run with what it raises, leaving the group" do
+      %i[on_partitions_assigned on_partitions_revoked].each do |event|
+        @client = nil
+        broken = Object.new.tap { |made| made.define_singleton_method(event) { |_list| raise "broken #{event}" } }
+        consumer = running_with(broken)
+        client.within_take { [client.assign_now(place), client.revoke_now(place)] }
+        expect(failure_of(consumer)).to have_attributes(message: "broken #{event}")
+        expect(client).to be_closed
+      end
+    end
+  end
+end

@@ -1,0 +1,171 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
+  let(:place) { ["orders", 0] }
+
+  describe "#stats" do
+    it "is empty before run" do
+      expect(fake_consumer.stats).to eq({})
+    end
+
+    it "has the manager's numbers, and the assignment with its partitions" do
+      gate = self.gate
+      consumer = running(place, ["orders", 1]) { |message| gate.pass if message.key == "slow" }
+      client.produce("orders", 0, "a", "slow", "a", "slow")
+      eventually { consumer.stats[:partitions].dig("orders/0", :last_acked) == 0 && gate.waiting == 1 }
+      eventually { consumer.stats.values_at(:running, :waiting) == [1, 1] }
+      stats = consumer.stats
+      expect(stats).to include(total_enqueued: 4, in_flight: 3, running: 1, waiting: 1, errors: 0, paused: [],
+                               fatal: nil, shutting_down: false)
+      expect(stats[:assignment]).to eq(%w[orders/0 orders/1])
+      expect(stats[:partitions]["orders/0"]).to include(last_acked: 0, received: 4, oldest_unfinished: 1, lag: 3)
+    end
+
+    it "counts the lag up to the end of the partition, also what was not taken yet" do
+      gate = self.gate
+      consumer = running(place, max_in_flight: 5, concurrency: 1) { gate.pass }
+      client.produce("orders", 0, *Array.new(30, &:to_s))
+      eventually { consumer.stats[:partitions].dig("orders/0", :lag) == 30 }
+      expect(consumer.stats[:in_flight]).to be < 30
+      gate.open
+      eventually { consumer.stats[:partitions].dig("orders/0", :lag).zero? }
+    end
+
+    it "knows no lag where nobody told the end" do
+      gate = self.gate
+      client.define_singleton_method(:end_offset) { |*| nil }
+      consumer = running(place) { gate.pass }
+      client.produce("orders", 0, "a")
+      eventually { consumer.stats[:partitions].key?("orders/0") }
+      expect(consumer.stats[:partitions]["orders/0"]).to include(lag: nil)
+    end
+
+    it "has the age of the oldest message that is not finished" do
+      gates = gates_by_name
+      consumer = running(place, ["orders", 1]) { |message| gates[message.partition].pass }
+      expect(consumer.stats[:oldest_age_sec]).to be_nil
+      client.produce("orders", 0, "a")
+      eventually { consumer.stats[:oldest_age_sec].to_f > 0.1 }
+      client.produce("orders", 1, "b")
+      eventually { consumer.stats[:partitions].key?("orders/1") }
+      expect(consumer.stats[:oldest_age_sec]).to be > 0.1
+      gates[0].open
+      eventually { consumer.stats[:partitions]["orders/0"][:oldest_age_sec].nil? }
+      expect(consumer.stats[:oldest_age_sec]).to be < 0.1
+      gates[1].open
+      eventually { consumer.stats[:oldest_age_sec].nil? }
+    end
+
+    it "is there after run, with nothing assigned any more" do
+      consumer = running(place)
+      client.produce("orders", 0, "a", "b")
+      eventually { client.offset_of(*place) == 2 }
+      stop(consumer)
+      expect(consumer.stats).to include(total_enqueued: 2, total_acked: 2, assignment: [], paused: [], partitions: {},
+                                        oldest_age_sec: nil, errors: 0)
+    end
+
+    it "can be asked from anywhere at any time" do
+      stop = false
+      consumer = fake_consumer { Thread.pass }
+      threads = Array.new(3) do
+        in_thread do
+          until stop
+            consumer.stats
+            sleep ManagerHelpers::POLL_SEC
+          end
+        end
+      end
+      start(consumer)
+      10.times do
+        client.assign(place)
+        client.produce("orders", 0, *Array.new(20, &:to_s))
+        client.revoke(place)
+      end
+      stop(consumer)
+      stop = true
+      expect { threads.each { |thread| value_of(thread) } }.not_to raise_error
+    end
+
+    it "asks nothing of a broker, on the mock cluster" do
+      topic = mock_topic(partitions: 2)
+      mock.produce_numbered(topic, 7)
+      gate = self.gate
+      consumer = mock_consumer(topic) { |message| gate.pass if message.offset == 4 }
+      start(consumer)
+      eventually { consumer.stats[:partitions]&.dig("#{topic}/0", :lag) == 3 }
+      mock.down
+      began = ManagerHelpers.now
+      consumer.stats
+      expect(ManagerHelpers.now - began).to be < 0.1
+      expect(consumer.stats[:assignment]).to contain_exactly("#{topic}/0", "#{topic}/1")
+    ensure
+      mock.up
+    end
+  end
+
+  describe "#healthy?" do
+    it "is false before and after run, true in it" do
+      consumer = fake_consumer
+      expect(consumer).not_to be_healthy
+      start(consumer)
+      client.assign(place)
+      expect(consumer).to be_healthy
+      stop(consumer)
+      expect(consumer).not_to be_healthy
+    end
+
+    # Of so many seconds in which it is looked at.
+    def longest_silence(consumer, seconds = 0.7)
+      limit = ManagerHelpers.now + seconds
+      longest = 0
+      eventually { (longest = [longest, session_of(consumer).silence].max) && ManagerHelpers.now > limit }
+      longest
+    end
+
+    it "is true however busy the workers are" do
+      gate = self.gate
+      consumer = running(place, concurrency: 2, max_in_flight: 5) { gate.pass }
+      client.produce("orders", 0, "a")
+      eventually { gate.waiting == 1 }
+      expect(longest_silence(consumer)).to be < 0.25
+      client.produce("orders", 0, *Array.new(20, &:to_s))
+      expect(longest_silence(consumer)).to be < 0.25
+    end
+
+    it "is true while it winds down" do
+      gate = self.gate
+      consumer = running(place) { gate.pass }
+      client.produce("orders", 0, "a")
+      eventually { gate.waiting == 1 }
+      consumer.stop
+      eventually { consumer.stats[:shutting_down] }
+      expect(longest_silence(consumer)).to be < 0.25
+      expect(consumer).to be_healthy(max_silence: 0.25)
+      gate.open
+      expect(value_of(thread_of(consumer))).to be(true)
+    end
+
+    it "is false when the loop hangs for longer than it may" do
+      gate = self.gate
+      consumer = running(place)
+      hanging = in_thread { client.within_take { gate.pass } }
+      eventually { gate.waiting == 1 }
+      eventually { !consumer.healthy?(max_silence: 0.2) }
+      expect(consumer).to be_healthy(max_silence: 30)
+      gate.open
+      value_of(hanging)
+      eventually { consumer.healthy?(max_silence: 0.2) }
+    end
+
+    it "is false when run has failed" do
+      consumer = running(place)
+      client.fail_with(-150, "fenced")
+      failure_of(consumer)
+      expect(consumer).not_to be_healthy
+    end
+  end
+end

@@ -1,0 +1,336 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "when it is to stop" do
+  let(:place) { ["orders", 0] }
+  let(:done) { [] }
+
+  # Works on all; "slow" waits at the gate.
+  def gated(gate)
+    lambda do |message|
+      gate.pass if message.key == "slow"
+      done << message.payload
+    end
+  end
+
+  # It has one running ("slow"), waiting behind it another of its key, and is done with the rest.
+  def busy(gate, **options)
+    running(place, **options, &gated(gate)).tap do |consumer|
+      client.produce("orders", 0, "a", "slow", "b", "slow", "c")
+      eventually { done.size == 3 && consumer.stats[:waiting] == 1 }
+    end
+  end
+
+  def stopping(consumer)
+    consumer.stop
+    eventually { session_of(consumer).instance_variable_get(:@stops).positive? }
+    takes = client.takes
+    eventually { client.takes > takes + 2 }
+  end
+
+  it "finishes what runs, stores it and commits it, and drops what waits" do
+    gate = self.gate
+    consumer = busy(gate)
+    stopping(consumer)
+    expect(thread_of(consumer)).to be_alive
+    gate.open
+    expect(value_of(thread_of(consumer))).to be(true)
+    expect(done).to eq(%w[a:0 b:2 c:4 slow:1])
+    expect(client.committed).to eq(place => 3)
+    expect(client).to be_closed
+  end
+
+  it "works on what waits, too, with drain" do
+    gate = self.gate
+    consumer = busy(gate, drain: true)
+    stopping(consumer)
+    gate.open
+    expect(value_of(thread_of(consumer))).to be(true)
+    expect(done).to eq(%w[a:0 b:2 c:4 slow:1 slow:3])
+    expect(client.committed).to eq(place => 5)
+  end
+
+  it "takes nothing in any more, but goes on polling" do
+    gate = self.gate
+    consumer = busy(gate, drain: true)
+    stopping(consumer)
+    client.produce("orders", 0, "late")
+    turns(10)
+    expect(consumer.stats[:total_enqueued]).to eq(5)
+    expect(client.places_paused).to eq([place])
+    gate.open
+    expect(value_of(thread_of(consumer))).to be(true)
+    expect(done).not_to include("late:5")
+    expect(client.committed).to eq(place => 5)
+  end
+
+  it "answers rebalances while it waits for what runs" do
+    gate = self.gate
+    consumer = busy(gate)
+    client.assign(["orders", 1])
+    stopping(consumer)
+    client.revoke(place)
+    expect(consumer.stats[:assignment]).to eq(%w[orders/1])
+    gate.open
+    expect(value_of(thread_of(consumer))).to be(true)
+    expect(client.committed.fetch(place, 0)).to be <= 1
+  end
+
+  it "leaves what comes to it meanwhile alone" do
+    gate = self.gate
+    consumer = busy(gate)
+    stopping(consumer)
+    client.produce("orders", 7, "other")
+    client.assign(["orders", 7])
+    turns(5)
+    gate.open
+    expect(value_of(thread_of(consumer))).to be(true)
+    expect(done).not_to include("other:0")
+    expect(client.committed).not_to include(["orders", 7])
+  end
+
+  it "closes on the polling thread, after the last commit, and commits once" do
+    consumer = running(place)
+    stop(consumer)
+    expect(client.calls.tally).to include(commit: 1, close: 1)
+    expect(client.calls.index(:commit)).to be < client.calls.index(:close)
+    expect(client.misuse).to be_empty # which knows of calls from two threads
+  end
+
+  it "leaves no thread" do
+    10.times do
+      @client = nil
+      gate = self.gate
+      consumer = running(place, concurrency: 20) { gate.pass }
+      client.produce("orders", 0, *Array.new(30, &:to_s))
+      eventually { gate.waiting == 20 }
+      gate.open
+      stop(consumer)
+      expect(manager_threads - @threads_before_consumers).to be_empty
+    end
+  end
+
+  it "is idle: it stops at once" do
+    consumer = running(place)
+    began = ManagerHelpers.now
+    expect(stop(consumer)).to be(true)
+    expect(ManagerHelpers.now - began).to be < 0.2
+  end
+
+  describe "within shutdown_timeout" do
+    it "returns false when that passes; what ends later is not stored" do
+      gate = self.gate
+      consumer = busy(gate, shutdown_timeout: 0.2)
+      began = ManagerHelpers.now
+      consumer.stop
+      expect(value_of(thread_of(consumer))).to be(false)
+      expect(ManagerHelpers.now - began).to be_between(0.2, 1)
+      expect(client).to be_closed
+      gate.open
+      eventually { done.include?("slow:1") }
+      eventually { manager_threads.empty? }
+      expect(client.committed).to eq(place => 1)
+    end
+
+    it "does not store what ends while it commits and closes, either" do
+      gate = self.gate
+      consumer = busy(gate, shutdown_timeout: 0.1)
+      client.on_commit = lambda do |_milliseconds|
+        gate.open
+        sleep ManagerHelpers::POLL_SEC until done.include?("slow:1")
+        session_of(consumer).instance_variable_get(:@crew).flush
+        true
+      end
+      expect(stop(consumer)).to be(false)
+      expect(client.stored_of(*place)).to eq([1])
+      expect(client.refused).to be_empty
+    end
+
+    it "does not wait at all when it is 0" do
+      gate = self.gate
+      consumer = busy(gate, shutdown_timeout: 0)
+      began = ManagerHelpers.now
+      expect(stop(consumer)).to be(false)
+      expect(ManagerHelpers.now - began).to be < 0.5
+      expect(client.committed).to eq(place => 1)
+    end
+
+    it "commits what was finished when work hangs for ever" do
+      consumer = running(place, shutdown_timeout: 0.1) do |message|
+        message.key == "hang" ? sleep : done << message.payload
+      end
+      client.produce("orders", 0, "a", "b", "hang", "c")
+      eventually { done.size == 3 }
+      expect(stop(consumer)).to be(false)
+      expect(client.committed).to eq(place => 2)
+      worker_threads.each(&:kill)
+    end
+
+    it "returns false with drain when what waits was not finished" do
+      gate = self.gate
+      consumer = busy(gate, drain: true, shutdown_timeout: 0.2)
+      expect(stop(consumer)).to be(false)
+      expect(client.committed).to eq(place => 1)
+    end
+
+    it "may be without limit" do
+      gate = self.gate
+      consumer = busy(gate, shutdown_timeout: Float::INFINITY)
+      stopping(consumer)
+      gate.open
+      expect(value_of(thread_of(consumer))).to be(true)
+    end
+  end
+
+  describe "#stop" do
+    it "returns nil, whenever it is called" do
+      consumer = fake_consumer
+      expect(consumer.stop).to be_nil
+      start(consumer)
+      expect(consumer.stop).to be_nil
+      value_of(thread_of(consumer))
+      expect(consumer.stop).to be_nil
+    end
+
+    it "before run makes that return at once" do
+      consumer = fake_consumer
+      consumer.stop
+      began = ManagerHelpers.now
+      start(consumer)
+      expect(value_of(thread_of(consumer))).to be(true)
+      expect(ManagerHelpers.now - began).to be < 1
+      expect(client).to be_closed
+    end
+
+    it "before it has joined the group keeps it from joining: no rebalance for nothing" do
+      client.answered = false
+      consumer = running
+      eventually { client.calls.include?(:answered) }
+      expect(stop(consumer)).to be(true)
+      expect(client.calls).not_to include(:subscribe)
+      expect(client).to be_closed
+    end
+
+    it "a second time hurries: what runs is not waited for, nor stored" do
+      gate = self.gate
+      consumer = busy(gate)
+      stopping(consumer)
+      began = ManagerHelpers.now
+      consumer.stop
+      expect(value_of(thread_of(consumer))).to be(false)
+      expect(ManagerHelpers.now - began).to be < 0.5
+      gate.open
+      eventually { done.include?("slow:1") }
+      expect(client.committed).to eq(place => 1)
+    end
+
+    it "many times is as twice" do
+      gate = self.gate
+      consumer = busy(gate)
+      20.times { consumer.stop }
+      expect(value_of(thread_of(consumer))).to be(false)
+      expect(client).to be_closed
+    end
+
+    it "can be called from within work" do
+      consumer = running(place) do |message|
+        done << message.payload
+        consumer.stop if message.key == "last"
+      end
+      client.produce("orders", 0, "a", "last")
+      expect(value_of(thread_of(consumer))).to be(true)
+      expect(client.committed).to eq(place => 2)
+    end
+
+    it "can be called from on_error, around, sub_key and a rebalance listener" do
+      callers = {
+        on_error: ->(consumer) { { on_error: ->(*) { consumer.call.stop } } },
+        around: ->(consumer) { { around: ->(_message) { consumer.call.stop } } },
+        sub_key: ->(consumer) { { sub_key: ->(_message) { consumer.call.stop } } }
+      }
+      callers.each_value do |options|
+        @client = nil
+        consumer = running(place, **options.call(-> { consumer })) { raise "broken" }
+        client.produce("orders", 0, "a")
+        expect(value_of(thread_of(consumer))).to be(true)
+      end
+    end
+
+    it "can be called from a trap" do
+      consumer = running(place)
+      before = Signal.trap("USR2") { consumer.stop }
+      Process.kill("USR2", Process.pid)
+      expect(value_of(thread_of(consumer))).to be(true)
+    ensure
+      Signal.trap("USR2", before || "DEFAULT")
+    end
+  end
+
+  describe "because something is raised into the thread that is in run" do
+    endings = {
+      "Thread#raise" => ->(thread) { thread.raise(IOError, "from outside") },
+      "Thread#kill" => :kill.to_proc
+    }
+    endings.each do |name, ending|
+      it "(#{name}) it does so in order" do
+        gate = self.gate
+        consumer = busy(gate)
+        ending.call(thread_of(consumer))
+        takes = client.takes
+        eventually { client.takes > takes + 2 }
+        gate.open
+        eventually { !thread_of(consumer).alive? }
+        expect(client.committed).to eq(place => 3)
+        expect(client).to be_closed
+        expect(failure_of(consumer)).to be_a(IOError) if name == "Thread#raise"
+      end
+    end
+
+    it "(Timeout) it does so in order, and the error goes on" do
+      consumer = fake_consumer { |message| done << message.payload }
+      client.produce("orders", 0, "a")
+      thread = in_thread { Timeout.timeout(0.3) { consumer.run } }
+      client.assign(place)
+      expect { value_of(thread) }.to raise_error(Timeout::Error)
+      expect(client.committed).to eq(place => 1)
+      expect(client).to be_closed
+    end
+
+    it "again and again, it does so all the same" do
+      gate = self.gate
+      consumer = busy(gate)
+      thread_of(consumer).raise(IOError, "first")
+      takes = client.takes
+      eventually { client.takes > takes + 2 }
+      thread_of(consumer).raise(IOError, "second")
+      gate.open
+      expect(failure_of(consumer)).to be_a(IOError)
+      eventually { client.closed? }
+    end
+  end
+
+  it "can be run once only" do
+    consumer = running(place)
+    expect { consumer.run }.to raise_error(WorkShaper::Error, /runs once/)
+    expect(stop(consumer)).to be(true)
+    expect { consumer.run }.to raise_error(WorkShaper::Error, /runs once/)
+  end
+
+  it "says in the return value when the last commit was not confirmed" do
+    client.on_commit = ->(_milliseconds) { false }
+    consumer = running(place)
+    expect(stop(consumer)).to be(false)
+    expect(log.entries(/commit/, "WARN").size).to eq(1)
+    expect(client).to be_closed
+  end
+
+  it "raises what closing raises" do
+    client.on_close = -> { raise IOError, "cannot close" }
+    consumer = without_thread_reports { running(place) }
+    consumer.stop
+    expect(failure_of(consumer)).to be_a(IOError)
+    eventually { manager_threads.empty? }
+  end
+end

@@ -1,0 +1,35 @@
+# frozen_string_literal: true
+
+require_relative "../support/kafka/suite"
+
+RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchdog: 180 do
+  let(:cluster) { KafkaSpecs::Cluster.new(brokers: 3) }
+  let(:brokers) { KafkaSpecs::RealBroker.new(cluster.servers, cluster: cluster) }
+
+  after { brokers.close }
+
+  # The broker that coordinates the group.
+  def coordinator(group)
+    state = cluster.tool("consumer-groups", "--describe", "--state", "--group", group.name)
+    state[/ 127\.0\.0\.1:\d+ +\((\d)\)/, 1] || raise("no coordinator in #{state}")
+  end
+
+  # As long as the broker takes to come back, and then some.
+  config = { "session.timeout.ms": 30_000 }
+
+  it "costs no message, even if it coordinates the group" do
+    topic = kafka_topic(partitions: 8, broker: brokers)
+    produced = topic.produce(20_000, keys: 200)
+    group = kafka_group(topic, broker: brokers).watch
+    members = %w[a b].map { |name| start_member(name, group, work: { sleep_ms: 20 }, config: config) }
+    await_balance(topic, *members)
+    ends = topic.high_watermarks
+    cluster.kill(coordinator(group))
+    cluster.up
+    await_committed(group, topic, ends)
+    stop_members
+    checker = expect_sound(produced, samples: group.samples, complaints: true)
+
+    expect(checker.repeats).to be <= revokes * 50
+  end
+end

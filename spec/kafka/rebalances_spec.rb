@@ -1,0 +1,87 @@
+# frozen_string_literal: true
+
+require_relative "../support/kafka/suite"
+
+RSpec.describe "A rebalance", :kafka, watchdog: 120 do
+  # Joins the group as any other consumer would, and leaves it again. Returns the milliseconds until it had partitions.
+  def join_and_leave(group, topic)
+    joiner = Rdkafka::Config.new("bootstrap.servers": group.servers, "group.id": group.name,
+                                 "session.timeout.ms": session_ms, "enable.auto.commit": false,
+                                 "heartbeat.interval.ms": KafkaSpecs::Helpers::HEARTBEAT_MS,
+                                 "partition.assignment.strategy": "range").consumer
+    joiner.subscribe(topic.name)
+    milliseconds { await_kafka(-> { "no partitions" }) { joiner.poll(5) || !joiner.assignment.empty? } }
+  ensure
+    joiner&.close
+  end
+
+  def milliseconds
+    began = KafkaSpecs::ChildProcess.now
+    yield
+    (KafkaSpecs::ChildProcess.now - began) / 1_000_000.0
+  end
+
+  # The longest of five joins, each when the member has all partitions again and, with a window, has filled it.
+  def longest_join(topic, group, member, window: nil)
+    joins = Array.new(5) do
+      member.await_assignment(topic.partitions)
+      await_full(member, window) if window
+      join_and_leave(group, topic)
+    end
+    joins.max
+  end
+
+  # Nearly no room in its window since its partitions were assigned.
+  def await_full(member, window)
+    member.await("full queues") do |log|
+      load = log.last("load")
+      load && load.at > log.last("assigned").at && load.words.last.to_i > 0.9 * window
+    end
+  end
+
+  def longest_join_of_an_idle_group
+    topic = kafka_topic(partitions: 4)
+    group = kafka_group(topic)
+    longest_join(topic, group, start_member("idle", group, protocol: :eager))
+  end
+
+  { "waits" => { sleep_ms: 50 }, "computes" => { cpu_ms: 1 } }.each do |what, work|
+    it "is answered within 200 ms when every worker is busy with work that #{what} and every queue is full" do
+      idle = longest_join_of_an_idle_group
+      topic = kafka_topic(partitions: 4)
+      topic.produce(20_000, keys: 100)
+      group = kafka_group(topic)
+      busy = start_member("busy", group, work: work, record: 100, protocol: :eager, concurrency: 25,
+                                         max_in_flight: 1_000)
+      full = longest_join(topic, group, busy, window: 1_000)
+
+      expect(full - idle).to be < 200
+      expect(busy.log.tenures.filter_map { |tenure| tenure.settled && (tenure.settled - tenure.to) }.max)
+        .to be < 200_000_000
+    end
+  end
+
+  it "every 500 ms for 30 s costs nothing but repetitions of what ran" do
+    topic = kafka_topic(partitions: 8)
+    produced = topic.produce(20_000, keys: 200)
+    group = kafka_group(topic).watch
+    start = ->(name) { start_member(name, group, work: { sleep_ms: 30 }, protocol: :eager) }
+    await_balance(topic, *%w[a b].map(&start))
+    guests = Array.new(30) do |number|
+      guest = start.call("guest#{number}")
+      guest.await("its start") { |log| log.last("running") }
+      sleep 0.5 # this is the scenario, not a wait for something
+      guest.term
+      sleep 0.5
+      guest
+    end
+    expect(guests.map(&:wait)).to all(be(true))
+    await_committed(group, topic)
+    stop_members
+    checker = expect_sound(produced, samples: group.samples)
+
+    expect(revokes).to be > (kafka.real? ? 60 : 20) # on the mock cluster each takes a second
+    expect(checker.lag_ms(:revoked)).to be < most_lag_ms
+    expect(checker.repeats).to be <= revokes * 50
+  end
+end

@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+require_relative "../support/kafka/suite"
+
+RSpec.describe "Members of a group that are restarted one after the other", :kafka, watchdog: 150 do
+  concurrency = 25
+  work_ms = 20
+  # auto.commit.interval.ms unless it is set
+  commit_interval_ms = 100
+
+  let(:topic) { kafka_topic(partitions: 8) }
+  let(:group) { kafka_group(topic) }
+  let!(:produced) { topic.produce(20_000, keys: 200) }
+
+  define_method(:start) do |name|
+    start_member(name, group, work: { sleep_ms: work_ms }, concurrency: concurrency)
+  end
+
+  # Each of three is ended by the block at some point in the middle, and its successor started at once.
+  def restart_in_turn
+    group.watch
+    crew = %w[a b c].map { |name| start(name) }
+    crew.dup.each_with_index do |member, index|
+      await_finished(produced.size * (index + 2) / 6)
+      await_balance(topic, *crew)
+      await_commits(group, topic)
+      yield member
+      crew[index] = start("#{member.name}2")
+    end
+    await_committed(group, topic)
+    stop_members
+  end
+
+  # At a revoke at most what ran and what came to its end within one tick, before which it was not stored.
+  define_method(:most_repeats_of_revokes) { revokes * 2 * concurrency }
+
+  # What ran, and what was finished since the last commit.
+  define_method(:most_repeats_of_a_kill) { concurrency * (2 + ((commit_interval_ms + 100) / work_ms)) }
+
+  it "lose nothing, reorder nothing and repeat what ran at a rebalance when each gets TERM" do
+    restart_in_turn do |member|
+      member.term
+      expect(member.wait).to be(true), member.to_s
+    end
+    checker = expect_sound(produced, samples: group.samples)
+
+    expect(checker.lag_ms(:revoked)).to be < most_lag_ms
+    expect(checker.repeats).to be <= most_repeats_of_revokes
+  end
+
+  it "lose nothing, reorder nothing and repeat little more than what ran when each is killed" do
+    restart_in_turn(&:kill)
+    checker = expect_sound(produced, samples: group.samples)
+
+    expect(checker.lag_ms(:revoked)).to be < most_lag_ms
+    expect(checker.lag_ms(:died)).to be < commit_interval_ms + 100
+    expect(checker.repeats).to be <= most_repeats_of_revokes + (3 * most_repeats_of_a_kill)
+  end
+end

@@ -1,0 +1,42 @@
+# frozen_string_literal: true
+
+require_relative "../support/kafka/suite"
+
+RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
+  it "loses its partitions while it is stopped, and fits in again when it goes on" do
+    topic = kafka_topic(partitions: 4)
+    produced = topic.produce(12_000, keys: 200)
+    group = kafka_group(topic).watch
+    silent, other = %w[silent other].map { |name| start_member(name, group, work: { sleep_ms: 20 }) }
+    await_balance(topic, silent, other)
+    await_finished(3_000)
+    silent.pause
+    other.await_assignment(4)
+    taken_over = KafkaSpecs::ChildProcess.now
+    await_kafka(-> { "nothing finished of what was taken over" }) do
+      other.log.read.attempts.any? { |attempt| attempt.ended && attempt.started > taken_over }
+    end
+    silent.resume
+    await_balance(topic, silent, other)
+    await_committed(group, topic)
+    stop_members
+    checker = expect_sound(produced, samples: group.samples, zombies: ["silent"])
+
+    # Of two revokes and a pause: what ran, what was finished since the last commit, and all once more after the pause.
+    expect([checker.lag_ms(:revoked), checker.lag_ms(:paused)]).to match([be < most_lag_ms, be < 200])
+    expect(checker.repeats).to be <= (revokes * 50) + 500
+  end
+
+  it "keeps its partitions through work of three times max.poll.interval.ms, full as it is" do
+    topic = kafka_topic(partitions: 2)
+    topic.produce(50, keys: 10)
+    group = kafka_group(topic)
+    busy = start_member("busy", group, work: { sleep_ms: 3 * session_ms }, concurrency: 4, max_in_flight: 4,
+                                       config: { "max.poll.interval.ms": session_ms })
+    await_finished(4, 30 + (3 * session_ms / 1_000))
+    await_kafka(-> { "only #{group.committed} committed" }) { group.committed.values.sum(&:to_i) >= 4 }
+
+    expect(busy.log.events.map(&:kind)).to eq(%w[running assigned])
+    expect(busy.log.attempts.uniq { |attempt| [attempt.partition, attempt.offset] }.size).to eq(8)
+  end
+end

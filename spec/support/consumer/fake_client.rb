@@ -1,0 +1,271 @@
+# frozen_string_literal: true
+
+require "rdkafka"
+
+module ConsumerHelpers
+  # Stands where WorkShaper::Consumer::Client stands, with partitions that the example fills, assigns and revokes. It is
+  # as nasty as librdkafka: it unassigns before it calls the listener, remembers the pause of a partition that goes, and
+  # goes back to where it was last assigned when one is resumed that is not paused. What must not be done to a client
+  # (to use it from several threads, or after it was closed) it notes in `misuse`.
+  class FakeClient
+    # A call that the example asked for, to be made on the polling thread, and whether it was made.
+    Event = Struct.new(:block, :done)
+
+    # Accepted offsets in the order of the calls of store: [topic, partition, offset]; what was refused.
+    attr_reader :stored, :refused
+    # place => offset from which the group is to go on.
+    attr_reader :committed
+    attr_reader :config, :listener, :topics, :misuse, :failures, :places_paused, :calls, :takes
+    # What answered? says; whether assignments replace each other.
+    attr_writer :answered, :eager
+    # Is called with topic, partition and offset instead of storing them.
+    attr_accessor :on_store
+    # Are called with the messages before take returns them; with the milliseconds that committed? was given, to answer
+    # it; before the client is closed.
+    attr_accessor :on_take, :on_commit, :on_close
+
+    def initialize
+      @log = Hash.new { |log, place| log[place] = [] }
+      @positions = {}
+      @starts = {}
+      @committed = {}
+      @kept = {}
+      @stored, @refused, @misuse, @failures, @places_paused, @calls, @events = Array.new(7) { [] }
+      @answered = true
+      @takes = 0
+      @mutex = Mutex.new
+      @changed = ConditionVariable.new
+    end
+
+    # What the example does
+
+    # Appends a message for each key; payload: "key:number" of all in that partition.
+    def produce(topic, partition, *keys)
+      log = @log[[topic, partition]]
+      keys.each do |key|
+        log << WorkShaper::Message.new(topic: topic, partition: partition, offset: log.size, key: key,
+                                       payload: "#{key}:#{log.size}")
+      end
+      wake
+    end
+
+    # The partitions come, added to what is there, at the next take; returns when the listener has returned.
+    def assign(*places)
+      within_take { assign_now(*places) }
+    end
+
+    # The partitions go.
+    def revoke(*places)
+      within_take { revoke_now(*places) }
+    end
+
+    # The partitions go and nobody says so; the next thing that the listener hears is the whole of what is left or came.
+    # So it is with KIP-848 on librdkafka 2.8.0, which calls that eager.
+    def reassign_silently(*places)
+      @eager = true
+      assign(*places)
+    end
+
+    # An error comes instead of a message.
+    def fail_with(code, text = "", topic = nil)
+      failure = ConsumerHelpers.client_class::Failure.new(code, text, topic)
+      within_take { @failures << failure }
+    end
+
+    # Runs the block on the polling thread, inside take, and waits for it.
+    def within_take(&block)
+      event = Event.new(block)
+      @events << event
+      wake
+      deadline = ManagerHelpers.now + ManagerHelpers::DEADLINE
+      until event.done
+        raise "nobody took anything" if ManagerHelpers.now > deadline
+
+        sleep ManagerHelpers::POLL_SEC
+      end
+    end
+
+    # Whoever waits in take looks again.
+    def wake
+      @mutex.synchronize do
+        @woken = true
+        @changed.signal
+      end
+    end
+
+    # Whoever waits in take comes back with nothing.
+    def interrupt
+      @mutex.synchronize { @changed.signal && false }
+    end
+
+    # For use on the polling thread.
+    def assign_now(*places)
+      @positions.keys.each { |place| leave(place) } if @eager # rubocop:disable Style/HashEachMethods
+      places.each { |place| enter(place) }
+      @listener.on_partitions_assigned(list(places))
+    end
+
+    def revoke_now(*places)
+      places.each { |place| leave(place) }
+      @listener.on_partitions_revoked(list(places))
+    end
+
+    def closed?
+      @closed ? true : false
+    end
+
+    # What the group would go on with if this member died now and nothing but what was stored counted.
+    def offset_of(topic, partition)
+      @kept[[topic, partition]] || @committed[[topic, partition]]
+    end
+
+    # The offsets that were stored for one partition.
+    def stored_of(topic, partition)
+      stored.select { |row| row.first(2) == [topic, partition] }.map(&:last)
+    end
+
+    # What the session calls
+
+    def connect(config, listener)
+      @config = config
+      @listener = listener
+      self
+    end
+
+    def answered?(milliseconds)
+      note(:answered)
+      sleep(milliseconds / 1000.0) unless @answered
+      @answered
+    end
+
+    def subscribe(topics)
+      note(:subscribe)
+      @topics = topics
+    end
+
+    def take(count, milliseconds)
+      note(:take)
+      @takes += 1
+      deadline = ManagerHelpers.now + (milliseconds / 1000.0)
+      messages = []
+      loop do
+        messages.concat(serve_events)
+        messages.concat(fetch(count - messages.size))
+        break if messages.any? || @failures.any? || !wait(deadline)
+      end
+      @on_take&.call(messages) if messages.any?
+      messages
+    end
+
+    def store(topic, partition, offset)
+      misused("store after close") if @closed
+      return @on_store.call(topic, partition, offset) if @on_store
+
+      accepted = @positions.key?([topic, partition])
+      (accepted ? @stored : @refused) << [topic, partition, offset]
+      @kept[[topic, partition]] = offset if accepted
+      accepted
+    end
+
+    def end_offset(topic, partition)
+      misused("end_offset after close") if @closed
+      @log[[topic, partition]].size
+    end
+
+    def eager?
+      @eager ? true : false
+    end
+
+    def pause(places)
+      note(:pause)
+      @places_paused |= places
+    end
+
+    def resume(places)
+      note(:resume)
+      misused("resume of what is not paused") if (places - @places_paused).any?
+      (places - @places_paused).each { |place| @positions[place] = @starts[place] if @positions.key?(place) }
+      @places_paused -= places
+    end
+
+    # What on_commit returns, if it is there.
+    def committed?(milliseconds)
+      note(:commit)
+      return @on_commit.call(milliseconds) if @on_commit
+
+      keep
+      true
+    end
+
+    def close
+      note(:close)
+      @on_close&.call
+      revoke_now(*@positions.keys)
+      @closed = true
+    end
+
+    private
+
+    def enter(place)
+      @positions[place] = @starts[place] = @committed.fetch(place, 0)
+    end
+
+    # librdkafka commits what was stored when a partition goes.
+    def leave(place)
+      @positions.delete(place)
+      keep
+    end
+
+    def keep
+      @committed.merge!(@kept)
+      @kept.clear
+    end
+
+    def list(places)
+      Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
+        places.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
+      end.freeze
+    end
+
+    # Events that give messages (what the block returns, if it is an Array of them) put them before what is fetched.
+    def serve_events
+      given = []
+      while (event = @events.shift)
+        result = event.block.call
+        given.concat(result) if result.is_a?(Array) && result.first.is_a?(WorkShaper::Message)
+        event.done = true
+      end
+      given
+    end
+
+    def fetch(count)
+      (@positions.keys - @places_paused).flat_map do |place|
+        found = @log[place].slice(@positions[place], count) || []
+        count -= found.size
+        @positions[place] += found.size
+        found
+      end
+    end
+
+    # Returns whether there may be something new; not after the deadline, an interrupt or Thread#wakeup.
+    def wait(deadline)
+      @mutex.synchronize do
+        remaining = deadline - ManagerHelpers.now
+        @changed.wait(@mutex, remaining) if remaining.positive? && !@woken
+        @woken.tap { @woken = false }
+      end
+    end
+
+    # Everything but store and end_offset is called by one thread, and nothing after close.
+    def note(call)
+      @calls << call
+      misused("#{call} after close") if @closed
+      @thread ||= Thread.current
+      misused("#{call} from #{Thread.current.inspect}") unless @thread == Thread.current
+    end
+
+    def misused(how)
+      @misuse << how
+    end
+  end
+end

@@ -1,0 +1,117 @@
+# frozen_string_literal: true
+
+require_relative "../../../demo/mock_cluster"
+
+module ConsumerHelpers
+  # librdkafka's mock cluster in this process, and what an example does to it.
+  class MockCluster < Demo::MockCluster
+    # More of librdkafka's mock.h.
+    module Native
+      extend FFI::Library
+
+      ffi_lib Rdkafka::Bindings.ffi_libraries.map(&:name)
+
+      attach_function :rd_kafka_mock_push_request_errors_array, %i[pointer int16 size_t pointer], :void
+      attach_function :rd_kafka_mock_clear_request_errors, %i[pointer int16], :void
+      attach_function :rd_kafka_mock_broker_set_down, %i[pointer int32], :int
+      attach_function :rd_kafka_mock_broker_set_up, %i[pointer int32], :int
+      attach_function :rd_kafka_mock_topic_set_error, %i[pointer string int], :void
+    end
+
+    # Numbers of Kafka's requests.
+    API = { produce: 0, fetch: 1, offset_commit: 8, join_group: 11, heartbeat: 12 }.freeze
+    PATIENCE_MS = 10_000
+
+    class << self
+      def shared
+        @shared ||= new
+      end
+
+      def close_shared
+        @shared&.close
+        @shared = nil
+      end
+
+      # A name that nothing else has.
+      def unique
+        @count = (@count || 0) + 1
+        "#{Process.pid}-#{@count}"
+      end
+    end
+
+    def initialize
+      Rdkafka::Config.logger = Logger.new(File::NULL)
+      super
+      @groups = {}
+      @last = []
+    end
+
+    # rows: [partition, key, payload, headers], what is at the end may be left out.
+    def produce(topic, rows)
+      handles = rows.map do |partition, key, payload, headers|
+        producer.produce(topic: topic, partition: partition, key: key, payload: payload, headers: headers || {})
+      end
+      handles.each { |handle| handle.wait(max_wait_timeout: PATIENCE_MS / 1000) }
+    end
+
+    # Numbered messages, the keys in turn, in one partition.
+    def produce_numbered(topic, count, partition: 0, keys: ["key"])
+      produce(topic, (0...count).map { |number| [partition, keys[number % keys.size], number.to_s] })
+    end
+
+    # The committed offset of each of a topic's partitions, nil where there is none.
+    def committed(group, topic, partitions: 1)
+      list = Rdkafka::Consumer::TopicPartitionList.new.tap { |made| made.add_topic(topic, (0...partitions).to_a) }
+      reader(group).committed(list, PATIENCE_MS).to_h.fetch(topic).to_h do |entry|
+        [entry.partition, entry.offset.to_i.negative? ? nil : entry.offset]
+      end
+    end
+
+    # The next requests of a kind are answered with these errors of Kafka's.
+    def refuse(request, *codes)
+      array = FFI::MemoryPointer.new(:int, codes.size).write_array_of_int(codes)
+      Native.rd_kafka_mock_push_request_errors_array(@cluster, API.fetch(request), codes.size, array)
+    end
+
+    # No more of them.
+    def forgive(request)
+      Native.rd_kafka_mock_clear_request_errors(@cluster, API.fetch(request))
+    end
+
+    def down
+      Native.rd_kafka_mock_broker_set_down(@cluster, 1)
+    end
+
+    def up
+      Native.rd_kafka_mock_broker_set_up(@cluster, 1)
+    end
+
+    # What the broker says of a topic to those who ask.
+    def topic_error(topic, code)
+      Native.rd_kafka_mock_topic_set_error(@cluster, topic, code)
+    end
+
+    # librdkafka often takes a second to close a client, so they are closed at the end of the suite, side by side.
+    def close_at_last(client)
+      @last << client
+    end
+
+    def close
+      clients = [*@last, *@groups.values, @producer].compact
+      clients.map { |client| Thread.new { client.close } }.each(&:join)
+      super
+    end
+
+    private
+
+    def producer
+      @producer ||= Rdkafka::Config.new("bootstrap.servers": bootstrap_servers, "linger.ms": 1,
+                                        "message.max.bytes": 3_000_000).producer
+    end
+
+    # It never joins the group.
+    def reader(group)
+      @groups[group] ||= Rdkafka::Config.new("bootstrap.servers": bootstrap_servers, "group.id": group).consumer
+    end
+  end
+end

@@ -1,0 +1,212 @@
+# frozen_string_literal: true
+
+require_relative "evidence"
+
+module KafkaSpecs
+  # Says what is wrong in a run, and counts what may be. As naive as it can be: it knows which moment came before which,
+  # and nothing of managers or consumers.
+  class Checker
+    NEVER = Evidence::NEVER
+    # A worker that has taken a message may be without a processor for this long before it says so.
+    LATE_START = 200_000_000
+    # rdkafka gives partitions back before it calls the listener, which may have to wait for the GVL.
+    LATE_NEWS = 100_000_000
+
+    # How long before the end of a tenure the message that a later one began with could have been committed.
+    Handover = Struct.new(:partition, :cause, :lag, :first, keyword_init: true)
+
+    # The keywords are those of Evidence.
+    def initialize(**known)
+      @evidence = Evidence.new(**known)
+    end
+
+    # One sentence for each; none: all is well.
+    def violations
+      @violations ||= [lost, unknown, out_of_order, overlaps, shared, outside, rewound, not_growing,
+                       committed_backwards, committed_early].flatten
+    end
+
+    # How often a message was started again.
+    def repeats
+      attempts.size - attempts.uniq { |attempt| place(attempt) }.size
+    end
+
+    # Starts at one member while work on the same key ran on at another, which that one repeats.
+    def overlapping_repeats
+      violations
+      @overlapping_repeats
+    end
+
+    # For each tenure that repeated something, how late the one before it was with its commits.
+    def handovers
+      tenures.filter_map { |tenure| handover(tenure) }
+    end
+
+    # The longest of them in milliseconds, among those with that cause (:revoked, :died or :paused).
+    def lag_ms(cause)
+      handovers.select { |handover| handover.cause == cause }.map(&:lag).max.to_i / 1_000_000.0
+    end
+
+    private
+
+    def attempts
+      @evidence.attempts
+    end
+
+    def tenures
+      @evidence.tenures.values.flatten
+    end
+
+    def place(of)
+      @evidence.place(of)
+    end
+
+    def name(of)
+      "#{of.partition}:#{of.offset} (#{of.key || "-"})"
+    end
+
+    def keyed(messages)
+      messages.reject { |message| [nil, "-"].include?(message.key) }
+    end
+
+    def lost
+      missing = @evidence.produced.select { |message| @evidence.ended(message) == NEVER }
+      missing.map { |message| "lost: #{name(message)}" }
+    end
+
+    def unknown
+      wrong = attempts.reject do |attempt|
+        message = @evidence.message_at(place(attempt))
+        message && [message.key || "-", message.id] == [attempt.key, attempt.id]
+      end
+      wrong.map { |attempt| "never produced: #{name(attempt)} with id #{attempt.id}, at #{attempt.member}" }
+    end
+
+    # A message starts when all of its key that lie below it have been finished at least once.
+    def out_of_order
+      due = {}
+      keyed(@evidence.produced).group_by { |message| [message.partition, message.key] }.each_value do |messages|
+        messages.inject(0) do |latest, message|
+          due[place(message)] = latest
+          [latest, @evidence.ended(message)].max
+        end
+      end
+      early = attempts.select { |attempt| attempt.started < due.fetch(place(attempt), 0) }
+      early.reject! { |attempt| @evidence.zombie?(attempt) }
+      early.map { |attempt| "order: #{name(attempt)} started at #{attempt.member} before the end of one below it" }
+    end
+
+    # Two of a key at the same time.
+    def overlaps
+      @overlapping_repeats = 0
+      keyed(attempts).group_by { |attempt| [attempt.partition, attempt.key] }.flat_map do |_, of_key|
+        running = []
+        of_key.flat_map do |attempt|
+          running.reject! { |other| @evidence.over?(other, attempt.started) }
+          found = running.reject { |other| excused?(other, attempt, of_key) }
+          @overlapping_repeats += running.size - found.size
+          running << attempt
+          found.map { |other| "overlap: #{name(attempt)} at #{attempt.member} with #{name(other)} at #{other.member}" }
+        end
+      end
+    end
+
+    # What still runs at a member that has lost its partition the next one repeats, and goes on after it, or is on its
+    # way there from further back: it can't wait for another process.
+    def excused?(running, attempt, of_key)
+      return false if running.member == attempt.member
+      return true if attempt.offset <= running.offset
+      return true if @evidence.zombie?(running) || @evidence.zombie?(attempt)
+
+      of_key.any? do |other|
+        other.member == attempt.member && other.offset == running.offset &&
+          other.started.between?(running.started, attempt.started)
+      end
+    end
+
+    # A partition that two members have.
+    def shared
+      @evidence.tenures.each_value.flat_map do |of_partition|
+        awake = of_partition.reject { |tenure| @evidence.paused?(tenure.member) }
+        both = awake.each_cons(2).select { |first, second| (first.to || NEVER) > second.from + LATE_NEWS }
+        both.map do |first, second|
+          "owners: #{second.partition} came to #{second.member} while #{first.member} had it"
+        end
+      end
+    end
+
+    # What starts at a member that does not have the partition.
+    def outside
+      attempts.filter_map do |attempt|
+        tenure = @evidence.tenure_of(attempt)
+        next "not assigned: #{name(attempt)} started at #{attempt.member}" unless tenure
+        next if attempt.started <= (tenure.settled || NEVER) + LATE_START
+
+        "fence: #{name(attempt)} started at #{attempt.member} after its partition was revoked"
+      end
+    end
+
+    # What is repeated though it was committed when the member got the partition.
+    def rewound
+      tenures.flat_map do |tenure|
+        seen = @evidence.samples.select { |sample| sample.partition == tenure.partition && sample.at < tenure.from }
+        committed = seen.map(&:committed).max || 0
+        @evidence.attempts_in(tenure).select { |attempt| attempt.offset < committed }.map do |attempt|
+          "rewound: #{name(attempt)} at #{attempt.member}, though #{committed} was committed"
+        end
+      end
+    end
+
+    # Within one tenure nothing is delivered twice, and the offsets of a key only grow.
+    def not_growing
+      tenures.flat_map do |tenure|
+        keyed(@evidence.attempts_in(tenure)).group_by(&:key).flat_map do |_, of_key|
+          wrong = of_key.each_cons(2).select { |first, second| second.offset <= first.offset }
+          wrong.map { |first, second| "order: #{name(second)} after #{first.offset} at #{second.member}" }
+        end
+      end
+    end
+
+    def committed_backwards
+      @evidence.samples.group_by(&:partition).flat_map do |partition, samples|
+        back = samples.each_cons(2).select { |first, second| second.committed < first.committed }
+        back.map { |pair| "committed: #{partition} went back from #{pair[0].committed} to #{pair[1].committed}" }
+      end
+    end
+
+    # Committed beyond a message that was not finished at that moment.
+    def committed_early
+      early = @evidence.samples.select do |sample|
+        below = @evidence.offsets(sample.partition)
+        count = below.bsearch_index { |offset| offset >= sample.committed } || below.size
+        count.positive? && @evidence.frontier(sample.partition, below[count - 1]) > sample.at
+      end
+      early.map { |sample| "committed: #{sample.committed} of #{sample.partition} before all below it were finished" }
+    end
+
+    # What a tenure began with had been finished in one before it, together with all below it, and was not committed.
+    def handover(tenure)
+      first = @evidence.attempts_in(tenure).map(&:offset).min
+      before = @evidence.tenures[tenure.partition].take_while { |other| !other.equal?(tenure) }
+      found = before.filter_map do |other|
+        cause, ended = @evidence.end_of(other)
+        finished = finished_in(other)[first]
+        next unless ended && finished && finished < ended
+
+        Handover.new(partition: tenure.partition, cause: cause, lag: ended - finished, first: first)
+      end
+      found.max_by(&:lag)
+    end
+
+    # offset => the moment from which it and all from the first of the tenure were finished in it
+    def finished_in(tenure)
+      (@finished_in ||= {}.compare_by_identity)[tenure] ||= begin
+        attempts = @evidence.attempts_in(tenure).to_h { |attempt| [attempt.offset, attempt] }
+        latest = 0
+        offsets = @evidence.offsets(tenure.partition).drop_while { |offset| offset < (attempts.keys.min || NEVER) }
+        offsets.take_while { |offset| attempts[offset]&.ended }
+               .to_h { |offset| [offset, latest = [latest, attempts[offset].ended].max] }
+      end
+    end
+  end
+end

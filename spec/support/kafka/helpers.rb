@@ -1,0 +1,166 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+require_relative "checker"
+require_relative "group"
+require_relative "member_process"
+require_relative "topic"
+
+module KafkaSpecs
+  # What the examples tagged :kafka share. Whatever they start is ended after the example.
+  module Helpers
+    PROTOCOLS = {
+      eager: { "partition.assignment.strategy": "range" },
+      cooperative: { "partition.assignment.strategy": "cooperative-sticky" },
+      consumer: { "group.protocol": "consumer" }
+    }.freeze
+    HEARTBEAT_MS = 100
+    # From here on an assignment that is brought by KIP-848 is incremental.
+    INCREMENTAL_SINCE = Gem::Version.new("2.15")
+    SHOWN_VIOLATIONS = 20
+    PATIENCE_SEC = 40
+    POLL_SEC = 0.02
+
+    def kafka
+      KafkaSpecs.broker
+    end
+
+    def kafka_topic(partitions: 1, settings: {}, broker: kafka)
+      kept(Topic.new(broker, partitions: partitions, settings: settings))
+    end
+
+    # `topics`: those whose committed offsets are looked at.
+    def kafka_group(*topics, broker: kafka)
+      name = broker.group("specs-#{Process.pid}-#{rand(36**6).to_s(36)}")
+      kept(Group.new(broker.servers, name, topics.to_h { |topic| [topic.name, topic.partitions] }))
+    end
+
+    # Starts a member of the group. `config` goes to librdkafka, what is not named here to WorkShaper::Consumer.
+    def start_member(name, group, work: {}, record: "each", protocol: :cooperative, config: {}, limit: 120, **consumer)
+      config = member_config(group, protocol).merge(config)
+      options = { consumer: { config: config, topics: group.topics.keys, **consumer }, work: work, record: record }
+      whole = protocol == :consumer && librdkafka_version < INCREMENTAL_SINCE
+      member = MemberProcess.new(name, kafka_directory, options, limit: limit, whole_assignments: whole)
+      members << member
+      member
+    end
+
+    # All that were started, in the order of their start.
+    def members
+      @members ||= []
+    end
+
+    # How many pieces of work came to their end, repeated ones included.
+    def finished
+      members.sum { |member| member.log.read.finished }
+    end
+
+    def await_finished(count, seconds = PATIENCE_SEC)
+      await_kafka(-> { "only #{finished} of #{count} finished" }, seconds) { finished >= count }
+    end
+
+    # Until the committed offset of every partition is the end of its log, or what is expected instead.
+    def await_committed(group, topic, expected = topic.high_watermarks, seconds: PATIENCE_SEC)
+      expected = expected.transform_keys { |partition| "#{topic.name}/#{partition}" }
+      committed = nil
+      await_kafka(-> { "#{committed} committed, not #{expected}" }, seconds) do
+        (committed = group.committed.slice(*expected.keys)) == expected
+      end
+    end
+
+    # Until all that are given have partitions, every partition of the topic in all.
+    def await_balance(topic, *among, seconds: PATIENCE_SEC)
+      await_kafka(-> { "unbalanced: #{among.to_h { |member| [member.name, member.log.assignment] }}" }, seconds) do
+        held = among.map { |member| member.log.read.assignment }
+        held.all?(&:any?) && held.sum(&:size) == topic.partitions
+      end
+    end
+
+    # Until something more is committed of every partition that is not at its end: a rebalance holds commits up.
+    def await_commits(group, topic)
+      before = group.committed
+      ends = topic.high_watermarks.transform_keys { |partition| "#{topic.name}/#{partition}" }
+      await_kafka(-> { "no commits beyond #{before}" }) do
+        group.committed.all? { |partition, offset| offset == ends[partition] || offset.to_i > before[partition].to_i }
+      end
+    end
+
+    # Waits for a condition; not longer than until a member breaks off that nobody asked to end.
+    def await_kafka(reason, seconds = PATIENCE_SEC)
+      deadline = ChildProcess.now + (seconds * 1_000_000_000)
+      until (value = yield)
+        why = "waited #{seconds} s" if ChildProcess.now > deadline
+        why ||= members.find(&:broken_off?)&.then { |member| "#{member.name} ended" }
+        raise MemberProcess::Failure, "#{reason.call} (#{why})\n#{members.join("\n")}" if why
+
+        sleep POLL_SEC
+      end
+      value
+    end
+
+    # TERM for all that run; each has to come to its end in order.
+    def stop_members(*which)
+      which = members.select(&:running?) if which.empty?
+      which.each(&:term)
+      expect(which.map(&:wait)).to all(be(true)), -> { which.join("\n") }
+    end
+
+    # Reads all logs and fails with what is wrong. Returns the checker for what can be counted.
+    def expect_sound(produced, samples: [], zombies: [], complaints: false)
+      logs = members.map { |member| member.log.read }
+      checker = Checker.new(produced: produced, logs: logs, samples: samples, zombies: zombies)
+      found = checker.violations
+      shown = found.first(SHOWN_VIOLATIONS)
+      expect(shown).to be_empty, -> { "#{found.size} violations:\n#{shown.join("\n")}\n#{members.join("\n")}" }
+      expect(members.flat_map(&:complaints)).to be_empty unless complaints
+      checker
+    end
+
+    # How often a member lost partitions.
+    def revokes
+      members.sum { |member| member.log.events.count { |event| event.kind == "revoke" && event.words.any? } }
+    end
+
+    def librdkafka_version
+      Gem::Version.new(Rdkafka::LIBRDKAFKA_VERSION)
+    end
+
+    # As short as the broker has it, but not shorter than what a busy machine needs.
+    def session_ms
+      [2_000, kafka.shortest_session_ms].max
+    end
+
+    # The longest that what is finished may stay uncommitted up to a revoke: a tick, and what a busy machine needs. The
+    # mock cluster takes no commits while a group rebalances.
+    def most_lag_ms
+      kafka.real? ? 50 : 500
+    end
+
+    def clean_up_kafka
+      members.each(&:close)
+      @kept&.reverse_each(&:close)
+      KafkaSpecs.broker.clean_up if @kept
+    ensure
+      FileUtils.rm_rf(@kafka_directory) if @kafka_directory
+    end
+
+    private
+
+    def kept(resource)
+      (@kept ||= []) << resource
+      resource
+    end
+
+    def kafka_directory
+      @kafka_directory ||= Dir.mktmpdir("work_shaper-kafka")
+    end
+
+    def member_config(group, protocol)
+      config = { "bootstrap.servers": group.servers, "group.id": group.name, "auto.offset.reset": "earliest",
+                 **PROTOCOLS.fetch(protocol) }
+      return config if protocol == :consumer
+
+      config.merge("session.timeout.ms": session_ms, "heartbeat.interval.ms": HEARTBEAT_MS)
+    end
+  end
+end

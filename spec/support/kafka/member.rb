@@ -1,0 +1,185 @@
+# frozen_string_literal: true
+
+# A member of a consumer group in a process of its own: `ruby member.rb JSON`. What it is to do:
+#
+#   consumer  keyword arguments of WorkShaper::Consumer.new
+#   work      {"sleep_ms": 10}, {"cpu_ms": 1} (pure Ruby) or {}
+#   record    "each": every start and end of work; or a number: a tally and the consumer's load each so many messages
+#   log       the file to which all of it is appended, in lines; WorkLog reads it
+#
+# A line is one write(2), done before the work goes on, so a SIGKILL loses none that counts. Standard input takes
+# "stats" and "stop"; the process ends with it, so it cannot survive the suite. Exit status: 0 when `run` returned true.
+
+require "json"
+require "logger"
+require "work_shaper/consumer"
+
+# Appends lines to the log of one member.
+class Journal
+  def initialize(path)
+    @file = File.open(path, File::WRONLY | File::APPEND | File::CREAT)
+  end
+
+  # Non-blocking, since a write that may block would give up the GVL at every message, which changes what is measured.
+  def write(kind, *words)
+    @file.write_nonblock("#{kind} #{now} #{words.join(" ")}\n")
+  end
+
+  # The clock that all processes of a machine share.
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)
+  end
+end
+
+# Stands between rdkafka and the listener of the consumer, and writes down what it is told and how long it took.
+class Witness
+  def initialize(listener, journal)
+    @listener = listener
+    @journal = journal
+  end
+
+  def on_partitions_assigned(list)
+    @journal.write(:assigned, *names(list))
+    @listener.on_partitions_assigned(list) if @listener.respond_to?(:on_partitions_assigned)
+  end
+
+  def on_partitions_revoked(list)
+    @journal.write(:revoke, *names(list))
+    @listener.on_partitions_revoked(list) if @listener.respond_to?(:on_partitions_revoked)
+    @journal.write(:revoked, *names(list))
+  end
+
+  private
+
+  def names(list)
+    list.to_h.flat_map { |topic, partitions| partitions.map { |partition| "#{topic}/#{partition.partition}" } }
+  end
+end
+
+# The work on each message, as the JSON describes it.
+class Work
+  ROUNDS = 20_000
+
+  def initialize(sleep_ms: nil, cpu_ms: nil)
+    @seconds = sleep_ms && (sleep_ms / 1_000.0)
+    @rounds = cpu_ms && (cpu_ms * rounds_per_ms).to_i
+  end
+
+  def call
+    sleep @seconds if @seconds
+    compute(@rounds) if @rounds
+  end
+
+  private
+
+  def compute(rounds)
+    index = 0
+    index += 1 while index < rounds
+  end
+
+  # The fastest of a few: another process may have had the processor in the others.
+  def rounds_per_ms
+    times = Array.new(5) do
+      began = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+      compute(ROUNDS)
+      Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond) - began
+    end
+    ROUNDS / times.min
+  end
+end
+
+# Writes every start and end of work.
+class EachRecord
+  def initialize(work, journal)
+    @work = work
+    @journal = journal
+  end
+
+  def call(message)
+    place = "#{message.topic}/#{message.partition} #{message.offset}"
+    @journal.write("+", place, message.key || "-", message.payload.to_i)
+    @work.call
+    @journal.write("-", place)
+  end
+
+  def finish; end
+end
+
+# Counts, and adds up the offsets and the bytes of the payloads.
+class TallyRecord
+  # The block gives the consumer's stats.
+  def initialize(work, journal, step, &stats)
+    @work = work
+    @journal = journal
+    @step = step
+    @stats = stats
+    @lock = Mutex.new
+    @count = @offsets = @bytes = 0
+  end
+
+  def call(message)
+    @work.call
+    @lock.synchronize do
+      @offsets += message.offset
+      @bytes += message.payload.bytesize
+      @count += 1
+      finish if (@count % @step).zero?
+    end
+  end
+
+  def finish
+    @journal.write(:tally, @count, @offsets, @bytes)
+    @journal.write(:load, *@stats.call.values_at(:running, :in_flight))
+  end
+end
+
+# Runs the consumer and obeys standard input.
+class Member
+  def initialize(consumer:, log:, work: {}, record: "each")
+    @journal = Journal.new(log)
+    @record = record_of(Work.new(**work), record)
+    witness(@journal)
+    @consumer = WorkShaper::Consumer.new(**consumer) { |message| @record.call(message) }
+  end
+
+  # Returns what the consumer does, or nil when it raised.
+  def run
+    Thread.new { obey }.name = "standard input"
+    Signal.trap("TERM") { @consumer.stop } # it may come before `run` listens
+    @journal.write(:running, Process.pid)
+    finished = @consumer.run
+    @record.finish
+    @journal.write(:stopped, finished)
+    finished
+  rescue StandardError => e
+    @journal.write(:raised, e.class, e.message.tr("\n", " "))
+    warn e.full_message(highlight: false)
+  end
+
+  private
+
+  def record_of(work, record)
+    record == "each" ? EachRecord.new(work, @journal) : TallyRecord.new(work, @journal, record) { @consumer.stats }
+  end
+
+  def obey
+    while (line = $stdin.gets)
+      case line.chomp
+      when "stats" then @journal.write(:stats, JSON.generate(@consumer.stats))
+      when "stop" then @consumer.stop
+      end
+    end
+    exit!(3)
+  end
+
+  def witness(journal)
+    Rdkafka::Config.prepend(Module.new do
+      define_method(:consumer_rebalance_listener=) { |listener| super(Witness.new(listener, journal)) }
+    end)
+  end
+end
+
+$stdout.sync = true
+WorkShaper.logger = Logger.new($stderr)
+Rdkafka::Config.logger = Logger.new($stderr, level: Logger::WARN)
+exit(Member.new(**JSON.parse(ARGV.fetch(0), symbolize_names: true)).run == true)

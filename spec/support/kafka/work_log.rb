@@ -1,0 +1,119 @@
+# frozen_string_literal: true
+
+module KafkaSpecs
+  # One piece of work on a message. `ended` is nil when it never came to its end.
+  Attempt = Struct.new(:member, :partition, :offset, :key, :id, :started, :ended, keyword_init: true)
+
+  # The time in which a member had a partition, from the call that assigned it to the call that revoked it; `settled`
+  # is when that returned. Without an end: up to its death, or now.
+  Tenure = Struct.new(:member, :partition, :from, :to, :settled, :cause, keyword_init: true)
+
+  # Reads the log of one member, also while it is written: what spec/support/kafka/member.rb appends.
+  class WorkLog
+    Event = Struct.new(:kind, :at, :words)
+
+    attr_reader :member, :attempts, :tenures, :events, :finished
+    # When the process was gone, if it was killed; when it was stopped with SIGSTOP.
+    attr_accessor :died_at, :paused_at
+
+    # `whole_assignments`: what is assigned replaces what was, and what stays is delivered from what is committed once
+    # more (KIP-848 on librdkafka before 2.15).
+    def initialize(member, path, whole_assignments: false)
+      @member = member
+      @path = path
+      @whole_assignments = whole_assignments
+      @position = 0
+      @attempts = []
+      @running = {}
+      @finished = 0
+      @tenures = []
+      @held = {}
+      @events = []
+    end
+
+    # Reads what was appended since the last time; a line that is not whole yet waits for the next.
+    def read
+      return self unless File.exist?(@path)
+
+      File.open(@path) do |file|
+        file.seek(@position)
+        file.each_line do |line|
+          break unless line.end_with?("\n")
+
+          @position += line.bytesize
+          take(*line.chomp.split)
+        end
+      end
+      self
+    end
+
+    # The last event of a kind.
+    def last(kind)
+      events.reverse_each.find { |event| event.kind == kind }
+    end
+
+    # The partitions that it has now.
+    def assignment
+      @held.keys
+    end
+
+    # "died", "revoked", or nil for one that goes on: how the time with a partition ended, and when.
+    def close_tenures
+      @held.each_value { |tenure| end_tenure(tenure, died_at, :died) } if died_at
+      self
+    end
+
+    private
+
+    def take(kind, at, *words)
+      at = Integer(at, 10)
+      case kind
+      when "+" then start(at, *words)
+      when "-" then finish(at, *words)
+      else
+        @events << Event.new(kind, at, words)
+        take_event(kind, at, words)
+      end
+    end
+
+    def start(at, partition, offset, key, id)
+      attempt = Attempt.new(member: member, partition: partition, offset: offset.to_i, key: key, id: id.to_i,
+                            started: at)
+      @attempts << attempt
+      (@running[[partition, offset]] ||= []) << attempt
+    end
+
+    def finish(at, partition, offset)
+      @running.fetch([partition, offset]).shift.ended = at
+      @finished += 1
+    end
+
+    def take_event(kind, at, words)
+      case kind
+      when "assigned" then assign(at, words)
+      when "revoke" then words.each { |partition| end_tenure(@held[partition], at, :revoked) }
+      when "revoked" then words.each { |partition| @held.delete(partition)&.settled = at }
+      when "stopped" then @held.each_value { |tenure| end_tenure(tenure, at, :revoked) }
+      end
+    end
+
+    def assign(at, partitions)
+      if @whole_assignments
+        @held.each_value { |tenure| end_tenure(tenure, at, :revoked) }
+        @held.clear
+      end
+      partitions.each do |partition|
+        next if @held.key?(partition)
+
+        @tenures << (@held[partition] = Tenure.new(member: member, partition: partition, from: at))
+      end
+    end
+
+    def end_tenure(tenure, at, cause)
+      return if tenure.nil? || tenure.to
+
+      tenure.to = at
+      tenure.cause = cause
+    end
+  end
+end
