@@ -47,13 +47,16 @@ module Bench
     # Messages per second from the first one on, as a Consumer does it, all of them finished and stored.
     def consumer_rate(broker, topic, messages, **settings)
       start = nil
-      settings = { config: config(broker), topics: topic, signals: false, **settings }
-      consumer = WorkShaper::Consumer.new(**settings) do |message|
+      begun = 0
+      last = Thread::Queue.new
+      consumer = WorkShaper::Consumer.new(config: config(broker), topics: topic, signals: false, **settings) do |message|
         start ||= Bench.now
+        last << true if (begun += 1) == messages
         yield message
       end
       running = Thread.new { consumer.run }
-      sleep 0.001 until start && consumer.stats[:total_acked] >= messages
+      last.pop # until then nobody disturbs it
+      sleep 0.001 until consumer.stats[:total_acked] >= messages
       rate = messages / (Bench.now - start)
       consumer.stop
       raise "not all was finished" unless running.value
