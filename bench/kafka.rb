@@ -49,7 +49,8 @@ module Bench
       start = nil
       begun = 0
       last = Thread::Queue.new
-      consumer = WorkShaper::Consumer.new(config: config(broker), topics: topic, signals: false, **settings) do |message|
+      settings = { config: config(broker), topics: topic, signals: false, **settings }
+      consumer = WorkShaper::Consumer.new(**settings) do |message|
         start ||= Bench.now
         last << true if (begun += 1) == messages
         yield message
