@@ -139,11 +139,22 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
 
   describe "on the mock cluster" do
     it "tell of a topic that is not there" do
-      topic = mock_topic
-      mock.topic_error(topic, unknown_topic)
-      consumer = mock_consumer(topic)
+      topic = "topic-#{ConsumerHelpers::MockCluster.unique}"
+      consumer = mock_consumer([mock_topic, topic])
       start(consumer)
       expect(failure_of(consumer)).to be_a(WorkShaper::Error).and have_attributes(message: /#{topic}.* does not exist/)
+    end
+
+    it "are no end when the topic may appear by itself, and does" do
+      topic = "topic-#{ConsumerHelpers::MockCluster.unique}"
+      config = { "allow.auto.create.topics": true, "topic.metadata.refresh.interval.ms": 100 }
+      done = []
+      consumer = mock_consumer(topic, config: config) { |message| done << message.payload }
+      start(consumer)
+      eventually { consumer.stats[:errors]&.positive? }
+      mock.produce_numbered(topic, 2)
+      eventually { done == %w[0 1] }
+      expect(consumer).to be_healthy
     end
 
     it "tell of a pattern that is none" do
@@ -154,7 +165,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
 
     it "are logged and counted when a fetch is refused" do
       topic = mock_topic
-      mock.refuse(:fetch, *([29] * 5))
+      mock.refuse(:fetch, *([29] * 200)) # other clients may ask, too
       consumer = mock_consumer(topic)
       start(consumer)
       eventually { consumer.stats[:errors]&.positive? }

@@ -204,6 +204,30 @@ RSpec.describe WorkShaper::Consumer, "order" do
     expect(session_of(consumer).instance_variable_get(:@crew).instance_variable_get(:@misplaced)).to be_empty
   end
 
+  it "stands the garbage collector at every allocation, and compaction" do
+    expect_consumer_to_pass(<<~RUBY, limit: 40)
+      messages = Array.new(40) do |n|
+        WorkShaper::Message.new(topic: "orders", partition: n % 2, offset: n, key: (n % 5 == 0 ? nil : "k\#{n % 3}"))
+      end
+      by_key = Hash.new { |hash, key| hash[key] = [] }
+      crew_class = WorkShaper::Consumer.const_get(:Crew)
+      [nil, ->(m) { m.key && m.key + "!" }].each do |sub_key|
+        crew = crew_class.new(sub_key: sub_key, handler: ->(m) { by_key[m.key] << m.offset }, heartbeat_period_sec: 0,
+                              ack: ->(partition, offset) { acked[partition] << offset }, concurrency: 3)
+        GC.stress = true
+        messages.each_slice(13) { |slice| crew.take_in(slice) }
+        GC.stress = false
+        GC.compact if GC.respond_to?(:compact)
+        same(true, crew.shutdown(timeout: 10), "shutdown")
+      end
+      expected = messages.map(&:offset).group_by { |n| messages[n].key }
+      by_key.delete(nil)
+      by_key.each { |key, offsets| same(expected[key] * 2, offsets, key) }
+      same({ "orders/0" => [38, 38], "orders/1" => [39, 39] }, acked.transform_values { |o| o.last(1) * 2 }, "acked")
+      passed
+    RUBY
+  end
+
   it "ends run with what a sub_key raises that is no StandardError, and loses nothing" do
     done = []
     failing = ->(message) { message.key == "bad" ? raise(NotImplementedError, "no key") : message.key }

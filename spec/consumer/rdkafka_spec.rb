@@ -42,7 +42,7 @@ RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
         #{patch}
         closed = []
         Rdkafka::Consumer.prepend(Module.new { define_method(:close) { super().tap { closed << self } } })
-        c = mock_consumer { }
+        c = mock_consumer(servers: ConsumerChild::SERVERS) { }
         error = raised(WorkShaper::Error) { c.run }
         [Rdkafka::VERSION, Rdkafka::LIBRDKAFKA_VERSION, WorkShaper::VERSION, #{word.inspect}].each do |part|
           check(error.message.include?(part), "\#{part} in \#{error.message}")
@@ -50,9 +50,20 @@ RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
         same(1, closed.size, "closed")
         no_threads_left
         passed
-        exit!(0) # no client may keep it
       RUBY
     end
+  end
+
+  it "that does not tell its libraries is told of with the versions, too" do
+    expect_consumer_to_pass(<<~RUBY)
+      Rdkafka::Bindings.singleton_class.undef_method(:ffi_libraries)
+      error = raised(WorkShaper::Error) { mock_consumer(servers: ConsumerChild::SERVERS) { }.run }
+      [Rdkafka::VERSION, Rdkafka::LIBRDKAFKA_VERSION].each do |part|
+        check(error.message.include?(part), "\#{part} in \#{error.message}")
+      end
+      no_threads_left
+      passed
+    RUBY
   end
 
   it "whose Config is different takes a Hash instead, and says so" do

@@ -68,6 +68,14 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
                                         oldest_age_sec: nil, errors: 0)
     end
 
+    it "shows no message in place of a sub key" do
+      gate = self.gate
+      consumer = running(place, sub_key: ->(_message) {}) { gate.pass }
+      client.produce("orders", 0, "secret")
+      eventually { gate.waiting == 1 }
+      expect(consumer.stats[:partitions]["orders/0"]).to include(oldest_unfinished: 0, oldest_sub_key: nil)
+    end
+
     it "can be asked from anywhere at any time" do
       stop = false
       consumer = fake_consumer { Thread.pass }

@@ -82,6 +82,6 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
 
     expect(revokes).to be > (kafka.real? ? 60 : 20) # on the mock cluster each takes a second
     expect(checker.lag_ms(:revoked)).to be < most_lag_ms
-    expect(checker.repeats).to be <= revokes * 50
+    expect(checker.repeats).to be <= most_repeats(30)
   end
 end

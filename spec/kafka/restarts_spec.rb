@@ -31,9 +31,6 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
     stop_members
   end
 
-  # At a revoke at most what ran and what came to its end within one tick, before which it was not stored.
-  define_method(:most_repeats_of_revokes) { revokes * 2 * concurrency }
-
   # What ran, and what was finished since the last commit.
   define_method(:most_repeats_of_a_kill) { concurrency * (2 + ((commit_interval_ms + 100) / work_ms)) }
 
@@ -45,7 +42,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
     checker = expect_sound(produced, samples: group.samples)
 
     expect(checker.lag_ms(:revoked)).to be < most_lag_ms
-    expect(checker.repeats).to be <= most_repeats_of_revokes
+    expect(checker.repeats).to be <= most_repeats(work_ms)
   end
 
   it "lose nothing, reorder nothing and repeat little more than what ran when each is killed" do
@@ -54,6 +51,6 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
 
     expect(checker.lag_ms(:revoked)).to be < most_lag_ms
     expect(checker.lag_ms(:died)).to be < commit_interval_ms + 100
-    expect(checker.repeats).to be <= most_repeats_of_revokes + (3 * most_repeats_of_a_kill)
+    expect(checker.repeats).to be <= most_repeats(work_ms) + (3 * most_repeats_of_a_kill)
   end
 end

@@ -145,7 +145,7 @@ module ConsumerHelpers
 
   def made_consumer(signals: false, heartbeat_period_sec: nil, **options, &work)
     log
-    ConsumerHelpers.inner(:Client)
+    Rdkafka::Config.logger = Logger.new(File::NULL)
     WorkShaper::Consumer.new(signals: signals, heartbeat_period_sec: heartbeat_period_sec, **options,
                              &work || ->(_message) {})
   end

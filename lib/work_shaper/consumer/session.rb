@@ -99,8 +99,10 @@ module WorkShaper
 
       def await_broker
         limit = now + STARTING_TIME
-        until @stops.positive? || @client.answered?(500)
-          raise Error, "no broker answered at #{@options.servers} within #{STARTING_TIME} s" if now > limit
+        until @stops.positive? || @client.answered?(100)
+          next if now <= limit
+
+          raise Error, "no broker answered at #{@options.servers} within #{STARTING_TIME} s; rdkafka's log may say why"
         end
       end
 

@@ -53,8 +53,8 @@ module ConsumerChild
     mock.produce_numbered("orders", count, keys: keys)
   end
 
-  def mock_consumer(config: {}, **options, &work)
-    config = { "bootstrap.servers": mock.bootstrap_servers, "group.id": "specs", "auto.offset.reset": "earliest",
+  def mock_consumer(servers: mock.bootstrap_servers, config: {}, **options, &work)
+    config = { "bootstrap.servers": servers, "group.id": "specs", "auto.offset.reset": "earliest",
                "session.timeout.ms": 1000, "heartbeat.interval.ms": 100, **config }
     WorkShaper::Consumer.new(config: config, topics: "orders", **options, &work)
   end

@@ -15,7 +15,6 @@ module ConsumerHelpers
       attach_function :rd_kafka_mock_clear_request_errors, %i[pointer int16], :void
       attach_function :rd_kafka_mock_broker_set_down, %i[pointer int32], :int
       attach_function :rd_kafka_mock_broker_set_up, %i[pointer int32], :int
-      attach_function :rd_kafka_mock_topic_set_error, %i[pointer string int], :void
     end
 
     # Numbers of Kafka's requests.
@@ -84,11 +83,6 @@ module ConsumerHelpers
 
     def up
       Native.rd_kafka_mock_broker_set_up(@cluster, 1)
-    end
-
-    # What the broker says of a topic to those who ask.
-    def topic_error(topic, code)
-      Native.rd_kafka_mock_topic_set_error(@cluster, topic, code)
     end
 
     # librdkafka often takes a second to close a client, so they are closed at the end of the suite, side by side.

@@ -105,10 +105,10 @@ module KafkaSpecs
       expect(which.map(&:wait)).to all(be(true)), -> { which.join("\n") }
     end
 
-    # Reads all logs and fails with what is wrong. Returns the checker for what can be counted.
-    def expect_sound(produced, samples: [], zombies: [], complaints: false)
-      logs = members.map { |member| member.log.read }
-      checker = Checker.new(produced: produced, logs: logs, samples: samples, zombies: zombies)
+    # Reads all logs and fails with what is wrong. Returns the checker for what can be counted. `complaints`: whether
+    # members may have logged errors; the other keywords are those of Checker.
+    def expect_sound(produced, complaints: false, **known)
+      checker = Checker.new(produced: produced, logs: members.map { |member| member.log.read }, **known)
       found = checker.violations
       shown = found.first(SHOWN_VIOLATIONS)
       expect(shown).to be_empty, -> { "#{found.size} violations:\n#{shown.join("\n")}\n#{members.join("\n")}" }
@@ -134,6 +134,14 @@ module KafkaSpecs
     # mock cluster takes no commits while a group rebalances.
     def most_lag_ms
       kafka.real? ? 50 : 500
+    end
+
+    # The most that may be repeated when partitions were taken away so often: what ran, and what came to its end within
+    # the tick before, which was not stored yet.
+    def most_repeats(work_ms, concurrency: 25, losses: revokes)
+      rounds = 2
+      rounds += most_lag_ms / work_ms unless kafka.real?
+      losses * rounds * concurrency
     end
 
     def clean_up_kafka

@@ -91,7 +91,7 @@ module KafkaSpecs
     # Stopped with SIGSTOP; nothing of it runs any more when this returns.
     def pause
       Process.kill(:STOP, pid)
-      sleep 0.001 until File.read("/proc/#{pid}/stat")[/\) (\w)/, 1] == "T"
+      sleep 0.001 until ps("state").start_with?("T")
       log.paused_at = ChildProcess.now
     end
 
@@ -117,7 +117,7 @@ module KafkaSpecs
 
     # Resident memory in megabytes.
     def resident
-      File.read("/proc/#{pid}/status")[/^VmRSS:\s+(\d+)/, 1].to_i / 1_024.0
+      ps("rss").to_i / 1_024.0
     end
 
     def close
@@ -134,6 +134,13 @@ module KafkaSpecs
     end
 
     private
+
+    # One of the fields of ps; where there is /proc, without a process for it.
+    def ps(field)
+      return `ps -o #{field}= -p #{pid}`.strip unless File.exist?("/proc/self/status")
+
+      File.read("/proc/#{pid}/status")[/^#{{ "state" => "State", "rss" => "VmRSS" }.fetch(field)}:\s+(.*)$/, 1]
+    end
 
     def kill_overdue
       @overdue = true
