@@ -14,7 +14,7 @@ RSpec.describe "A group that grows and shrinks", :kafka, watchdog: 90 do
       two, three = %w[two three].map(&start)
       await_balance(topic, one, two, three)
       one.term
-      expect(one.wait).to be(true), one.to_s
+      expect_stopped(one)
       await_balance(topic, two, three)
       await_committed(group, topic)
       stop_members

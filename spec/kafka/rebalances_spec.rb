@@ -75,7 +75,7 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
       sleep 0.5
       guest
     end
-    expect(guests.map(&:wait)).to all(be(true))
+    expect_stopped(*guests)
     await_committed(group, topic)
     stop_members
     checker = expect_sound(produced, samples: group.samples)

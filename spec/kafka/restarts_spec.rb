@@ -37,7 +37,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
   it "lose nothing, reorder nothing and repeat what ran at a rebalance when each gets TERM" do
     restart_in_turn do |member|
       member.term
-      expect(member.wait).to be(true), member.to_s
+      expect_stopped(member)
     end
     checker = expect_sound(produced, samples: group.samples)
 
