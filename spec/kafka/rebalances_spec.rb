@@ -13,7 +13,7 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
     joiner.subscribe(topic.name)
     began = KafkaSpecs::ChildProcess.now
     await_kafka(-> { "no partitions" }) { joiner.poll(5) || !joiner.assignment.empty? }
-    answered = member.log.read.events.find { |event| event.kind == "revoked" && event.at > began }
+    answered = member.await("answer") { |log| log.events.find { |event| event.kind == "revoked" && event.at > began } }
     (answered.at - began) / 1_000_000.0
   ensure
     joiner&.close

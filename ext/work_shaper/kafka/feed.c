@@ -113,24 +113,10 @@ static VALUE room(VALUE self) {
 }
 
 /*
- * call-seq: await_room(milliseconds)
- *
- * Waits for room, or until the time is over, or the manager shuts down. Returns room.
- */
-static VALUE await_room(VALUE self, VALUE milliseconds) {
-    struct manager *manager = manager_get(self);
-    uint64_t deadline = clock_nanoseconds() + NUM2ULL(milliseconds) * NANOSECONDS_PER_MILLISECOND;
-    if (!manager->closing && room_of(manager) == INT2FIX(0)) {
-        caller_wait(manager, WISH_ROOM, NULL, deadline);
-    }
-    return room_of(manager);
-}
-
-/*
  * call-seq: expect(milliseconds)
  *
- * The calling thread is about to do without the GVL for so long at most: from then on workers give way to it between
- * two messages. nil: it is back.
+ * The calling thread can do without the GVL for so long, but not longer: from then on workers give way to it between
+ * two messages. (As long as it has the GVL no worker looks.) nil: whenever it comes.
  */
 static VALUE expect(VALUE self, VALUE milliseconds) {
     struct manager *manager = manager_get(self);
@@ -139,6 +125,21 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
         manager->guest.back_at = clock_milliseconds() + NUM2UINT(milliseconds);
     }
     return Qnil;
+}
+
+/*
+ * call-seq: await_room(milliseconds)
+ *
+ * Waits for room, or until the time is over, or the manager shuts down. It expects to be back by then. Returns room.
+ */
+static VALUE await_room(VALUE self, VALUE milliseconds) {
+    struct manager *manager = manager_get(self);
+    uint64_t deadline = clock_nanoseconds() + NUM2ULL(milliseconds) * NANOSECONDS_PER_MILLISECOND;
+    expect(self, milliseconds);
+    if (!manager->closing && room_of(manager) == INT2FIX(0)) {
+        caller_wait(manager, WISH_ROOM, NULL, deadline);
+    }
+    return room_of(manager);
 }
 
 void init_feed(VALUE manager_class) {

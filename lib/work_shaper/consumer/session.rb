@@ -127,7 +127,7 @@ module WorkShaper
         @crew.expect(wait)
         messages = shielded { @client.take(count, 0) }
         messages = shielded { @client.take(1, wait) } if messages.empty?
-        @crew.expect(nil)
+        @crew.expect(0)
         unless @assignment.version == version
           messages.select! { |message| @assignment.ours?(message) }
           @assignment.pass_on
