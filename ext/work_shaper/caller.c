@@ -13,6 +13,10 @@ struct caller {
     bool woken;
 };
 
+static bool wants_room(const struct caller *caller) {
+    return caller->wish == WISH_ROOM || caller->wish == WISH_FLIGHT;
+}
+
 static void link_caller(struct caller *caller) {
     struct manager *manager = caller->manager;
     caller->previous = manager->last_caller;
@@ -25,7 +29,7 @@ static void link_caller(struct caller *caller) {
     if (caller->queue) {
         caller->queue->blocked++;
     }
-    if (caller->wish == WISH_ROOM) {
+    if (wants_room(caller)) {
         manager->callers_for_room++;
     }
 }
@@ -45,7 +49,7 @@ static void unlink_caller(struct caller *caller) {
     if (caller->queue) {
         caller->queue->blocked--;
     }
-    if (caller->wish == WISH_ROOM) {
+    if (wants_room(caller)) {
         manager->callers_for_room--;
     }
 }
@@ -66,7 +70,7 @@ static VALUE leave(VALUE argument) {
         /* It was kept for the caller alone, perhaps; it comes back for it with the sub key itself. */
         registry_release_sub_key(manager, sub_key_of(caller->queue));
     }
-    if (caller->wish == WISH_ROOM && caller->woken) {
+    if (wants_room(caller) && caller->woken) {
         /* It may leave without taking the room it was woken for, or leave some: the next one looks. */
         callers_wake_for_room(manager);
     }
@@ -99,7 +103,7 @@ void callers_wake_for_room(struct manager *manager) {
         return;
     }
     for (struct caller *caller = manager->callers; caller; caller = caller->next) {
-        if (caller->wish == WISH_ROOM && !caller->woken && scheduler_room(&manager->scheduler, caller->queue) == ROOM) {
+        if (wants_room(caller) && !caller->woken && scheduler_room(&manager->scheduler, caller->queue) == ROOM) {
             wake(caller);
             return;
         }
@@ -117,5 +121,5 @@ bool callers_waiting(const struct manager *manager, enum wish wish) {
 
 bool callers_wait_for_flight(const struct manager *manager) {
     const struct scheduler *scheduler = &manager->scheduler;
-    return manager->callers_for_room && scheduler->in_flight >= scheduler->max_in_flight;
+    return scheduler->in_flight >= scheduler->max_in_flight && callers_waiting(manager, WISH_ROOM);
 }

@@ -7,7 +7,8 @@
 #include "manager.h"
 
 enum wish {
-    WISH_ROOM,    /* an enqueue that found it full, or a feeder */
+    WISH_ROOM,    /* an enqueue that found it full, or a feeder in a hurry */
+    WISH_FLIGHT,  /* a feeder: that less than max_in_flight are in flight, when a tick brings that */
     WISH_SETTLED, /* drain, shutdown: that nothing waits, runs or can be acknowledged */
     WISH_BATON    /* flush, revoke: that nobody else acknowledges */
 };

@@ -152,6 +152,7 @@ static void wake_everyone(struct manager *manager) {
     workers_wake(manager);
     acknowledger_wake(manager);
     callers_wake(manager, WISH_ROOM);
+    callers_wake(manager, WISH_FLIGHT);
     callers_wake(manager, WISH_SETTLED);
     callers_wake(manager, WISH_BATON);
 }

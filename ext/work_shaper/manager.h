@@ -54,6 +54,13 @@ struct guest {
     uint32_t back_at; /* in clock_milliseconds */
 };
 
+/* How long the average worker was parked, in nanoseconds. */
+struct idleness {
+    uint32_t parked; /* workers that are now */
+    uint64_t since;  /* when that number changed */
+    uint64_t before; /* the time up to then */
+};
+
 /* Who acknowledges right now: the acknowledger or a caller of flush; and what. */
 struct baton {
     VALUE thread;                /* Qfalse: nobody */
@@ -93,15 +100,17 @@ struct manager {
 
     struct worker *workers;      /* all that were started and are not gone */
     struct worker *idle_workers; /* those of them that are parked, the latest first */
+    struct idleness idleness;
     uint32_t worker_count;
-    uint32_t workers_coming; /* called or started, and not yet arrived */
-    uint32_t workers_named;  /* how many were ever started */
+    uint32_t workers_coming;  /* called or started, and not yet arrived */
+    uint32_t workers_passing; /* that let others have the GVL, and will go on */
+    uint32_t workers_named;   /* how many were ever started */
     uint32_t concurrency;
     VALUE threads; /* Array: every thread that was started and may be alive */
 
     struct caller *callers;     /* threads that wait in one of our methods, in the order in which they came */
     struct caller *last_caller; /* the end of that list */
-    uint32_t callers_for_room;  /* how many of them wait for room */
+    uint32_t callers_for_room;  /* how many of them wait for room, feeders too */
 };
 
 /*

@@ -17,8 +17,29 @@ static void set_coming(struct worker *worker, bool coming) {
     }
 }
 
+uint64_t workers_idle_time(const struct manager *manager) {
+    const struct idleness *idleness = &manager->idleness;
+    uint64_t since = idleness->parked ? clock_nanoseconds() - idleness->since : 0;
+    return idleness->before + (since ? since * idleness->parked / manager->worker_count : 0);
+}
+
+static void count_parked(struct manager *manager, int change) {
+    struct idleness *idleness = &manager->idleness;
+    idleness->before = workers_idle_time(manager);
+    idleness->since = clock_nanoseconds();
+    idleness->parked += change;
+}
+
+static void set_passing(struct worker *worker, bool passing) {
+    if (worker->passing != passing) {
+        worker->passing = passing;
+        worker->manager->workers_passing += passing ? 1 : -1;
+    }
+}
+
 static void become_idle(struct worker *worker) {
     struct manager *manager = worker->manager;
+    count_parked(manager, 1);
     worker->idle = true;
     worker->previous_idle = NULL;
     worker->next_idle = manager->idle_workers;
@@ -40,6 +61,7 @@ static void leave_idle(struct worker *worker) {
     if (worker->next_idle) {
         worker->next_idle->previous_idle = worker->previous_idle;
     }
+    count_parked(worker->manager, -1);
     worker->idle = false;
 }
 
@@ -66,6 +88,7 @@ static struct worker *add_worker(struct manager *manager) {
 static void remove_worker(struct worker *worker) {
     struct manager *manager = worker->manager;
     set_coming(worker, false);
+    set_passing(worker, false);
     leave_idle(worker);
     if (worker->previous) {
         worker->previous->next = worker->next;
@@ -142,21 +165,38 @@ static bool guest_overdue(const struct guest *guest) {
     return guest->expected && (int32_t)(clock_milliseconds() - guest->back_at) > 0;
 }
 
+/* Whether one of the few threads that must not starve waits for the GVL. */
+static bool someone_overdue(const struct manager *manager) {
+    return acknowledger_overdue(manager) || guest_overdue(&manager->guest);
+}
+
+/*
+ * Whether a worker had better park though something is ready: another one is about to come for it. Threads get the GVL
+ * in the order in which they asked, so whoever is overdue waits for all workers that ask for it, too; and no more
+ * than a few of those that compute are of any use.
+ */
+static bool may_rest(const struct manager *manager) {
+    return !manager->closing && (manager->workers_coming || manager->workers_passing) && someone_overdue(manager);
+}
+
 /* How often a worker lets others pass: it may not be the first time that the right one gets the GVL. */
 #define COURTESIES 2
 
-/* Between two messages: lets the few threads that must not starve have the GVL. */
-static void give_way(const struct manager *manager) {
-    for (int i = 0; i < COURTESIES && (acknowledger_overdue(manager) || guest_overdue(&manager->guest)); i++) {
+static void give_way(struct worker *worker) {
+    for (int i = 0; i < COURTESIES && someone_overdue(worker->manager); i++) {
+        set_passing(worker, true);
         rb_thread_schedule();
+        set_passing(worker, false);
     }
 }
 
-/* Runs what is ready until nothing is. Under rb_protect: all that must survive a raise is in the worker. */
+/* Runs what is ready until nothing is, or another one will. Under rb_protect: all that must survive a raise is in the
+ * worker. */
 static VALUE run_ready(VALUE argument) {
     struct worker *worker = (struct worker *)argument;
     struct manager *manager = worker->manager;
     struct scheduler *scheduler = &manager->scheduler;
+    give_way(worker);
     while (scheduler_ready(scheduler)) {
         if (scheduler_ready_many(scheduler)) {
             worker_call(manager);
@@ -172,7 +212,10 @@ static VALUE run_ready(VALUE argument) {
             break;
         }
         finish(worker);
-        give_way(manager);
+        if (may_rest(manager)) {
+            break;
+        }
+        give_way(worker);
     }
     return Qnil;
 }
@@ -272,11 +315,12 @@ static VALUE work_loop(VALUE self) {
         do {
             int state;
             rb_protect(run_ready, (VALUE)worker, &state);
+            set_passing(worker, false);
             recover(worker, state);
             if (manager_forked(manager)) {
                 return Qnil;
             }
-        } while (scheduler_ready(&manager->scheduler));
+        } while (scheduler_ready(&manager->scheduler) && !may_rest(manager));
         if (manager->closing) {
             break;
         }

@@ -16,7 +16,8 @@ struct worker {
     struct parker parker;
     VALUE thread; /* nil until it has arrived */
     uint32_t number;
-    bool coming; /* called or started, and not yet arrived */
+    bool coming;  /* called or started, and not yet arrived */
+    bool passing; /* lets other threads have the GVL between two messages */
     bool idle;
     struct item *item; /* what it runs, or NULL */
     enum phase phase;
@@ -50,6 +51,11 @@ void workers_wake(struct manager *manager);
  * workers_wake_one - Wakes one idle worker. Returns false when there is none.
  */
 bool workers_wake_one(struct manager *manager);
+
+/*
+ * workers_idle_time - How long the average worker was parked so far, in nanoseconds.
+ */
+uint64_t workers_idle_time(const struct manager *manager);
 
 /*
  * worker_mark - For the garbage collector.

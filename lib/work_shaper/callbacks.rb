@@ -16,7 +16,8 @@ module WorkShaper
       # @param arguments [String] what it is called with
       # @return [#call] what to call: the same, but a Method as a lambda, which is faster to call
       # @raise [TypeError] it does not answer `call`
-      # @raise [ArgumentError] it is a lambda or Method that cannot take the arguments
+      # @raise [ArgumentError] it is a lambda or Method that cannot take the arguments, or a lambda that cannot take
+      #   the block
       def check(name, callback, arguments = ARGUMENTS.fetch(name))
         count = arguments.split(", ").grep_v(/&/).size
         unless callback.respond_to?(:call)
@@ -25,6 +26,10 @@ module WorkShaper
         return callback unless strict?(callback)
         unless takes?(callback, count)
           raise ArgumentError, "#{name} takes #{describe(callback)}; it is called with #{count}: #{arguments}"
+        end
+        if arguments.include?("&") && !takes_block?(callback)
+          raise ArgumentError, "#{name} takes #{describe(callback)} and no block, which it is to call; it must be " \
+                               "->(#{arguments}), or a Method or an object whose call yields"
         end
 
         callback.is_a?(Method) ? callback.to_proc : callback
@@ -42,6 +47,11 @@ module WorkShaper
 
         required = kinds.count(:req)
         kinds.include?(:rest) ? required <= count : count.between?(required, required + kinds.count(:opt))
+      end
+
+      # A lambda cannot yield to the block that it is called with; a Method can.
+      def takes_block?(callback)
+        callback.is_a?(Method) || callback.parameters.any? { |kind, _name| kind == :block }
       end
 
       def describe(callback)

@@ -13,6 +13,7 @@ require_relative "consumer/options"
 require_relative "consumer/crew"
 require_relative "consumer/client"
 require_relative "consumer/assignment"
+require_relative "consumer/window"
 require_relative "consumer/back_pressure"
 require_relative "consumer/session"
 require_relative "consumer/signals"
@@ -31,20 +32,24 @@ module WorkShaper
   #     concurrency: 50
   #   ) { |message| Order.handle(message) }.run # until INT or TERM
   class Consumer
-    # @param config [Hash, Rdkafka::Config] librdkafka's settings, `bootstrap.servers` and `group.id` among them
+    # @param config [Hash, Rdkafka::Config] librdkafka's settings, `bootstrap.servers` and `group.id` among them. The
+    #   rebalance listener of an Rdkafka::Config is called after the consumer has seen to a rebalance, on the polling
+    #   thread; an exception of its ends {#run}, which raises it
     # @param topics [String, Array<String>] names, or patterns that start with "^"
     # @param sub_key [#call(message), nil] gives a message's sub key, anything that can be a Hash key; nil: the
-    #   message's key. A message whose sub key is nil is run in no order. If it raises, so did the message's work
+    #   message's key. A message whose sub key is nil is run in no order. It is called on the polling thread, for each
+    #   message as it comes in, so it must be quick (no I/O). If it raises, so did the message's work
     # @param on_error [#call(exception, message, partition, offset), nil] is called when the work of a message raised a
     #   StandardError; its offset counts as finished all the same. Left out: the error is logged
-    # @param around [#call(message, &work), nil] is called for each message and must call the block. Left out: the
-    #   executor of the Rails application when there is one
+    # @param around [#call(message, &work), nil] is called for each message and must call the block; a lambda must
+    #   take it, a Method may yield. Left out: the executor of the Rails application when there is one
     # @param drain [Boolean] whether to work on what waits, too, when asked to stop; else only on what runs
     # @param shutdown_timeout [Numeric] seconds that {#run} waits for work when asked to stop
     # @param signals [Boolean] whether {#run} takes the signals INT, TERM, QUIT, TSTP and TTIN
     # @param settings [Hash] see the options; what is not passed comes from the environment as for {Manager}
     # @option settings [Integer, String] :concurrency (25) worker threads at most
-    # @option settings [Integer, String] :max_in_flight (10_000) messages taken and not yet finished, about
+    # @option settings [Integer, String] :max_in_flight (10_000) messages taken and not yet finished at most, about; no
+    #   more than keep the workers busy
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
     # @yieldparam message [Message] does the work of a message, in a worker thread
@@ -62,21 +67,26 @@ module WorkShaper
       @drain = drain
       @signals = signals
       @commands = Thread::Queue.new
+      @lock = Mutex.new
+      @over = false
     end
 
     # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
     # QUIT (a second one: at once, without waiting for what runs). TSTP ends the intake alone, for good; TTIN logs the
-    # backtraces of all threads. An exception raised into the calling thread stops it, too. A consumer runs once.
+    # backtraces of all threads. All consumers of the process that take signals get them. An exception raised into the
+    # calling thread stops it, too, and a second one hurries it; the last one goes on when nothing of it runs any more
+    # but work that was not waited for. A consumer runs once.
     #
     # @return [Boolean] whether all that ran was finished and committed within the timeout
     # @raise [Error] no broker answered, a topic does not exist, or it ran already
     # @raise [Rdkafka::RdkafkaError] librdkafka cannot go on, or offsets cannot be stored
+    # @raise [StandardError] what the caller's own rebalance listener raised
+    # @raise [ThreadError] no thread could be started
     # @raise [Exception] what is no StandardError and came out of the work of a message
     # @example
     #   exit(1) unless consumer.run
     def run
-      raise Error, "a consumer runs once: make another" if @session
-
+      claim
       @session = Session.new(@options, callbacks, drain: @drain)
       @signals ? Signals.trapped(@commands) { supervise } : supervise
       raise @session.failure if @session.failure
@@ -117,11 +127,33 @@ module WorkShaper
     # @example
     #   consumer.healthy?(max_silence: 10)
     def healthy?(max_silence: 30)
-      session = @session
-      !session.nil? && session.result.nil? && session.failure.nil? && session.silence <= max_silence
+      running? && @session.result.nil? && @session.failure.nil? && @session.silence <= max_silence
+    end
+
+    # The topics, the group and whether it runs; nothing else of the config, which has passwords.
+    #
+    # @return [String]
+    # @example
+    #   consumer.inspect #=> '#<WorkShaper::Consumer orders as "group", running>'
+    def inspect
+      group = @options.config["group.id"]
+      "#<#{self.class} #{@options.topics.join(", ")} as #{group.inspect}#{", running" if running?}>"
     end
 
     private
+
+    def claim
+      @lock.synchronize do
+        raise Error, "a consumer runs once: make another" if @pid
+
+        @pid = Process.pid
+      end
+    end
+
+    # Not in a forked child.
+    def running?
+      !@session.nil? && !@over && Process.pid == @pid
+    end
 
     def callbacks
       { sub_key: @sub_key, handler: handler,
@@ -144,13 +176,29 @@ module WorkShaper
     end
 
     def supervise
-      @session.start { @commands << :over }
-      until (command = @commands.pop) == :over
-        obey(command)
+      @session.start do
+        @over = true
+        @commands << :over # wakes whoever waits for a command
       end
+      attend
     ensure
-      @session.stop unless command == :over
+      @session.stop unless @over
       @session.join
+      @over = true # if it could not start, too
+    end
+
+    # Obeys until the session is over. When something is raised into this thread, or it is killed, it asks to stop and
+    # attends again, so the next one hurries. (In between is nothing at which Ruby would let that next one in.)
+    def attend
+      yield if block_given?
+      obey(@commands.pop) until @over
+    ensure
+      attend { interrupted } unless @over
+    end
+
+    # A child that a trap handler forked has nothing to wait for.
+    def interrupted
+      Process.pid == @pid ? @session.stop : @over = true
     end
 
     def obey(command)

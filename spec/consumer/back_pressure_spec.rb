@@ -22,9 +22,9 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     offsets.group_by { |offset| offset % 10 }.values.all? { |of_key| of_key == of_key.sort }
   end
 
-  # Full for as long as the gate is closed.
+  # Full for as long as the gate is closed. (Two messages a worker come in at once: as many as the limit.)
   def full_consumer(gate, *places, **options)
-    consumer = running(*places, max_in_flight: limit, concurrency: 4, **options) do |message|
+    consumer = running(*places, max_in_flight: limit, concurrency: limit / 2, **options) do |message|
       gate.pass
       done << message.offset
     end
@@ -39,25 +39,31 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
 
   it "takes no more than there is room for, whatever there is" do
     gate = self.gate
+    taken = 0
+    faults = []
+    client.on_take = lambda do |messages|
+      faults << [messages.size, taken] if messages.size > [limit - taken, 1].max
+      taken += messages.size
+    end
     consumer = full_consumer(gate, place)
-    expect(consumer.stats[:in_flight]).to be_between(limit, limit + 2)
     paused(consumer)
+    expect(faults).to be_empty
     turns(5)
     expect(consumer.stats[:in_flight]).to be <= limit + slack
   end
 
   it "pauses only when full has lasted for a second, and goes on polling" do
     gate = self.gate
+    taken = []
+    client.on_take = ->(messages) { messages.each { taken << ManagerHelpers.now } }
     consumer = full_consumer(gate, place)
-    began = ManagerHelpers.now
-    takes = client.takes
     paused(consumer)
-    expect(ManagerHelpers.now - began).to be_between(0.8, 2)
-    expect(client.takes - takes).to be > 20
+    expect(ManagerHelpers.now - taken[limit - 1]).to be >= 1
+    expect(taken.size).to be_between(limit + 5, limit + slack)
     expect(client.places_paused).to eq([place])
     turned_at = session_of(consumer).turned_at
     eventually { session_of(consumer).turned_at > turned_at }
-    expect(consumer).to be_healthy(max_silence: 0.5)
+    expect(consumer).to be_healthy(max_silence: 5)
   end
 
   it "never pauses while it is full for moments only" do
@@ -85,20 +91,20 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     end
   end
 
-  it "resumes when half of the room is free, not before" do
+  it "resumes when a quarter of the room is free, not before" do
     pause_after(0.1)
     gates = gates_by_name
     consumer = running(place, max_in_flight: 10, concurrency: 40) { |message| gates[message.offset].pass }
     produce(40)
     paused(consumer)
     taken = consumer.stats[:in_flight]
-    (0..(taken - 7)).each { |offset| gates[offset].open }
-    eventually { consumer.stats[:in_flight] == 6 }
+    (0...(taken - 9)).each { |offset| gates[offset].open }
+    eventually { consumer.stats[:in_flight] == 9 }
     turns(3)
     expect(consumer.stats[:paused]).to eq(%w[orders/0])
     client.assign(["orders", 1])
     eventually { consumer.stats[:paused] == %w[orders/0 orders/1] }
-    gates[taken - 6].open
+    gates[taken - 9].open
     eventually { consumer.stats[:paused].empty? }
     gates.open
     eventually { client.offset_of(*place) == 40 }
@@ -161,15 +167,13 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   end
 
   it "with a limit of one works on one after the other" do
-    at_work = most = 0
-    running(place, max_in_flight: 1) do |message|
-      most = [most, at_work += 1].max
-      done << message.offset
-      at_work -= 1
-    end
+    sizes = []
+    client.on_take = ->(messages) { sizes << messages.size }
+    running(place, max_in_flight: 1) { |message| done << message.offset }
     produce(200)
     eventually { client.offset_of(*place) == 200 }
     expect(in_order?(done)).to be(true)
+    expect(sizes).to all(eq(1))
   end
 
   it "holds back a slow key only when all is full" do
@@ -183,12 +187,78 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     expect(client.calls).not_to include(:pause)
   end
 
+  describe "by the size of a batch" do
+    let(:pressure) { inner(:BackPressure).new(window, client, assignment) }
+    let(:window) { instance_double(inner(:Window), adapt: nil, size: 10_000, room: 5000) }
+    let(:assignment) { instance_double(inner(:Assignment), on_leaving: nil, places: {}) }
+
+    # The allowances up to the largest.
+    def grown
+      Array.new(12) { pressure.allowance.tap { |count| pressure.fed(count, 0.01) } }
+    end
+
+    # In a consumer that runs: how many messages the takes brought.
+    def sizes(**options, &sub_key)
+      found = []
+      client.on_take = ->(messages) { found << messages.size }
+      running(place, sub_key: sub_key, **options)
+      found
+    end
+
+    it "asks for twice as many after each that was full and quick, up to a thousand" do
+      expect(grown).to eq([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000])
+    end
+
+    it "asks for as many as there is room for" do
+      grown
+      allow(window).to receive(:room).and_return(17)
+      expect(pressure.allowance).to eq(17)
+    end
+
+    it "asks for no more after one that was not full" do
+      4.times { pressure.fed(pressure.allowance, 0) }
+      pressure.fed(15, 0)
+      expect(pressure.allowance).to eq(16)
+    end
+
+    it "asks for as many as would have been in within ten milliseconds, but for one at least" do
+      grown
+      pressure.fed(500, 0.1)
+      expect(pressure.allowance).to eq(50)
+      pressure.fed(50, 0.02)
+      expect(pressure.allowance).to eq(25)
+      pressure.fed(25, 1)
+      expect(pressure.allowance).to eq(1)
+      expect(grown.first(3)).to eq([1, 2, 4])
+    end
+
+    it "keeps polling with a sub_key that is slow" do
+      found = sizes do |message|
+        sleep(0.006)
+        message.key
+      end
+      produce(100)
+      eventually { client.offset_of(*place) == 100 }
+      expect(found.max).to be <= 2
+      expect(found.sum).to eq(100)
+    end
+
+    it "takes a thousand at a time with a quick one" do
+      found = sizes(concurrency: 5000, &:partition)
+      eventually(-> { "never took more than #{found.max} at once" }) do
+        produce(3000) if client.end_offset(*place) == found.sum
+        found.max.to_i >= 1000
+      end
+      expect(found.max).to eq(1000)
+    end
+  end
+
   describe "on the mock cluster" do
     it "loses and disorders nothing across a pause, and keeps its partition" do
       topic = mock_topic
       gate = self.gate
       mock.produce(topic, Array.new(1000) { |number| [0, "key-#{number % 10}", number.to_s] })
-      consumer = mock_consumer(topic, max_in_flight: limit, concurrency: 4) do |message|
+      consumer = mock_consumer(topic, max_in_flight: limit, concurrency: limit / 2) do |message|
         gate.pass
         done << message.offset
       end

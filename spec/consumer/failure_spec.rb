@@ -207,7 +207,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     end
 
     it "counts what it raises itself as the message's failure" do
-      running(place, around: ->(*) { raise "around is broken" }, on_error: on_error) { |message| done << message }
+      running(place, around: ->(*, &_) { raise "around is broken" }, on_error: on_error) { |message| done << message }
       client.produce("orders", 3, "a")
       eventually { client.offset_of(*place) == 1 }
       expect(errors.map(&:first)).to eq(["around is broken"])
@@ -215,7 +215,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     end
 
     it "that does not yield skips the work; the offset is finished" do
-      running(place, around: ->(message) { message }) { |message| done << message }
+      running(place, around: ->(message, &_work) { message }) { |message| done << message }
       client.produce("orders", 3, "a", "b")
       eventually { client.offset_of(*place) == 2 }
       expect(done).to be_empty

@@ -84,4 +84,110 @@ RSpec.describe WorkShaper::Consumer, "and fork", if: Process.respond_to?(:fork) 
       passed
     RUBY
   end
+
+  describe "by its work" do
+    # `child` forks a process that writes a word when it is ready and waits for its end: [pid, word].
+    let(:forking) do
+      <<~RUBY
+        child = lambda do |&meanwhile|
+          reader, writer = IO.pipe
+          pid = fork do
+            $stderr.reopen(File::NULL) # where Ruby tells of an Interrupt
+            meanwhile&.call
+            writer.puts("ready")
+            writer.close
+            sleep
+          end
+          writer.close
+          [pid, reader.gets]
+        end
+        pids = Queue.new
+        client.produce("orders", 0, "fork")
+        c = fake_consumer { |_message| pids << child.call(&meanwhile) }
+        assign_later(["orders", 0])
+      RUBY
+    end
+
+    def expect_child_of_work_to_pass(script, meanwhile: "nil", before: "")
+      expect_consumer_to_pass(<<~RUBY)
+        #{before}
+        meanwhile = #{meanwhile}
+        #{forking}
+        Thread.new do
+          pid, word = pids.pop
+          same("ready\n", word, "word of the child")
+          #{script}
+          wait_until("goes on") { client.offset_of("orders", 0) == 1 }
+          c.stop
+        end
+        same(true, c.run, "run")
+        passed
+      RUBY
+    end
+
+    %w[INT TERM QUIT].each do |signal|
+      it "leaves children that end on #{signal}, as others do; the parent goes on" do
+        expect_child_of_work_to_pass(<<~RUBY)
+          Process.kill(:#{signal}, pid)
+          same(Signal.list["#{signal}"], child_status(pid).termsig, "ended by signal")
+        RUBY
+      end
+    end
+
+    it "leaves children that have the handlers of before" do
+      expect_child_of_work_to_pass(<<~RUBY, before: "trap(:TERM) { exit!(7) }; trap(:INT, 'IGNORE')")
+        3.times { Process.kill(:INT, pid) }
+        Process.kill(:TERM, pid)
+        same(7, child_status(pid).exitstatus, "status")
+      RUBY
+    end
+
+    it "leaves children alone that have handlers of their own" do
+      expect_child_of_work_to_pass(<<~RUBY, meanwhile: "-> { trap(:TERM) { exit!(8) } }")
+        Process.kill(:TERM, pid)
+        same(8, child_status(pid).exitstatus, "status")
+      RUBY
+    end
+
+    it "leaves children that can run a consumer of their own, which takes the signals" do
+      expect_child_of_work_to_pass(<<~RUBY, meanwhile: <<~MEANWHILE)
+        Process.kill(:TERM, pid)
+        same(9, child_status(pid).exitstatus, "status")
+      RUBY
+        lambda do
+          reader, writer = IO.pipe
+          trap(:QUIT) { writer.puts("own") }
+          2.times do
+            @client = nil
+            own = fake_consumer { |_message| nil }
+            Thread.new { wait_until("runs") { client.takes.positive? }; Process.kill(:TERM, Process.pid) }
+            same(true, own.run, "run in the child")
+          end
+          Process.kill(:QUIT, Process.pid)
+          same("own\n", reader.gets, "handler of the child")
+          trap(:TERM) { exit!(9) }
+        end
+      MEANWHILE
+    end
+  end
+
+  it "in a trap handler, while it runs, leaves a child that can end by exit" do
+    expect_consumer_to_pass(<<~RUBY)
+      c = fake_consumer { |_message| nil }
+      pids = Queue.new
+      trap(:USR1) do
+        pid = fork
+        exit(6) unless pid
+        pids << pid
+      end
+      Thread.new do
+        wait_until("runs") { client.takes.positive? }
+        Process.kill(:USR1, Process.pid)
+        same(6, child_status(pids.pop).exitstatus, "status")
+        c.stop
+      end
+      same(true, c.run, "run")
+      passed
+    RUBY
+  end
 end

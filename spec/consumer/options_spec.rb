@@ -256,10 +256,17 @@ RSpec.describe WorkShaper::Consumer, ".new" do
 
     it "takes Procs, Methods and whatever answers call" do
       callable = Class.new { def call(*); end }.new
-      [callable, callable.method(:call), proc {}, ->(*) {}].each do |good|
+      [callable, callable.method(:call), proc {}, ->(*, &_) {}].each do |good|
         expect { made(sub_key: good, around: good, on_error: good) }.not_to raise_error
       end
       expect { made(around: ->(_message, &work) { work.call }) }.not_to raise_error
+    end
+
+    # It could not do the work: each message would count as finished, and be committed.
+    it "refuses a lambda for around that cannot take the work" do
+      [->(message) { message }, ->(*) {}, ->(_message, _more = nil) {}].each do |callable|
+        expect(refused(around: callable)).to match(/around .*no block.*->\(message, &work\)/)
+      end
     end
   end
 end

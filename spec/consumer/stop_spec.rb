@@ -247,7 +247,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     it "can be called from on_error, around, sub_key and a rebalance listener" do
       callers = {
         on_error: ->(consumer) { { on_error: ->(*) { consumer.call.stop } } },
-        around: ->(consumer) { { around: ->(_message) { consumer.call.stop } } },
+        around: ->(consumer) { { around: ->(_message, &_work) { consumer.call.stop } } },
         sub_key: ->(consumer) { { sub_key: ->(_message) { consumer.call.stop } } }
       }
       callers.each_value do |options|

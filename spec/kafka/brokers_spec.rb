@@ -20,7 +20,7 @@ RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchd
   it "costs no message, even if it coordinates the group" do
     topic = kafka_topic(partitions: 8, broker: brokers)
     produced = topic.produce(20_000, keys: 200)
-    group = kafka_group(topic, broker: brokers).watch
+    group = kafka_group(topic, broker: brokers).begin_at_first.watch
     members = %w[a b].map { |name| start_member(name, group, work: { sleep_ms: 20 }, config: config) }
     await_balance(topic, *members)
     ends = topic.high_watermarks

@@ -3,18 +3,13 @@
 require_relative "../support/kafka/suite"
 
 # 10 ms of I/O on 100 workers. Confluent's library worked on 14,800 of these messages twice, decaton on 8,100.
-#
-# The window is twice the workers: in a larger one some keys run ahead of others by chance, and what is finished beyond
-# the slowest key is repeated as well (130 to 550 messages with the default of 10,000).
 RSpec.describe "A member that is killed after half of 30,000 messages", :kafka do
-  settings = { concurrency: 100, max_in_flight: 200 }
-
   [[100, {}, 1_300], [20, { "auto.commit.interval.ms": 20 }, 400]].each do |interval, config, limit|
     it "leaves at most #{limit} to repeat when what is stored is sent every #{interval} ms" do
       topic = kafka_topic
       produced = topic.produce(30_000, keys: 100)
       group = kafka_group(topic).watch
-      start = ->(name) { start_member(name, group, work: { sleep_ms: 10 }, **settings, config: config) }
+      start = ->(name) { start_member(name, group, work: { sleep_ms: 10 }, concurrency: 100, config: config) }
       first = start.call("first")
       await_finished(15_000)
       first.kill

@@ -7,7 +7,7 @@ RSpec.describe "A group that grows and shrinks", :kafka, watchdog: 90 do
     it "loses and reorders nothing with the #{protocol} protocol", kafka: need do
       topic = kafka_topic(partitions: 8)
       produced = topic.produce(6_000, keys: 200)
-      group = kafka_group(topic).watch
+      group = kafka_group(topic).begin_at_first.watch
       start = ->(name) { start_member(name, group, work: { sleep_ms: 20 }, protocol: protocol) }
       one = start.call("one")
       await_finished(500)

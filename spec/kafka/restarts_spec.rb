@@ -9,7 +9,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
   commit_interval_ms = 100
 
   let(:topic) { kafka_topic(partitions: 8) }
-  let(:group) { kafka_group(topic) }
+  let(:group) { kafka_group(topic).begin_at_first }
   let!(:produced) { topic.produce(20_000, keys: 200) }
 
   define_method(:start) do |name|

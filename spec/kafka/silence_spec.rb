@@ -6,7 +6,7 @@ RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
   it "loses its partitions while it is stopped, and fits in again when it goes on" do
     topic = kafka_topic(partitions: 4)
     produced = topic.produce(12_000, keys: 200)
-    group = kafka_group(topic).watch
+    group = kafka_group(topic).begin_at_first.watch
     silent, other = %w[silent other].map { |name| start_member(name, group, work: { sleep_ms: 20 }) }
     await_balance(topic, silent, other)
     await_finished(3_000)

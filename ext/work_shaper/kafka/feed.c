@@ -4,6 +4,7 @@
 #include "../clock.h"
 #include "../door.h"
 #include "../manager.h"
+#include "../worker.h"
 #include "message.h"
 
 #include <inttypes.h>
@@ -97,19 +98,32 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE misplaced) {
     return Qnil;
 }
 
-static VALUE room_of(const struct manager *manager) {
-    const struct scheduler *scheduler = &manager->scheduler;
-    return scheduler->in_flight < scheduler->max_in_flight ? ULL2NUM(scheduler->max_in_flight - scheduler->in_flight)
-                                                           : INT2FIX(0);
+/*
+ * call-seq: max_in_flight = count
+ *
+ * Changes the limit from now on; more may be in flight then for a while.
+ */
+static VALUE set_max_in_flight(VALUE self, VALUE count) {
+    manager_get(self)->scheduler.max_in_flight = NUM2UINT(count);
+    return count;
 }
 
 /*
- * call-seq: room
+ * call-seq: idle_time
  *
- * How many messages may come in until max_in_flight is reached.
+ * How long the average worker had nothing to do so far, in seconds.
  */
-static VALUE room(VALUE self) {
-    return room_of(manager_get(self));
+static VALUE idle_time(VALUE self) {
+    return DBL2NUM((double)workers_idle_time(manager_get(self)) / (double)NANOSECONDS_PER_SECOND);
+}
+
+/*
+ * call-seq: in_flight
+ *
+ * How many messages came in and are not acknowledged.
+ */
+static VALUE in_flight(VALUE self) {
+    return ULL2NUM(manager_get(self)->scheduler.in_flight);
 }
 
 /*
@@ -128,23 +142,26 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
 }
 
 /*
- * call-seq: await_room(milliseconds)
+ * call-seq: await_room(milliseconds, hurry)
  *
- * Waits for room, or until the time is over, or the manager shuts down. It expects to be back by then. Returns room.
+ * Waits until less than max_in_flight are in flight, or the time is over, or the manager shuts down. It expects to be
+ * back by then. hurry: whether what is finished is acknowledged before the tick is over, once it is a quarter.
  */
-static VALUE await_room(VALUE self, VALUE milliseconds) {
+static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
     struct manager *manager = manager_get(self);
     uint64_t deadline = clock_nanoseconds() + NUM2ULL(milliseconds) * NANOSECONDS_PER_MILLISECOND;
     expect(self, milliseconds);
-    if (!manager->closing && room_of(manager) == INT2FIX(0)) {
-        caller_wait(manager, WISH_ROOM, NULL, deadline);
+    if (!manager->closing && scheduler_room(&manager->scheduler, NULL) != ROOM) {
+        caller_wait(manager, RTEST(hurry) ? WISH_ROOM : WISH_FLIGHT, NULL, deadline);
     }
-    return room_of(manager);
+    return Qnil;
 }
 
 void init_feed(VALUE manager_class) {
     rb_define_private_method(manager_class, "feed", feed, 3);
-    rb_define_private_method(manager_class, "room", room, 0);
-    rb_define_private_method(manager_class, "await_room", await_room, 1);
+    rb_define_private_method(manager_class, "in_flight", in_flight, 0);
+    rb_define_private_method(manager_class, "max_in_flight=", set_max_in_flight, 1);
+    rb_define_private_method(manager_class, "idle_time", idle_time, 0);
+    rb_define_private_method(manager_class, "await_room", await_room, 2);
     rb_define_private_method(manager_class, "expect", expect, 1);
 }

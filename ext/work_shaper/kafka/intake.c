@@ -104,7 +104,10 @@ static void *wait_for_batch(void *argument) {
     struct wait *wait = argument;
     struct intake *intake = wait->intake;
     wait->ran = true;
-    ssize_t taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, wait->count);
+    ssize_t taken = intake->library.consume_batch_queue(intake->queue, 0, intake->batch, wait->count);
+    if (taken == 0 && wait->timeout) { /* librdkafka would wait until it has them all */
+        taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, 1);
+    }
     intake->length = taken > 0 ? (size_t)taken : 0;
     return NULL;
 }
@@ -177,9 +180,8 @@ static VALUE destroy_batch(VALUE argument) {
 /*
  * call-seq: take(count, timeout_ms, failures)
  *
- * Takes up to `count` messages, or as many as one batch holds. It returns when it has them, or when the time is over
- * with what there is then; it waits without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the
- * wait.
+ * Takes up to `count` messages that are there, or as many as one batch holds; when there is none, it waits for a single
+ * one. It waits without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the wait.
  *
  * failures: an Array, to which [code, text, topic or nil, partition] is appended for every error that came instead of a
  * message.

@@ -24,7 +24,7 @@ module WorkShaper
         @places = {}.freeze
         @version = 0
         @goers = []
-        @unheard = []
+        @news = []
       end
 
       # It knows the protocol.
@@ -36,29 +36,36 @@ module WorkShaper
       end
 
       def on_partitions_assigned(list)
-        guarded(:on_partitions_assigned, list) do
-          leave(@places) if @client.eager? # it replaces what was there, and starts anew also what stays ours
+        guarded do
+          next if @over # librdkafka may go through with a rebalance while it is closed
+
+          leave(@places) if @eager # it replaces what was there, and starts anew also what stays ours
           come(named(list))
+          announce(:on_partitions_assigned, list)
         end
       end
 
       def on_partitions_revoked(list)
-        guarded(:on_partitions_revoked, list) { leave(@places.slice(*named(list).keys)) }
+        guarded do
+          leave(@places.slice(*named(list).keys))
+          announce(:on_partitions_revoked, list)
+        end
       end
 
-      # Tells the caller's own listener what happened. Not inside librdkafka: whatever it does there could not be
-      # interrupted, and threads that it started would be deaf for ever.
+      # Tells the log and the caller's own listener what happened. Not inside librdkafka: whatever they do there could
+      # not be interrupted, and threads that they started would be deaf for ever. Nor can librdkafka be asked for the
+      # protocol there: it never answers when it is being closed. Nothing depends on it before the first assignment.
       def pass_on
-        while (event, list = @unheard.shift)
-          @listener.public_send(event, list) if @listener.respond_to?(event)
-        end
+        @eager = @client.eager? unless @over
+        @news.shift.call until @news.empty?
       rescue StandardError => e
         @failure ||= e
       end
 
-      # Fences everything: nothing of it is stored any more.
+      # Fences everything, for good: nothing of it is stored any more.
       def leave_all
-        leave(@places)
+        @over = true
+        guarded { leave(@places) }
       end
 
       def ours?(message)
@@ -71,17 +78,24 @@ module WorkShaper
 
       private
 
-      def guarded(event, list)
+      def guarded
         yield
-        @unheard << [event, list]
-      rescue StandardError => e
+      rescue Exception => e # rubocop:disable Lint/RescueException -- rdkafka would swallow it
         @failure ||= e
+      end
+
+      def announce(event, list)
+        @news << -> { @listener.public_send(event, list) } if @listener.respond_to?(event)
+      end
+
+      def log(...)
+        @news << -> { Note.info(...) }
       end
 
       def come(places)
         @places = @places.merge(places).freeze
         @version += 1
-        Note.info(message: "Assigned", partitions: places.keys) if places.any?
+        log(message: "Assigned", partitions: places.keys) if places.any?
       end
 
       def leave(gone)
@@ -91,7 +105,7 @@ module WorkShaper
         @version += 1
         dropped = gone.keys.sum { |name| @crew.revoke(name).size }
         @goers.each { |block| block.call(gone) }
-        Note.info(message: "Revoked", partitions: gone.keys, dropped: dropped)
+        log(message: "Revoked", partitions: gone.keys, dropped: dropped)
       end
 
       def named(list)

@@ -11,15 +11,16 @@ module WorkShaper
       PAUSE_AFTER = 1.0 # seconds
       FULL_WAIT = 20 # milliseconds
       BATCH = 1000 # messages
+      FEED_TIME = 0.01 # seconds that a batch should take until it is in: the loop cannot poll meanwhile
 
       # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
       attr_reader :paused
 
-      def initialize(crew, client, assignment, max_in_flight)
-        @crew = crew
+      def initialize(window, client, assignment)
+        @window = window
         @client = client
         @assignment = assignment
-        @enough = [max_in_flight / 2, 1].max
+        @batch = 1
         @paused = {}
         @full_since = nil
         @quiet = false
@@ -31,22 +32,27 @@ module WorkShaper
         @quiet = true
       end
 
-      # Whether nothing but single stray messages is asked for.
-      def holding?
-        @quiet || @paused.any?
-      end
-
       # How many messages to ask for now; waits a little for room.
       def allowance
         return hold if @quiet
 
-        room = @crew.room
-        room = @crew.await_room(FULL_WAIT) if room.zero? && @paused.empty?
+        @window.adapt
+        room = @window.room
+        room = @window.await_room(FULL_WAIT) if room.zero? && @paused.empty?
         @full_since = room.zero? ? @full_since || now : nil
-        release if room >= @enough && @paused.any?
+        release if @paused.any? && room >= [@window.size / 4, 1].max
         return hold if @paused.any? || (@full_since && now - @full_since > PAUSE_AFTER)
 
-        room.clamp(1, BATCH)
+        room.clamp(1, @batch)
+      end
+
+      # So many messages came in, which took some seconds: the longer finding sub keys takes, the fewer at a time.
+      def fed(count, seconds)
+        if seconds > FEED_TIME
+          @batch = [(count * FEED_TIME / seconds).to_i, 1].max
+        elsif count >= @batch
+          @batch = [@batch * 2, BATCH].min
+        end
       end
 
       private

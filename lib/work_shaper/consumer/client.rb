@@ -69,7 +69,7 @@ module WorkShaper
         @consumer.subscribe(*topics)
       end
 
-      # @return [Array<Message>] up to so many, or what there is when the time is over
+      # @return [Array<Message>] up to so many that are there, else the first that comes within the time
       def take(count, milliseconds)
         rows = []
         messages = @intake.take(count, milliseconds, rows)
@@ -90,9 +90,9 @@ module WorkShaper
         @intake.end_offset(topic, partition)
       end
 
-      # Whether an assignment replaces the one before it, instead of adding to it.
+      # Whether an assignment replaces the one before it, instead of adding to it. Not to be asked inside a rebalance.
       def eager?
-        Rdkafka::Bindings.rd_kafka_rebalance_protocol(@native) != "COOPERATIVE"
+        call(:string, "rebalance_protocol", @native) == "EAGER"
       end
 
       def pause(places)

@@ -46,6 +46,12 @@ module WorkShaper
         config["allow.auto.create.topics"] == "true"
       end
 
+      # Nothing of the config, which has passwords.
+      # @return [String]
+      def inspect
+        "#<#{self.class}>"
+      end
+
       private
 
       def plain(config)

@@ -29,7 +29,7 @@ module WorkShaper
         @drain = drain
         @connect = connect
         @crew = Crew.new(**callbacks, **options.manager, acks: :latest, ack: method(:store))
-        @capacity = @crew.room
+        @window = Window.new(@crew, *Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight))
         @assignment = Assignment.new(@crew, options.listener)
         @stops = 0
         @errors = 0
@@ -40,16 +40,22 @@ module WorkShaper
       def start
         @thread = Thread.new do
           Thread.current.name = "work_shaper intake"
-          run
+          Thread.current.priority = 0 # like the mask of interrupts, inherited from whoever called
+          Thread.handle_interrupt(Object => :immediate) { run }
         ensure
           yield
         end
+      rescue ThreadError
+        @crew.request_shutdown
+        raise
       end
 
       # Asks it to end; a second time: not to wait for what runs.
       def stop
         @stops += 1
-        @thread.wakeup if @thread&.alive?
+        @thread&.wakeup
+      rescue ThreadError
+        nil # it has ended
       end
 
       # Takes nothing more in, for good, but stays in the group.
@@ -58,7 +64,7 @@ module WorkShaper
       end
 
       def join
-        @thread.join
+        @thread&.join
       end
 
       # Seconds since the last turn of the loop.
@@ -74,6 +80,11 @@ module WorkShaper
         stats.merge(assignment: places.keys, paused: @back_pressure ? @back_pressure.paused.keys : [],
                     oldest_age_sec: stats[:partitions].each_value.filter_map { |row| row[:oldest_age_sec] }.max,
                     errors: @errors)
+      end
+
+      # Without its state, which holds passwords.
+      def inspect
+        "#<#{self.class.name}>"
       end
 
       private
@@ -92,7 +103,7 @@ module WorkShaper
       def join_group
         @client = @connect.call(@options.config, @assignment)
         @assignment.client = @client
-        @back_pressure = BackPressure.new(@crew, @client, @assignment, @capacity)
+        @back_pressure = BackPressure.new(@window, @client, @assignment)
         await_broker
         @client.subscribe(@options.topics) unless over?
       end
@@ -115,18 +126,22 @@ module WorkShaper
         @turned_at = now
         @back_pressure.quiet! if @quiet
         messages = take(@back_pressure.allowance)
-        @crew.take_in(messages) unless messages.empty? || @quiet
+        feed(messages) unless messages.empty? || @quiet
       rescue ShuttingDown
         raise unless over? # it shut down by itself since the loop looked
       end
 
-      # What is there at once, else the first that comes: librdkafka would wait for all of a batch.
+      def feed(messages)
+        began = now
+        @crew.take_in(messages)
+        @back_pressure.fed(messages.size, now - began)
+      end
+
       def take(count)
-        wait = @crew.room == @capacity ? IDLE_WAIT : BUSY_WAIT
+        wait = @window.empty? ? IDLE_WAIT : BUSY_WAIT
         version = @assignment.version
         @crew.expect(wait)
-        messages = shielded { @client.take(count, 0) }
-        messages = shielded { @client.take(1, wait) } if messages.empty?
+        messages = shielded { @client.take(count, wait) }
         @crew.expect(0)
         unless @assignment.version == version
           messages.select! { |message| @assignment.ours?(message) }

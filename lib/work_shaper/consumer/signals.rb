@@ -2,28 +2,72 @@
 
 module WorkShaper
   class Consumer
-    # Turns signals into commands.
+    # Turns the signals of the process into commands for all consumers that run in it.
+    #
+    # A handler may run on the main thread in the middle of anything that is done here: it takes no lock, and the list
+    # that it reads is never changed, only replaced.
     #
     # @private
     module Signals
       COMMANDS = { "INT" => :stop, "TERM" => :stop, "QUIT" => :stop, "TSTP" => :quiet, "TTIN" => :backtraces }.freeze
+      HANDLERS = COMMANDS.to_h { |signal, command| [signal, proc { heed(signal, command) }] }.freeze
+
+      # Made beforehand: to make a Hash calls `hash`, where an exception could come in before the mask is there.
+      UNDISTURBED = { Object => :never }.freeze
+
+      @lock = Mutex.new
+      @running = [].freeze # the queue of each consumer
+      @before = {} # the handlers that were there before ours
 
       class << self
-        # Sends commands to a queue while the block runs. The handlers that were there before are put back.
+        # Sends commands to a queue while the block runs. When nobody is left, the handlers that were there before are
+        # put back.
         def trapped(commands)
-          before = COMMANDS.to_h { |signal, command| [signal, set(signal) { commands << command }] }
+          undisturbed { enter(commands) }
           yield
         ensure
-          before&.each { |signal, handler| Signal.trap(signal, handler) if handler }
+          undisturbed { leave(commands) }
         end
 
         private
 
-        # Returns the handler that was there, nil where the signal does not exist.
-        def set(signal, &handler)
-          Signal.trap(signal, &handler) || "DEFAULT"
+        # An exception half-way would leave handlers for ever.
+        def undisturbed(&change)
+          Thread.handle_interrupt(UNDISTURBED) { @lock.synchronize(&change) }
+        end
+
+        # In a forked child it starts anew: the parent's consumers do not run there.
+        def enter(commands)
+          others = Process.pid == @pid ? @running : []
+          @running = [*others, commands].freeze
+          @pid = Process.pid
+          HANDLERS.each { |signal, handler| set(signal, handler) } if others.empty?
+        end
+
+        def leave(commands)
+          restore if @running == [commands]
+          @running = (@running - [commands]).freeze
+        end
+
+        # Nothing, where the signal does not exist. In a forked child it may have been ours before.
+        def set(signal, handler)
+          before = Signal.trap(signal, handler)
+          @before[signal] = before || "DEFAULT" unless handler.equal?(before)
         rescue ArgumentError
           nil
+        end
+
+        def restore
+          @before.each { |signal, handler| Signal.trap(signal, handler) }
+          @before = {}
+        end
+
+        # A child that the work forked has inherited the handler, but no consumer: there the signal is as it was before.
+        def heed(signal, command)
+          return @running.each { |commands| commands << command } if Process.pid == @pid
+
+          Signal.trap(signal, @before.fetch(signal, "DEFAULT"))
+          Process.kill(signal, Process.pid)
         end
       end
     end

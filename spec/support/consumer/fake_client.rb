@@ -5,17 +5,23 @@ require "rdkafka"
 module ConsumerHelpers
   # Stands where WorkShaper::Consumer::Client stands, with partitions that the example fills, assigns and revokes. It is
   # as nasty as librdkafka: it unassigns before it calls the listener, remembers the pause of a partition that goes, and
-  # goes back to where it was last assigned when one is resumed that is not paused. What must not be done to a client
-  # (to use it from several threads, or after it was closed) it notes in `misuse`.
+  # goes back to where it was last assigned when one is resumed that is not paused; it gives a single message when there
+  # was none at once. What must not be done to a client (to use it from several threads, after it was closed, or to ask
+  # for the protocol where librdkafka may never answer) it notes in `misuse`.
   class FakeClient
     # A call that the example asked for, to be made on the polling thread, and whether it was made.
     Event = Struct.new(:block, :done)
+
+    # The most messages that one take brings, as with the real one.
+    CAPACITY = 1000
 
     # Accepted offsets in the order of the calls of store: [topic, partition, offset]; what was refused.
     attr_reader :stored, :refused
     # place => offset from which the group is to go on.
     attr_reader :committed
     attr_reader :config, :listener, :topics, :misuse, :failures, :places_paused, :calls, :takes
+    # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
+    attr_reader :inside
     # What answered? says; whether assignments replace each other.
     attr_writer :answered, :eager
     # Is called with topic, partition and offset instead of storing them.
@@ -30,7 +36,7 @@ module ConsumerHelpers
       @starts = {}
       @committed = {}
       @kept = {}
-      @stored, @refused, @misuse, @failures, @places_paused, @calls, @events = Array.new(7) { [] }
+      @stored, @refused, @misuse, @failures, @places_paused, @calls, @events, @given = Array.new(8) { [] }
       @answered = true
       @takes = 0
       @mutex = Mutex.new
@@ -49,7 +55,8 @@ module ConsumerHelpers
       wake
     end
 
-    # The partitions come, added to what is there, at the next take; returns when the listener has returned.
+    # The partitions come at the next take, added to what is there; or, when eager, instead of it, and what goes is not
+    # revoked (as in KIP-848 on librdkafka 2.8.0). Returns when the listener has returned.
     def assign(*places)
       within_take { assign_now(*places) }
     end
@@ -57,13 +64,6 @@ module ConsumerHelpers
     # The partitions go.
     def revoke(*places)
       within_take { revoke_now(*places) }
-    end
-
-    # The partitions go and nobody says so; the next thing that the listener hears is the whole of what is left or came.
-    # So it is with KIP-848 on librdkafka 2.8.0, which calls that eager.
-    def reassign_silently(*places)
-      @eager = true
-      assign(*places)
     end
 
     # An error comes instead of a message.
@@ -100,14 +100,18 @@ module ConsumerHelpers
 
     # For use on the polling thread.
     def assign_now(*places)
-      @positions.keys.each { |place| leave(place) } if @eager # rubocop:disable Style/HashEachMethods
-      places.each { |place| enter(place) }
-      @listener.on_partitions_assigned(list(places))
+      within("a rebalance") do
+        @positions.keys.each { |place| leave(place) } if @eager # rubocop:disable Style/HashEachMethods
+        places.each { |place| enter(place) }
+        @listener.on_partitions_assigned(list(places))
+      end
     end
 
     def revoke_now(*places)
-      places.each { |place| leave(place) }
-      @listener.on_partitions_revoked(list(places))
+      within("a rebalance") do
+        places.each { |place| leave(place) }
+        @listener.on_partitions_revoked(list(places))
+      end
     end
 
     def closed?
@@ -143,18 +147,17 @@ module ConsumerHelpers
       @topics = topics
     end
 
+    # What is there, up to so many; else it waits for a single one.
     def take(count, milliseconds)
       note(:take)
+      misused("take of #{count}") unless count.positive?
       @takes += 1
-      deadline = ManagerHelpers.now + (milliseconds / 1000.0)
-      messages = []
-      loop do
-        messages.concat(serve_events)
-        messages.concat(fetch(count - messages.size))
-        break if messages.any? || @failures.any? || !wait(deadline)
+      within("take") do
+        messages = now_there([count, CAPACITY].min)
+        messages = await_one(milliseconds) if messages.empty? && @failures.empty?
+        @on_take&.call(messages) if messages.any?
+        messages
       end
-      @on_take&.call(messages) if messages.any?
-      messages
     end
 
     def store(topic, partition, offset)
@@ -173,6 +176,8 @@ module ConsumerHelpers
     end
 
     def eager?
+      note(:eager)
+      misused("eager? inside #{@inside}") if @inside
       @eager ? true : false
     end
 
@@ -199,8 +204,10 @@ module ConsumerHelpers
 
     def close
       note(:close)
-      @on_close&.call
-      revoke_now(*@positions.keys)
+      within("close") do
+        @on_close&.call
+        revoke_now(*@positions.keys)
+      end
       @closed = true
     end
 
@@ -213,6 +220,7 @@ module ConsumerHelpers
     # librdkafka commits what was stored when a partition goes.
     def leave(place)
       @positions.delete(place)
+      @given.reject! { |message| [message.topic, message.partition] == place }
       keep
     end
 
@@ -227,15 +235,34 @@ module ConsumerHelpers
       end.freeze
     end
 
+    def within(call)
+      before = @inside
+      @inside = call
+      yield
+    ensure
+      @inside = before
+    end
+
+    def await_one(milliseconds)
+      deadline = ManagerHelpers.now + (milliseconds / 1000.0)
+      messages = []
+      messages = now_there(1) while messages.empty? && @failures.empty? && wait(deadline)
+      messages
+    end
+
+    def now_there(count)
+      serve_events
+      given = @given.shift(count)
+      given + fetch(count - given.size)
+    end
+
     # Events that give messages (what the block returns, if it is an Array of them) put them before what is fetched.
     def serve_events
-      given = []
       while (event = @events.shift)
         result = event.block.call
-        given.concat(result) if result.is_a?(Array) && result.first.is_a?(WorkShaper::Message)
+        @given.concat(result) if result.is_a?(Array) && result.first.is_a?(WorkShaper::Message)
         event.done = true
       end
-      given
     end
 
     def fetch(count)

@@ -38,6 +38,18 @@ module KafkaSpecs
       end
     end
 
+    # Commits the first offset of every partition. Of one without a commit librdkafka asks the broker for the first
+    # offset when it is assigned; if it is revoked meanwhile it asks once more, and goes back to the answer although the
+    # partition has come back with a commit (docs/decisions/023).
+    def begin_at_first
+      list = Rdkafka::Consumer::TopicPartitionList.new
+      @topics.each do |topic, partitions|
+        list.add_topic_and_partitions_with_offsets(topic, (0...partitions).to_h { |partition| [partition, 0] })
+      end
+      client.commit(list)
+      self
+    end
+
     # Asks again and again what is committed, until `samples` is asked for or the group is closed.
     def watch
       @watching = true
