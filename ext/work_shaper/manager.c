@@ -121,6 +121,7 @@ static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE on_error, VALUE
 #define SETTING(name) rb_hash_fetch(settings, ID2SYM(rb_intern(name)))
     scheduler_init(&manager->scheduler, NUM2UINT(SETTING("max_in_queue")), NUM2UINT(SETTING("max_in_flight")));
     manager->concurrency = NUM2UINT(SETTING("concurrency"));
+    manager->idleness.since = clock_nanoseconds();
     manager->acknowledger.tick = NUM2ULL(SETTING("offset_commit_period_ms")) * NANOSECONDS_PER_MILLISECOND;
     manager->acknowledger.heartbeat = NUM2ULL(SETTING("heartbeat_period_sec")) * NANOSECONDS_PER_SECOND;
     manager->acknowledger.latest = SETTING("acks") == ID2SYM(rb_intern("latest"));
@@ -205,6 +206,7 @@ void manager_relieve(struct manager *manager) {
     workers_wake_one(manager);
     acknowledger_wake(manager);
     callers_wake(manager, WISH_ROOM);
+    callers_wake(manager, WISH_FLIGHT);
     callers_wake(manager, WISH_SETTLED);
 }
 

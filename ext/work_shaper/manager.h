@@ -54,9 +54,9 @@ struct guest {
     uint32_t back_at; /* in clock_milliseconds */
 };
 
-/* How long the average worker was parked, in nanoseconds. */
+/* How long the average of `concurrency` workers lacked work, in nanoseconds. */
 struct idleness {
-    uint32_t parked; /* workers that are now */
+    uint32_t busy;   /* workers that do not lack work now */
     uint64_t since;  /* when that number changed */
     uint64_t before; /* the time up to then */
 };

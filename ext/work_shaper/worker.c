@@ -19,15 +19,15 @@ static void set_coming(struct worker *worker, bool coming) {
 
 uint64_t workers_idle_time(const struct manager *manager) {
     const struct idleness *idleness = &manager->idleness;
-    uint64_t since = idleness->parked ? clock_nanoseconds() - idleness->since : 0;
-    return idleness->before + (since ? since * idleness->parked / manager->worker_count : 0);
+    uint64_t since = clock_nanoseconds() - idleness->since;
+    return idleness->before + since * (manager->concurrency - idleness->busy) / manager->concurrency;
 }
 
-static void count_parked(struct manager *manager, int change) {
+static void count_busy(struct manager *manager, int change) {
     struct idleness *idleness = &manager->idleness;
     idleness->before = workers_idle_time(manager);
     idleness->since = clock_nanoseconds();
-    idleness->parked += change;
+    idleness->busy += change;
 }
 
 static void set_passing(struct worker *worker, bool passing) {
@@ -39,8 +39,9 @@ static void set_passing(struct worker *worker, bool passing) {
 
 static void become_idle(struct worker *worker) {
     struct manager *manager = worker->manager;
-    count_parked(manager, 1);
     worker->idle = true;
+    worker->lacks_work = !scheduler_ready(&manager->scheduler);
+    count_busy(manager, -worker->lacks_work);
     worker->previous_idle = NULL;
     worker->next_idle = manager->idle_workers;
     if (manager->idle_workers) {
@@ -61,7 +62,7 @@ static void leave_idle(struct worker *worker) {
     if (worker->next_idle) {
         worker->next_idle->previous_idle = worker->previous_idle;
     }
-    count_parked(worker->manager, -1);
+    count_busy(worker->manager, worker->lacks_work);
     worker->idle = false;
 }
 
@@ -81,6 +82,7 @@ static struct worker *add_worker(struct manager *manager) {
     }
     manager->workers = worker;
     manager->worker_count++;
+    count_busy(manager, 1);
     set_coming(worker, true);
     return worker;
 }
@@ -99,6 +101,7 @@ static void remove_worker(struct worker *worker) {
         worker->next->previous = worker->previous;
     }
     manager->worker_count--;
+    count_busy(manager, -1);
     free(worker);
 }
 
@@ -370,7 +373,8 @@ void worker_start(struct manager *manager) {
     if (manager->worker_count == 0 || callback_outcome(&error) != RAISED) {
         rb_jump_tag(state);
     }
-    rb_set_errinfo(Qnil); /* the others will do */
+    rb_set_errinfo(Qnil); /* the others will do, but one of them may have relied on this one */
+    workers_wake_one(manager);
 }
 
 bool worker_wanted(const struct manager *manager) {

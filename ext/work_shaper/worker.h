@@ -19,6 +19,7 @@ struct worker {
     bool coming;  /* called or started, and not yet arrived */
     bool passing; /* lets other threads have the GVL between two messages */
     bool idle;
+    bool lacks_work;   /* it is idle because nothing was ready */
     struct item *item; /* what it runs, or NULL */
     enum phase phase;
 };
@@ -53,7 +54,8 @@ void workers_wake(struct manager *manager);
 bool workers_wake_one(struct manager *manager);
 
 /*
- * workers_idle_time - How long the average worker was parked so far, in nanoseconds.
+ * workers_idle_time - How long the average worker lacked work so far, in nanoseconds: was parked because nothing was
+ * ready, or not even started.
  */
 uint64_t workers_idle_time(const struct manager *manager);
 

@@ -48,8 +48,8 @@ module WorkShaper
     # @param signals [Boolean] whether {#run} takes the signals INT, TERM, QUIT, TSTP and TTIN
     # @param settings [Hash] see the options; what is not passed comes from the environment as for {Manager}
     # @option settings [Integer, String] :concurrency (25) worker threads at most
-    # @option settings [Integer, String] :max_in_flight (10_000) messages taken and not yet finished at most, about; no
-    #   more than keep the workers busy
+    # @option settings [Integer, String] :max_in_flight (10_000) messages taken and not yet finished, about, at most;
+    #   mostly far fewer, as many as keep the workers busy
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
     # @yieldparam message [Message] does the work of a message, in a worker thread
@@ -152,7 +152,7 @@ module WorkShaper
 
     # Not in a forked child.
     def running?
-      !@session.nil? && !@over && Process.pid == @pid
+      !@session&.thread.nil? && !@over && Process.pid == @pid
     end
 
     def callbacks
@@ -176,13 +176,15 @@ module WorkShaper
     end
 
     def supervise
-      @session.start do
-        @over = true
-        @commands << :over # wakes whoever waits for a command
+      attend do
+        Thread.handle_interrupt(Object => :never) do
+          @session.start do
+            @over = true
+            @commands << :over # wakes whoever waits for a command
+          end
+        end
       end
-      attend
     ensure
-      @session.stop unless @over
       @session.join
       @over = true # if it could not start, too
     end
@@ -190,10 +192,10 @@ module WorkShaper
     # Obeys until the session is over. When something is raised into this thread, or it is killed, it asks to stop and
     # attends again, so the next one hurries. (In between is nothing at which Ruby would let that next one in.)
     def attend
-      yield if block_given?
+      yield
       obey(@commands.pop) until @over
     ensure
-      attend { interrupted } unless @over
+      attend { interrupted } unless @over || !@session.thread
     end
 
     # A child that a trap handler forked has nothing to wait for.

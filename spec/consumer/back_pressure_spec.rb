@@ -189,7 +189,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
 
   describe "by the size of a batch" do
     let(:pressure) { inner(:BackPressure).new(window, client, assignment) }
-    let(:window) { instance_double(inner(:Window), adapt: nil, size: 10_000, room: 5000) }
+    let(:window) { instance_double(inner(:Window), size: 10_000, await_room: 5000, full_for: 0) }
     let(:assignment) { instance_double(inner(:Assignment), on_leaving: nil, places: {}) }
 
     # The allowances up to the largest.
@@ -211,7 +211,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
 
     it "asks for as many as there is room for" do
       grown
-      allow(window).to receive(:room).and_return(17)
+      allow(window).to receive(:await_room).and_return(17)
       expect(pressure.allowance).to eq(17)
     end
 

@@ -9,10 +9,14 @@ RSpec.describe WorkShaper::Consumer, "window" do
 
   describe "by what its crew says" do
     let(:crew) do
-      Struct.new(:in_flight, :idle_time, :max_in_flight, :awaited) do
+      Struct.new(:in_flight, :idle_time, :max_in_flight, :ready, :awaited, :meanwhile) do
         def await_room(*how)
           self.awaited = how
-          self.in_flight -= 3
+          meanwhile&.call
+        end
+
+        def ready?
+          ready
         end
       end.new(0, 5.0)
     end
@@ -34,18 +38,21 @@ RSpec.describe WorkShaper::Consumer, "window" do
       crew.in_flight = size
     end
 
-    # Time goes by, and the average worker idles for some of it. Returns the size then.
-    def after(seconds, idle: 0)
-      @now += seconds
-      crew.idle_time += idle
-      window.adapt
+    # Time goes by, and the average worker idles for some of it: while the window waits for room, or before when there
+    # is some. Returns the size then.
+    def after(seconds, idle: 0, held: false)
+      pass = lambda do
+        @now += seconds
+        crew.idle_time += idle
+      end
+      crew.meanwhile = window.room.zero? ? pass : pass.call && nil
+      window.await_room(20, held)
       window.size
     end
 
     # It was full all the time, and workers lacked work for so long beyond what is tolerated.
     def lost(milliseconds)
       fill
-      after(0)
       after(0.01, idle: (milliseconds / 1000.0) + 0.0001)
     end
 
@@ -71,16 +78,36 @@ RSpec.describe WorkShaper::Consumer, "window" do
       expect([0, 1].map { |count| fill(count) && window.empty? }).to eq([true, false])
     end
 
-    it "waits for room, and says how much there is then" do
+    it "waits for room when there is none, and says how much there is then" do
+      expect([fill(5), window.await_room(20, false), crew.awaited]).to eq([5, 3, nil])
       fill
-      expect(window.await_room(20)).to eq(3)
+      crew.meanwhile = -> { crew.in_flight -= 2 }
+      expect(window.await_room(20, false)).to eq(2)
       expect(crew.awaited).to eq([20, false])
     end
 
     it "hurries the acknowledger when it cannot grow any more" do
       small = inner(:Window).new(crew, 10, 3)
-      small.await_room(20)
+      fill(3)
+      small.await_room(20, false)
       expect(crew.awaited).to eq([20, true])
+    end
+
+    it "hurries it when it has been full for a tenth of a second, and no more when it was not" do
+      fill
+      hurries = Array.new(3) { after(0.09) && crew.awaited.last }
+      crew.meanwhile = -> { crew.in_flight = 7 }
+      window.await_room(20, false)
+      fill
+      expect([*hurries, after(0.01) && crew.awaited.last]).to eq([false, false, true, false])
+    end
+
+    it "knows for how long it has been full" do
+      fill
+      times = Array.new(2) { after(0.5) && window.full_for }
+      fill(7)
+      after(0)
+      expect([*times, window.full_for]).to eq([0.5, 1.0, 0])
     end
 
     it "doubles when workers lacked work because it was full, and tells the crew" do
@@ -107,7 +134,7 @@ RSpec.describe WorkShaper::Consumer, "window" do
 
     it "saves up nothing of that hundredth" do
       fill
-      expect([after(0), after(0.9), lost(1.6)]).to eq([8, 8, 16])
+      expect([after(0.9), lost(1.6)]).to eq([8, 16])
     end
 
     it "never doubles beyond what may be" do
@@ -117,6 +144,7 @@ RSpec.describe WorkShaper::Consumer, "window" do
 
     it "halves when workers had enough for a second, and again, down to where it began" do
       growth(4)
+      fill(0)
       expect(Array.new(6) { after(1.01) }).to eq([64, 32, 16, 8, 8, 8])
       expect(crew.max_in_flight).to eq(8)
     end
@@ -124,6 +152,7 @@ RSpec.describe WorkShaper::Consumer, "window" do
     it "halves down to where it began, not below" do
       window(50)
       growth(3)
+      fill(0)
       expect(Array.new(4) { after(1.01) }).to eq([25, 12, 8, 8])
     end
 
@@ -132,16 +161,23 @@ RSpec.describe WorkShaper::Consumer, "window" do
       expect([after(0.98), after(0.03), after(0.98), after(0.03)]).to eq([32, 16, 16, 8])
     end
 
-    it "halves though it is full when workers have enough all the same" do
+    it "halves though it is full when workers have enough all the same, but not as long as it is overfull" do
       growth(2)
       fill
-      expect([after(0.6), after(0.6)]).to eq([32, 16])
+      expect([after(0.6), after(0.6), after(0.6), after(0.6)]).to eq([32, 16, 16, 16])
+      fill(20)
+      expect(after(0.6)).to eq(8)
+    end
+
+    it "does not halve while nothing is taken although there is room" do
+      growth(2)
+      fill(10)
+      expect([after(1.1, held: true), after(1.1, held: true), after(0.1)]).to eq([32, 32, 16])
     end
 
     it "doubles rather than halves when both are due" do
       growth(1)
       fill
-      after(0)
       expect(after(1.1, idle: 0.5)).to eq(32)
     end
 
@@ -150,9 +186,14 @@ RSpec.describe WorkShaper::Consumer, "window" do
       expect(Array.new(10) { after(0.05, idle: 0.05) }).to all(eq(start_size))
     end
 
-    it "counts the time from a look that finds it full to the next, whatever that finds" do
-      looks = [7, 8, 7].map { |count| fill(count) && after(0.05, idle: 0.05) }
-      expect(looks).to eq([8, 8, 16])
+    it "counts that workers idle while nothing is taken although there is room" do
+      fill(7)
+      expect([after(0.05, idle: 0.05, held: true), after(0.05, idle: 0.05, held: true)]).to eq([8, 16])
+    end
+
+    it "does not count that workers idle when something is ready" do
+      crew.ready = true
+      expect(growth(5)).to all(eq(start_size))
     end
   end
 
@@ -213,6 +254,22 @@ RSpec.describe WorkShaper::Consumer, "window" do
       gates.open
       eventually { client.offset_of(*place) == 3000 }
       expect(done.sort).to eq((0...3000).to_a)
+    end
+
+    it "grows behind a run of one key, for which one worker was started" do
+      consuming
+      client.produce("orders", 0, *Array.new(50, "slow"), *Array.new(50) { |number| "quick-#{number}" })
+      eventually(-> { "got no further than #{done.size}" }) { done.size == 50 }
+      expect(done.sort).to eq((50...100).to_a)
+      gates.open
+      eventually { client.offset_of(*place) == 100 }
+    end
+
+    it "does not wait for a long tick when all that it may take is finished" do
+      consuming(max_in_flight: 100, offset_commit_period_ms: 600_000)
+      client.produce("orders", 0, *Array.new(2000) { |number| "quick-#{number}" })
+      eventually(-> { "got no further than #{done.size}" }) { done.size == 2000 }
+      expect(client.calls).not_to include(:pause)
     end
 
     it "is small again when it has been calm" do

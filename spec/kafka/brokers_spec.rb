@@ -6,7 +6,10 @@ RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchd
   let(:cluster) { KafkaSpecs::Cluster.new(brokers: 3) }
   let(:brokers) { KafkaSpecs::RealBroker.new(cluster.servers, cluster: cluster) }
 
-  after { brokers.close }
+  after do
+    clean_up_kafka # clients first: they would complain in the middle of the output
+    brokers.close
+  end
 
   # The broker that coordinates the group.
   def coordinator(group)

@@ -109,9 +109,18 @@ static VALUE set_max_in_flight(VALUE self, VALUE count) {
 }
 
 /*
+ * call-seq: ready?
+ *
+ * Whether something may start that no worker has taken yet.
+ */
+static VALUE ready(VALUE self) {
+    return scheduler_ready(&manager_get(self)->scheduler) ? Qtrue : Qfalse;
+}
+
+/*
  * call-seq: idle_time
  *
- * How long the average worker had nothing to do so far, in seconds.
+ * How long the average worker has lacked work so far, in seconds.
  */
 static VALUE idle_time(VALUE self) {
     return DBL2NUM((double)workers_idle_time(manager_get(self)) / (double)NANOSECONDS_PER_SECOND);
@@ -145,7 +154,8 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
  * call-seq: await_room(milliseconds, hurry)
  *
  * Waits until less than max_in_flight are in flight, or the time is over, or the manager shuts down. It expects to be
- * back by then. hurry: whether what is finished is acknowledged before the tick is over, once it is a quarter.
+ * back by then. hurry: whether what is finished is acknowledged before the tick is over, once that is a
+ * quarter of max_in_flight.
  */
 static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
     struct manager *manager = manager_get(self);
@@ -161,6 +171,7 @@ void init_feed(VALUE manager_class) {
     rb_define_private_method(manager_class, "feed", feed, 3);
     rb_define_private_method(manager_class, "in_flight", in_flight, 0);
     rb_define_private_method(manager_class, "max_in_flight=", set_max_in_flight, 1);
+    rb_define_private_method(manager_class, "ready?", ready, 0);
     rb_define_private_method(manager_class, "idle_time", idle_time, 0);
     rb_define_private_method(manager_class, "await_room", await_room, 2);
     rb_define_private_method(manager_class, "expect", expect, 1);

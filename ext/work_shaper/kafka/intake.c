@@ -7,6 +7,7 @@
 
 #include <ruby/encoding.h>
 #include <ruby/thread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -97,6 +98,7 @@ struct wait {
     size_t count;
     int timeout; /* milliseconds */
     bool ran;
+    atomic_bool stopped;
 };
 
 /* Without the GVL. Rebalances are answered in here: rdkafka's callback takes the GVL for it. */
@@ -105,7 +107,7 @@ static void *wait_for_batch(void *argument) {
     struct intake *intake = wait->intake;
     wait->ran = true;
     ssize_t taken = intake->library.consume_batch_queue(intake->queue, 0, intake->batch, wait->count);
-    if (taken == 0 && wait->timeout) { /* librdkafka would wait until it has them all */
+    if (taken == 0 && wait->timeout && !atomic_load(&wait->stopped)) { /* librdkafka would wait until it has them all */
         taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, 1);
     }
     intake->length = taken > 0 ? (size_t)taken : 0;
@@ -113,15 +115,16 @@ static void *wait_for_batch(void *argument) {
 }
 
 static void stop_waiting(void *argument) {
-    struct intake *intake = argument;
-    intake->library.queue_yield(intake->queue);
+    struct wait *wait = argument;
+    atomic_store(&wait->stopped, true); /* the first of two calls may be the one that yields */
+    wait->intake->library.queue_yield(wait->intake->queue);
 }
 
 /* Interrupts are looked at before there is a batch, never after. */
 static void fill_batch(struct wait *wait) {
     while (!wait->ran) {
         rb_thread_check_ints();
-        rb_thread_call_without_gvl2(wait_for_batch, wait, stop_waiting, wait->intake);
+        rb_thread_call_without_gvl2(wait_for_batch, wait, stop_waiting, wait);
     }
 }
 

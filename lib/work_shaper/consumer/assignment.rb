@@ -56,6 +56,8 @@ module WorkShaper
       # not be interrupted, and threads that they started would be deaf for ever. Nor can librdkafka be asked for the
       # protocol there: it never answers when it is being closed. Nothing depends on it before the first assignment.
       def pass_on
+        return if @news.empty?
+
         @eager = @client.eager? unless @over
         @news.shift.call until @news.empty?
       rescue StandardError => e

@@ -22,7 +22,6 @@ module WorkShaper
         @assignment = assignment
         @batch = 1
         @paused = {}
-        @full_since = nil
         @quiet = false
         assignment.on_leaving { |gone| forget(gone) }
       end
@@ -36,12 +35,9 @@ module WorkShaper
       def allowance
         return hold if @quiet
 
-        @window.adapt
-        room = @window.room
-        room = @window.await_room(FULL_WAIT) if room.zero? && @paused.empty?
-        @full_since = room.zero? ? @full_since || now : nil
+        room = @window.await_room(FULL_WAIT, @paused.any?)
         release if @paused.any? && room >= [@window.size / 4, 1].max
-        return hold if @paused.any? || (@full_since && now - @full_since > PAUSE_AFTER)
+        return hold if @paused.any? || @window.full_for > PAUSE_AFTER
 
         room.clamp(1, @batch)
       end
@@ -69,7 +65,6 @@ module WorkShaper
       def release
         @client.resume(@paused.values)
         @paused = {}
-        @full_since = nil
       end
 
       # A partition that goes leaves no pause behind: librdkafka would remember it when the partition comes back.
@@ -77,10 +72,6 @@ module WorkShaper
         left = @paused.slice(*gone.keys)
         @client.resume(left.values) if left.any?
         @paused = @paused.except(*left.keys)
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
 

@@ -6,7 +6,7 @@ module WorkShaper
     #
     # @private
     class Crew < Manager
-      public :in_flight, :max_in_flight=, :await_room, :idle_time, :expect, :drop_waiting, :wind_down, :fatal
+      public :in_flight, :max_in_flight=, :await_room, :ready?, :idle_time, :expect, :drop_waiting, :wind_down, :fatal
 
       # @param sub_key [#call(message), nil] nil: the message's key
       # @param handler [#call(message)] does the work of a message

@@ -20,6 +20,9 @@ module WorkShaper
       # @return [Exception, nil] what ended it
       attr_reader :failure
 
+      # @return [Thread, nil] that polls, once it is started
+      attr_reader :thread
+
       # @param options [Options]
       # @param callbacks [Hash] what the crew is to call, but for ack
       # @param drain [Boolean] whether what waits is worked on when it stops
@@ -45,9 +48,6 @@ module WorkShaper
         ensure
           yield
         end
-      rescue ThreadError
-        @crew.request_shutdown
-        raise
       end
 
       # Asks it to end; a second time: not to wait for what runs.
@@ -63,8 +63,9 @@ module WorkShaper
         @quiet = true
       end
 
+      # Waits for its end.
       def join
-        @thread&.join
+        @thread ? @thread.join : @crew.request_shutdown
       end
 
       # Seconds since the last turn of the loop.
@@ -143,10 +144,8 @@ module WorkShaper
         @crew.expect(wait)
         messages = shielded { @client.take(count, wait) }
         @crew.expect(0)
-        unless @assignment.version == version
-          messages.select! { |message| @assignment.ours?(message) }
-          @assignment.pass_on
-        end
+        messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
+        @assignment.pass_on
         judge
         messages
       end

@@ -155,6 +155,7 @@ module KafkaSpecs
       members.each(&:close)
       @kept&.reverse_each(&:close)
       KafkaSpecs.broker.clean_up if @kept
+      @kept = nil
     ensure
       FileUtils.rm_rf(@kafka_directory) if @kafka_directory
     end
