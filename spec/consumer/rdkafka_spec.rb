@@ -7,7 +7,8 @@ require "work_shaper/consumer"
 RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
   it "says what to add when the gem is missing" do
     Dir.mktmpdir do |empty|
-      expect_child_to_pass(<<~RUBY, env: { "GEM_HOME" => empty, "GEM_PATH" => empty, "BUNDLE_GEMFILE" => nil })
+      bare = { "GEM_HOME" => empty, "GEM_PATH" => empty, "BUNDLE_GEMFILE" => nil, "RUBYOPT" => nil }
+      expect_child_to_pass(<<~RUBY, env: bare)
         error = raised(LoadError) { require "work_shaper/consumer" }
         check(error.message.include?("rdkafka gem"), error.message)
         check(error.message.include?("bundle add rdkafka"), error.message)

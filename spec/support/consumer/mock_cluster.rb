@@ -50,7 +50,7 @@ module ConsumerHelpers
       handles = rows.map do |partition, key, payload, headers|
         producer.produce(topic: topic, partition: partition, key: key, payload: payload, headers: headers || {})
       end
-      handles.each { |handle| handle.wait(max_wait_timeout: PATIENCE_MS / 1000) }
+      handles.each(&:wait)
     end
 
     # Numbered messages, the keys in turn, in one partition.
