@@ -88,6 +88,7 @@ class SanitizedSpecs
 
   # rspec puts ./lib first in the load path, whatever it is told: so it runs where that has the sanitized extension.
   def lay_out
-    %w[lib/work_shaper.rb spec .rspec].each { |name| FileUtils.ln_s(Clone.path(name), File.join(@dir, name)) }
+    names = [*Dir.glob("lib/{,work_shaper/}*.rb", base: Clone::ROOT), "spec", ".rspec"]
+    names.each { |name| FileUtils.ln_s(Clone.path(name), File.join(@dir, name)) }
   end
 end
