@@ -10,31 +10,38 @@
 
 /* The lists */
 
-static void set_coming(struct worker *worker, bool coming) {
-    if (worker->coming != coming) {
-        worker->coming = coming;
-        worker->manager->workers_coming += coming ? 1 : -1;
+/* Sets one of a worker's flags, of which the manager counts how many are set. */
+static void set_counted(bool *flag, bool value, uint32_t *count) {
+    if (*flag != value) {
+        *flag = value;
+        *count += value ? 1 : -1;
     }
 }
 
-uint64_t workers_idle_time(const struct manager *manager) {
+static void set_coming(struct worker *worker, bool coming) {
+    set_counted(&worker->coming, coming, &worker->manager->workers_coming);
+}
+
+static void set_passing(struct worker *worker, bool passing) {
+    set_counted(&worker->passing, passing, &worker->manager->workers_passing);
+}
+
+static uint64_t idle_time_at(const struct manager *manager, uint64_t now) {
     const struct idleness *idleness = &manager->idleness;
-    uint64_t since = clock_nanoseconds() - idleness->since;
-    return idleness->before + since * (manager->concurrency - idleness->busy) / manager->concurrency;
+    uint64_t lacking = manager->concurrency - idleness->busy;
+    return idleness->before + (now - idleness->since) * lacking / manager->concurrency;
+}
+
+uint64_t workers_idle_time(const struct manager *manager) {
+    return idle_time_at(manager, clock_nanoseconds());
 }
 
 static void count_busy(struct manager *manager, int change) {
     struct idleness *idleness = &manager->idleness;
-    idleness->before = workers_idle_time(manager);
-    idleness->since = clock_nanoseconds();
+    uint64_t now = clock_nanoseconds();
+    idleness->before = idle_time_at(manager, now);
+    idleness->since = now;
     idleness->busy += change;
-}
-
-static void set_passing(struct worker *worker, bool passing) {
-    if (worker->passing != passing) {
-        worker->passing = passing;
-        worker->manager->workers_passing += passing ? 1 : -1;
-    }
 }
 
 static void become_idle(struct worker *worker) {

@@ -139,14 +139,12 @@ static VALUE in_flight(VALUE self) {
  * call-seq: expect(milliseconds)
  *
  * The calling thread can do without the GVL for so long, but not longer: from then on workers give way to it between
- * two messages. (As long as it has the GVL no worker looks.) nil: whenever it comes.
+ * two messages. (As long as it has the GVL no worker looks.)
  */
 static VALUE expect(VALUE self, VALUE milliseconds) {
     struct manager *manager = manager_get(self);
-    manager->guest.expected = !NIL_P(milliseconds);
-    if (manager->guest.expected) {
-        manager->guest.back_at = clock_milliseconds() + NUM2UINT(milliseconds);
-    }
+    manager->guest.back_at = clock_milliseconds() + NUM2UINT(milliseconds);
+    manager->guest.expected = true;
     return Qnil;
 }
 

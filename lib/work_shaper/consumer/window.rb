@@ -47,8 +47,9 @@ module WorkShaper
       # @param held [Boolean] whether the loop takes nothing although there is room
       def await_room(milliseconds, held)
         note(now, @crew.idle_time) unless @tight
-        @tight = held || room.zero?
-        if room.zero?
+        full = room.zero?
+        @tight = full || held
+        if full
           @full_since ||= now
           @crew.await_room(milliseconds, @size == @most || full_for > PATIENCE)
         end
