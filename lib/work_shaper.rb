@@ -18,5 +18,5 @@ require_relative "work_shaper/batches"
 #
 # @see Manager
 module WorkShaper
-  private_constant :Intake
+  private_constant :Intake, :Feeding
 end

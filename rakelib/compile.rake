@@ -19,5 +19,5 @@ task compile: :forget_stale_objects
 Rake::ExtensionTask.new("work_shaper") do |task|
   task.ext_dir = "ext/work_shaper"
   task.lib_dir = "lib/work_shaper"
-  task.source_pattern = "{,core/,kafka/}*.{c,h}"
+  task.source_pattern = "**/*.{c,h}"
 end

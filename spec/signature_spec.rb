@@ -116,7 +116,8 @@ RSpec.describe "The signatures in sig/" do
     check = RBS::Test::TypeCheck.new(self_class: WorkShaper::Manager, builder: builder, sample_size: 100,
                                      unchecked_classes: [], instance_class: WorkShaper::Manager, class_class: Class)
     returned = { enqueue: shaper.enqueue(:key, :message, 0, 0), try_enqueue: shaper.try_enqueue(:key, :message, 0, 1),
-                 drain: shaper.drain, flush: shaper.flush, stats: shaper.stats, report: shaper.report,
+                 await: shaper.await(0), drain: shaper.drain, flush: shaper.flush, stats: shaper.stats,
+                 report: shaper.report,
                  revoke: shaper.revoke(0), total_enqueued: shaper.total_enqueued, total_acked: shaper.total_acked,
                  shutting_down: shaper.shutting_down, shutting_down?: shaper.shutting_down?,
                  request_shutdown: shaper.request_shutdown, shutdown: shaper.shutdown }

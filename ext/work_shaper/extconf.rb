@@ -2,8 +2,9 @@
 
 require "mkmf"
 
-$VPATH << "$(srcdir)/core" << "$(srcdir)/kafka" # rubocop:disable Style/GlobalVars
-$srcs = Dir[File.join(__dir__, "{,core/,kafka/}*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
+rooms = %w[core ruby manager kafka]
+$VPATH.concat(rooms.map { |room| "$(srcdir)/#{room}" }) # rubocop:disable Style/GlobalVars
+$srcs = Dir[File.join(__dir__, "{,#{rooms.map { |room| "#{room}/" }.join(",")}}*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
 
 append_cflags(%w[-std=gnu11 -fvisibility=hidden -Wno-declaration-after-statement])
 

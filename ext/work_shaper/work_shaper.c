@@ -1,6 +1,11 @@
+#include "errors.h"
+#include "kafka/feed.h"
 #include "kafka/intake.h"
 #include "kafka/message.h"
-#include "manager.h"
+#include "manager/enqueue.h"
+#include "manager/manager.h"
+#include "ruby/process.h"
+#include "ruby/thread.h"
 
 VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
 
@@ -11,13 +16,25 @@ static VALUE error_class(VALUE work_shaper, const char *name) {
     return class;
 }
 
-RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
-    VALUE work_shaper = rb_define_module("WorkShaper");
+static void init_errors(VALUE work_shaper) {
     work_shaper_error = error_class(work_shaper, "Error");
     work_shaper_shutting_down = error_class(work_shaper, "ShuttingDown");
     work_shaper_full = error_class(work_shaper, "Full");
     work_shaper_forked_process = error_class(work_shaper, "ForkedProcess");
+}
+
+RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
+    VALUE work_shaper = rb_define_module("WorkShaper");
+    init_errors(work_shaper);
+    init_process();
+    init_thread();
     init_manager(work_shaper);
+    VALUE manager_class = rb_const_get(work_shaper, rb_intern("Manager"));
+    init_enqueue(manager_class);
+    init_control(manager_class);
+    init_drain(manager_class);
+    init_stats(manager_class);
     init_message(work_shaper);
     init_intake(work_shaper);
+    init_feed(work_shaper);
 }

@@ -37,14 +37,13 @@ module WorkShaper
     # A batch is in memory as a whole: to hold one of its sub keys back would only hold back the others.
     MAX_IN_QUEUE = (2**31) - 1
 
-    # Seconds between two looks of the thread that waits: how far it is, and whether work was cut off, of which nobody
-    # tells it.
-    LOOK_AGAIN_SEC = 0.1
+    # Seconds between two calls of `ack`: to mark an offset is a call into librdkafka that gives up the GVL.
+    ACK_PERIOD_SEC = 0.1
 
     # The variable of a worker's thread that holds whose worker it is.
     WORKS_FOR = :work_shaper_batches
 
-    private_constant :SETTINGS, :STATS, :MAX_IN_QUEUE, :LOOK_AGAIN_SEC, :WORKS_FOR
+    private_constant :SETTINGS, :STATS, :MAX_IN_QUEUE, :ACK_PERIOD_SEC, :WORKS_FOR
 
     # @param settings [Hash] see the options; what is not passed comes from the environment as for {Manager}
     # @option settings [Integer, String] :concurrency (25) worker threads at most
@@ -182,17 +181,9 @@ module WorkShaper
     end
 
     def settle(batch)
-      until batch.wait(LOOK_AGAIN_SEC)
-        batch.tell
-        check_alive(batch)
-      end
+      batch.tell until @manager.await(batch, timeout: batch.tells? ? ACK_PERIOD_SEC : nil)
+      batch.finished
       batch.tell
-    end
-
-    def check_alive(batch)
-      return unless @manager.shutting_down? && (fatal = @manager.stats[:fatal])
-
-      raise ShuttingDown, fatal, cause: batch.cut_off
     end
 
     # What waits of it is dropped.

@@ -64,30 +64,55 @@ module WorkShaper
       forget(partition).sort_by!(&:first).map!(&:last)
     end
 
+    # Waits until every message of a partition that was enqueued is over for good: worked on, failed, or dropped by
+    # {#revoke}. Its offset may not be acknowledged yet.
+    #
+    # @param partition [Object] the partition, as it was enqueued; of an unknown one everything is over
+    # @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
+    # @return [Boolean] false: the timeout passed
+    # @raise [ShuttingDown] the manager shut down by itself (see `stats[:fatal]`) before all was over; the cause is the
+    #   exception that came out of the work of this very partition, if that was why
+    # @raise [Error] inside a callback of the same manager
+    # @raise [ForkedProcess] the manager belongs to the parent process
+    # @raise [TypeError, ArgumentError] the timeout is not a number, or less than 0
+    # @example
+    #   shaper.await(3, timeout: 10)
+    def await(partition, timeout: nil)
+      over = at_rest(partition, timeout)
+      raise_fatal(partition) if !over && fatal
+      over
+    end
+
     # Takes no new work, runs what is enqueued, acknowledges what is finished, and ends the manager's threads. Can
     # be called again, and from any thread; not from inside a callback (see {#request_shutdown}).
     #
     # When the timeout passes, what is finished by then is acknowledged and winding down goes on by itself; call
-    # again to wait for it.
+    # again to wait for it. In a forked child it does nothing and returns true, so that an `at_exit` block that shuts
+    # down may be inherited.
     #
     # @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
     # @return [Boolean] whether everything that was enqueued is finished and acknowledged, and no thread is left
     # @raise [Error] inside a callback of the same manager
-    # @raise [ForkedProcess] the manager belongs to the parent process
-    # @raise [TypeError, ArgumentError] the timeout is none
+    # @raise [TypeError, ArgumentError] the timeout is not a number, or less than 0
     # @example
     #   shaper.shutdown(timeout: 25) or warn "unfinished: #{shaper.stats[:in_flight]}"
     def shutdown(timeout: nil)
+      return true if forked?
       return false unless wind_down(timeout)
 
-      threads.compact.each { |thread| await(thread) }
+      ending.each { |thread| join(thread) }
       stats[:in_flight].zero?
     end
 
     private
 
-    # Joins a thread that is about to end; what it died of is told elsewhere.
-    def await(thread)
+    def raise_fatal(partition)
+      _, error, failed = fatal
+      raise ShuttingDown, fatal_text, cause: (error if failed.equal?(partition))
+    end
+
+    # A thread that is about to end; what it died of is told elsewhere.
+    def join(thread)
       thread.join
     rescue Exception # rubocop:disable Lint/RescueException
       raise unless thread.status.nil?

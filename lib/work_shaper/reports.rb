@@ -34,7 +34,8 @@ module WorkShaper
 
     # Writes the state to {WorkShaper.logger}, in the fields of WorkShaper 0.1.3.
     #
-    # @param detailed [Boolean] whether to add a second line with the state of each partition
+    # @param detailed [Boolean] whether to add a second line with the state of each partition, the sub key of its
+    #   oldest message among it; the reports that a manager writes by itself name no sub key, often a customer's id
     # @return [nil]
     # @raise [ForkedProcess] the manager belongs to the parent process
     # @example
@@ -47,6 +48,17 @@ module WorkShaper
     end
 
     private
+
+    # What nobody asked for names no sub key.
+    def report_unasked
+      logger = WorkShaper.logger
+      logger.info { summary(stats) }
+      logger.info { without_sub_keys(detail(stats)) }
+    end
+
+    def without_sub_keys(detail)
+      detail.merge(received_offsets: detail[:received_offsets].transform_values { |row| row.except(:oldest_sub_key) })
+    end
 
     def summary(stats)
       { message: "Reporting", total_enqueued: stats[:total_enqueued], total_acked: stats[:total_acked],
@@ -76,12 +88,12 @@ module WorkShaper
     end
 
     def beat
-      report(detailed: true)
+      report_unasked
     end
 
     def log_shutdown
       WorkShaper.logger.warn { { message: "Shutting Down", fatal: fatal_text }.compact }
-      report(detailed: true)
+      report_unasked
     end
 
     def log_error(error, _message, partition, offset)

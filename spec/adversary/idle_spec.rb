@@ -71,8 +71,8 @@ RSpec.describe "An idle manager" do
         #{prepare}
         cpu, woken = idle_for(1.0)
         check(cpu < 0.01, "CPU used in a second: \#{cpu}")
-        # The sleep of the main thread itself is one or two; a tick of 1 ms would be a thousand.
-        check(woken < 20, "threads woken up in a second: \#{woken}")
+        # The sleep of the main thread itself is one or two; while something is in flight the watchdog looks every 100 ms.
+        check(woken < (m.stats[:in_flight].zero? ? 10 : 30), "threads woken up in a second: \#{woken}")
         passed
       RUBY
     end

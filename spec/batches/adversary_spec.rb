@@ -195,8 +195,9 @@ RSpec.describe WorkShaper::Batches, "against what may happen to its threads and 
         shaper = batches(concurrency: 2) { |message| gate.pop; worked << message }
         caller = asleep_in { shaper.work_off((0..9).to_a, sub_key: nil) }
         status = child_status(fork do
-          [-> { shaper.work_off([1], sub_key: nil) }, -> { shaper.work_off([], sub_key: nil) }, -> { shaper.stats },
-           -> { shaper.shutdown(timeout: 1) }].each { |call| raised(WorkShaper::ForkedProcess) { call.call } }
+          [-> { shaper.work_off([1], sub_key: nil) }, -> { shaper.work_off([], sub_key: nil) }, -> { shaper.stats }]
+            .each { |call| raised(WorkShaper::ForkedProcess) { call.call } }
+          same([true, true], [shaper.shutdown, shaper.shutdown(timeout: 1)], "nothing to end")
           shaper.inspect
           own = batches { |message| worked << message }
           own.work_off([:own], sub_key: nil)

@@ -201,7 +201,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     client.produce("orders", 0, "a", *(["bad"] * 10))
     eventually { consumer.stats[:in_flight] == 11 && gate.waiting == 1 }
     client.revoke(["orders", 0])
-    expect(session_of(consumer).instance_variable_get(:@crew).instance_variable_get(:@misplaced)).to be_empty
+    expect(session_of(consumer).instance_variable_get(:@crew).instance_variable_get(:@sub_key_errors)).to be_empty
   end
 
   it "stands the garbage collector at every allocation, and compaction" do

@@ -32,6 +32,9 @@ static inline void random_seed(uint64_t value) {
 
 /* A number from 0 to below - 1 (xorshift). */
 static inline uint32_t random_below(uint32_t below) {
+    if (below == 0) {
+        abort();
+    }
     random_state ^= random_state << 13;
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;

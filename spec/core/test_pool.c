@@ -14,7 +14,7 @@ static void gives_distinct_cells_that_keep_their_content(size_t size) {
     for (int i = 0; i < CELLS; i++) {
         cells[i] = pool_acquire(&pool);
         CHECK(cells[i] != NULL);
-        CHECK((uintptr_t)cells[i] % sizeof(uint64_t) == 0);
+        CHECK((uintptr_t)cells[i] % sizeof(uint64_t) == 0 && (uintptr_t)cells[i] % sizeof(void *) == 0);
         memset(cells[i], i % 251, size);
     }
     for (int i = 0; i < CELLS; i++) {
@@ -28,6 +28,14 @@ static void gives_distinct_cells_that_keep_their_content(size_t size) {
     CHECK(pool_bytes(&pool) <= KEPT_BYTES);
     pool_destroy(&pool);
     CHECK(pool_bytes(&pool) == 0);
+}
+
+static void does_not_make_cells_larger_than_they_need_to_be(void) {
+    struct pool pool;
+    pool_init(&pool, 56);
+    CHECK(pool.cell_size == 64); /* also where a pointer has 32 bits */
+    pool_init(&pool, 1);
+    CHECK(pool.cell_size == 16);
 }
 
 static void follows_use_up_and_down(void) {
@@ -68,9 +76,11 @@ static void says_when_there_is_no_memory(void) {
 
 int main(void) {
     random_seed(7);
-    gives_distinct_cells_that_keep_their_content(1);
-    gives_distinct_cells_that_keep_their_content(56);
-    gives_distinct_cells_that_keep_their_content(200);
+    const size_t sizes[] = {1, 3, 4, 7, 8, 9, 12, 20, 28, 36, 56, 57, 63, 200, 1001};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        gives_distinct_cells_that_keep_their_content(sizes[i]);
+    }
+    does_not_make_cells_larger_than_they_need_to_be();
     follows_use_up_and_down();
     says_when_there_is_no_memory();
     return checked("pool");

@@ -6,9 +6,9 @@
 
 #define MOST 300
 
-/* The naive model: which queues are in; each has one item, its first. */
+/* The naive model: which queues are in, and by which rank. */
 static struct sub_key_queue queues[MOST];
-static struct item items[MOST];
+static uint64_t ranks[MOST];
 static bool inside[MOST];
 static struct ready_heap heap;
 
@@ -16,7 +16,6 @@ static void begin(void) {
     heap = (struct ready_heap){0};
     for (int i = 0; i < MOST; i++) {
         sub_key_queue_init(&queues[i]);
-        queues[i].first = &items[i];
         inside[i] = false;
     }
 }
@@ -24,23 +23,24 @@ static void begin(void) {
 static struct sub_key_queue *oldest(void) {
     struct sub_key_queue *found = NULL;
     for (int i = 0; i < MOST; i++) {
-        if (inside[i] && (!found || items[i].sequence < found->first->sequence)) {
+        if (inside[i] && (!found || ranks[i] < found->rank)) {
             found = &queues[i];
         }
     }
     return found;
 }
 
-static void add(int index, uint64_t sequence) {
-    items[index].sequence = sequence;
+static void add(int index, uint64_t rank) {
+    ranks[index] = rank;
     inside[index] = true;
-    ready_heap_add(&heap, &queues[index]);
+    ready_heap_add(&heap, &queues[index], rank);
+    CHECK(queues[index].rank == rank);
 }
 
 static void take_out(struct sub_key_queue *queue) {
     inside[queue - queues] = false;
     ready_heap_remove(&heap, queue);
-    queue->first->sequence = 0; /* as if it had gone on to an older one: nobody may look at it any more */
+    CHECK(queue->rank == 0);
 }
 
 static void has_the_oldest_on_top_whatever_happens(uint64_t run) {
@@ -74,7 +74,7 @@ static void sorts_what_came_in_any_order(void) {
             add(i, 1 + (uint64_t)place);
         }
         for (uint64_t place = 1; place <= MOST; place++) {
-            CHECK(heap.top->first->sequence == place);
+            CHECK(heap.top->rank == place);
             take_out(heap.top);
         }
         CHECK(!heap.top);

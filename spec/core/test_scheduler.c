@@ -1,90 +1,27 @@
-#include "check.h"
-#include "core/scheduler.h"
+#include "scheduler_model.h"
 
 #include "allocation.h"
-#include <string.h>
-
-#define QUEUES 6
-#define TRACKERS 3
-#define MOST 500
-
-/* The naive model: each message with its sub key, partition and fate, in the order of enqueue. */
-enum fate {
-    WAITING,
-    RUNNING,
-    FINISHED,
-    ABANDONED,
-    DROPPED,
-    FENCED,
-    LEFT /* by drop_waiting: dropped, and unfinished for good */
-};
-
-struct message {
-    int queue, tracker;
-    int64_t offset;
-    enum fate fate;
-    struct item *item; /* while it runs */
-};
-
-static struct scheduler scheduler;
-static struct sub_key_queue queues[QUEUES];
-static struct offset_tracker trackers[TRACKERS];
-static struct offset_tracker revoked[MOST]; /* where a tracker goes when its assignment ends and something of it runs */
-static struct message messages[MOST];
-static int enqueued;
-static int64_t next_offset[TRACKERS];
-
-static void begin(uint32_t max_in_queue, uint32_t max_in_flight) {
-    scheduler_init(&scheduler, max_in_queue, max_in_flight);
-    for (int i = 0; i < QUEUES; i++) {
-        sub_key_queue_init(&queues[i]);
-    }
-    for (int i = 0; i < TRACKERS; i++) {
-        offset_tracker_init(&trackers[i]);
-        next_offset[i] = 0;
-    }
-    enqueued = 0;
-}
-
-static void end(void) {
-    for (int i = 0; i < QUEUES; i++) {
-        scheduler_discard(&scheduler, &queues[i]);
-    }
-    for (int i = 0; i < TRACKERS; i++) {
-        offset_tracker_clear(&trackers[i]);
-    }
-    scheduler_destroy(&scheduler);
-    CHECK(pool_bytes(&scheduler.items) == 0);
-}
-
-static int count(enum fate fate, int queue) {
-    int found = 0;
-    for (int i = 0; i < enqueued; i++) {
-        found += messages[i].fate == fate && (queue < 0 || messages[i].queue == queue);
-    }
-    return found;
-}
 
 static void offer(void) {
-    int queue = (int)random_below(QUEUES), tracker = (int)random_below(TRACKERS);
-    enum room room = scheduler_room(&scheduler, &queues[queue]);
+    int queue = (int)random_below(QUEUES), partition = (int)random_below(TRACKERS);
+    enum room_left room = scheduler_room(&scheduler, &queues[queue]);
     int full = count(WAITING, queue) >= (int)scheduler.max_in_queue;
     CHECK((room == SUB_KEY_FULL) == full); /* I7 */
     if (room != ROOM || enqueued == MOST) {
         return;
     }
-    int64_t offset =
-        random_below(10) ? next_offset[tracker]++ : (int64_t)random_below((uint32_t)next_offset[tracker] + 1);
-    if (offset >= next_offset[tracker]) {
-        next_offset[tracker] = offset + 1;
+    int64_t *next = &next_offset[partition];
+    int64_t offset = random_below(10) ? (*next)++ : (int64_t)random_below((uint32_t)*next + 1);
+    if (offset >= *next) {
+        *next = offset + 1;
     }
-    struct message *message = &messages[enqueued];
-    *message = (struct message){.queue = queue, .tracker = tracker, .offset = offset, .fate = WAITING};
+    struct offset_tracker *tracker = trackers[partition];
+    messages[enqueued] = (struct message){.queue = queue, .tracker = tracker, .offset = offset, .fate = WAITING};
     uintptr_t carried = (uintptr_t)enqueued;
     if (random_below(20) == 0) { /* without memory nothing changes */
         struct scheduler before = scheduler;
         allocations_left = 0;
-        bool taken = scheduler_offer(&scheduler, &queues[queue], &trackers[tracker], carried, offset, 0);
+        bool taken = scheduler_offer(&scheduler, &queues[queue], tracker, carried, offset, 0);
         allocations_left = -1;
         if (taken) {
             enqueued++;
@@ -93,19 +30,8 @@ static void offer(void) {
         CHECK(before.in_flight == scheduler.in_flight && before.total_enqueued == scheduler.total_enqueued);
         CHECK(before.waiting == scheduler.waiting);
     }
-    CHECK(scheduler_offer(&scheduler, &queues[queue], &trackers[tracker], carried, offset, 0));
+    CHECK(scheduler_offer(&scheduler, &queues[queue], tracker, carried, offset, 0));
     enqueued++;
-}
-
-/* The oldest message whose sub key is free, word for word; or -1. */
-static int oldest(void) {
-    for (int i = 0; i < enqueued; i++) {
-        int queue = messages[i].queue;
-        if (messages[i].fate == WAITING && !count(RUNNING, queue) && !count(FENCED, queue)) { /* I1 */
-            return i;
-        }
-    }
-    return -1;
 }
 
 static void take(void) {
@@ -119,17 +45,6 @@ static void take(void) {
     CHECK(item->offset == messages[index].offset);
     messages[index].fate = RUNNING;
     messages[index].item = item;
-}
-
-static int random_running(void) {
-    int start = enqueued ? (int)random_below((uint32_t)enqueued) : 0;
-    for (int i = 0; i < enqueued; i++) {
-        int index = (start + i) % enqueued;
-        if (messages[index].fate == RUNNING || messages[index].fate == FENCED) {
-            return index;
-        }
-    }
-    return -1;
 }
 
 static void finish(void) {
@@ -168,81 +83,139 @@ static void drop_waiting(void) {
     CHECK(queues[queue].waiting == 0 && !queues[queue].first);
 }
 
-/* Ends the assignment of a partition and begins a new one, as a rebalance does. */
-static void revoke(int *revocations) {
-    int tracker = (int)random_below(TRACKERS);
-    struct offset_tracker *old = &revoked[(*revocations)++];
-    uint32_t running = trackers[tracker].running;
-    if (trackers[tracker].length || trackers[tracker].late_length) {
-        for (int i = 0; i < enqueued; i++) {
-            if (messages[i].tracker == tracker && messages[i].fate != DROPPED) {
-                messages[i].fate = messages[i].fate == RUNNING || messages[i].fate == FENCED ? FENCED : DROPPED;
-            }
-        }
-    }
-    for (int queue = 0; queue < QUEUES; queue++) {
-        scheduler_drop(&scheduler, &queues[queue], &trackers[tracker]);
-    }
-    scheduler_revoke(&scheduler, &trackers[tracker]);
-    *old = trackers[tracker];
-    CHECK(old->running == running && old->waiting == 0);
-    for (int i = 0; i < enqueued; i++) {
-        if (messages[i].tracker == tracker && messages[i].fate == FENCED &&
-            messages[i].item->tracker == &trackers[tracker]) {
-            messages[i].item->tracker = old; /* as if it had stayed where it was */
-        }
-    }
-    offset_tracker_init(&trackers[tracker]);
-    next_offset[tracker] = 0;
-}
-
-/* Settles what can be claimed, and checks that it is safe: I3 over the messages of this assignment. */
-static void acknowledge(void) {
-    struct offset_tracker *tracker = scheduler_moved(&scheduler);
-    if (!tracker) {
+static void told_idle(struct sub_key_queue *queue, void *data) {
+    int *told = data;
+    if (!sub_key_queue_idle(queue)) {
         return;
     }
-    const struct claim *claim = offset_tracker_claim(tracker, random_below(2));
+    CHECK(!queue->first && !queue->rank);
+    told[queue - queues]++;
+}
+
+/* Counts what is visited and waits. */
+static void visited(struct item *item, void *data) {
+    int *waiting = data;
+    const struct message *message = &messages[item->message];
+    CHECK(message->offset == item->offset && (message->fate == WAITING || message->fate == RUNNING));
+    CHECK(item_waits(item) == (message->fate == WAITING));
+    *waiting += item_waits(item);
+}
+
+/* Ends the assignment of a partition and begins a new one, as a rebalance does. */
+static void revoke(void) {
+    int partition = (int)random_below(TRACKERS);
+    struct offset_tracker *tracker = trackers[partition];
+    uint32_t running = tracker->running;
+    int idle_thereby[QUEUES], told[QUEUES] = {0};
+    for (int queue = 0; queue < QUEUES; queue++) {
+        int waiting = waiting_of(tracker, queue);
+        idle_thereby[queue] = waiting && waiting == count(WAITING, queue) && !queues[queue].running;
+    }
+    int waiting = 0;
+    offset_tracker_each_unfinished(tracker, visited, &waiting);
+    CHECK(waiting == (int)tracker->waiting);
+    mark_revoked(tracker);
+    scheduler_revoke(&scheduler, tracker, told_idle, told);
+    mark[tracker - assigned] = OFFSET_NONE;
+    for (int queue = 0; queue < QUEUES; queue++) {
+        CHECK(told[queue] == idle_thereby[queue]);
+    }
+    CHECK(tracker->running == running && tracker->waiting == 0 && !offset_tracker_bytes(tracker));
+    assign(partition);
+}
+
+static void begin_pass(void) {
+    scheduler_begin_pass(&scheduler);
+    int from = 0;
+    for (int to = 0; to < TRACKERS; to++) {
+        if (!listed[0][to]) {
+            listed[0][to] = listed[1][from];
+            listed[1][from++] = NULL;
+        }
+    }
+}
+
+/* Claims what can be claimed, and checks that it is safe: I3 over the messages of this assignment. */
+static void claim_next(void) {
+    struct offset_tracker *tracker = scheduler_next_in_pass(&scheduler);
+    CHECK(tracker == listed[0][0]);
+    if (!tracker) {
+        begin_pass();
+        return;
+    }
+    listed[0][0] = NULL;
+    bool latest = random_below(2);
+    const struct claim *claim = offset_tracker_claim(tracker, latest);
+    note_claimed(tracker, latest);
     if (!claim) {
         return;
     }
+    acknowledging = tracker;
     for (int i = 0; claim->due && i < enqueued; i++) {
-        if (messages[i].tracker == tracker - trackers && messages[i].offset <= claim->offset) {
-            CHECK(messages[i].fate == FINISHED || messages[i].fate == DROPPED || messages[i].fate == FENCED);
+        if (messages[i].tracker == tracker && messages[i].offset <= claim->offset) {
+            CHECK(messages[i].fate == FINISHED);
         }
     }
-    if (random_below(6) == 0) {
-        scheduler_unclaim(&scheduler, tracker);
-        return;
-    }
-    scheduler_settle(&scheduler, tracker, random_below(5) != 0);
 }
 
-static void check_counters(void) {
-    CHECK((int)scheduler.waiting == count(WAITING, -1));
-    CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
-    CHECK(scheduler.in_flight == scheduler.total_enqueued - scheduler.total_acknowledged - scheduler.total_dropped +
-                                     (uint64_t)count(LEFT, -1));
-    CHECK(scheduler.in_flight <= scheduler.max_in_flight); /* I7 */
-    int ready = 0;
-    for (int queue = 0; queue < QUEUES; queue++) {
-        CHECK((int)queues[queue].waiting == count(WAITING, queue));
-        CHECK(sub_key_queue_idle(&queues[queue]) == (!queues[queue].waiting && !queues[queue].running));
-        ready += queues[queue].waiting && !queues[queue].running;
+static void acknowledge(void) {
+    struct offset_tracker *tracker = acknowledging;
+    acknowledging = NULL;
+    if (!tracker) {
+        claim_next();
+    } else if (random_below(6) == 0) {
+        scheduler_unclaim(&scheduler, tracker);
+    } else {
+        note_settled(tracker);
+        scheduler_settle(&scheduler, tracker, random_below(5) != 0);
     }
-    CHECK(scheduler_ready(&scheduler) == (ready > 0));
-    CHECK(scheduler_ready_many(&scheduler) == (ready > 1));
+}
+
+static void raise_mark(const struct offset_tracker *tracker, int64_t offset) {
+    int64_t *due = &mark[tracker - assigned];
+    if (*due < offset && unsettled(tracker, offset)) {
+        *due = offset;
+    }
+}
+
+/* Begins a checkpoint, or adds to the one there is: of one partition or all. */
+static void mark_some(void) {
+    int only = (int)random_below(TRACKERS * 2);
+    for (int i = 0; i < TRACKERS; i++) {
+        if (only >= TRACKERS || only == i) {
+            scheduler_mark(&scheduler, trackers[i]);
+            raise_mark(trackers[i], trackers[i]->highest);
+        }
+    }
+}
+
+/* Lets what runs be the one that enqueued the last message. */
+static void follow_up(void) {
+    int running = random_running();
+    if (running < 0) {
+        return;
+    }
+    const struct message *message = &messages[enqueued - 1];
+    struct offset_tracker *tracker = &assigned[message->tracker - assigned];
+    scheduler_follow_up(&scheduler, messages[running].tracker, messages[running].offset, tracker);
+    if (mark[messages[running].tracker - assigned] >= messages[running].offset && !tracker->revoked) {
+        raise_mark(tracker, tracker->highest);
+    }
 }
 
 static void keeps_the_invariants_whatever_happens(uint64_t run) {
     random_seed(run);
     begin(1 + random_below(8), 1 + random_below(60));
     bool abandons = random_below(8) == 0, revokes = random_below(3) == 0, drops = random_below(6) == 0;
-    int revocations = 0;
     for (int step = 0; step < 500; step++) {
         uint32_t action = random_below(12);
         if (action < 4) {
             offer();
+            if (random_below(4) == 0) {
+                follow_up();
+            }
+        } else if (random_below(40) == 0) {
+            mark_some();
         } else if (action < 7) {
             take();
         } else if (action < 10) {
@@ -250,121 +223,33 @@ static void keeps_the_invariants_whatever_happens(uint64_t run) {
         } else if (action == 10) {
             acknowledge();
         } else if (revokes && random_below(10) == 0) {
-            revoke(&revocations);
+            revoke();
         } else if (abandons && random_below(20) == 0) {
             abandon();
         } else if (drops && random_below(20) == 0) {
             drop_waiting();
-        } else if (random_below(10) == 0) {
-            scheduler_queue_up(&scheduler);
         }
         check_counters();
+        check_passes();
     }
     while (scheduler_ready(&scheduler) || random_running() >= 0) {
         take();
         finish();
+        check_passes();
     }
-    while (scheduler.first_moved) {
+    while (acknowledging || scheduler_claimable(&scheduler)) {
         acknowledge();
+        check_counters();
+        check_passes();
     }
     CHECK(count(WAITING, -1) == 0 && scheduler.running == 0);
-    CHECK(count(ABANDONED, -1) || count(LEFT, -1) || scheduler.in_flight == 0); /* I5 */
-    end();
-}
-
-static void enqueue(int queue, int tracker) {
-    CHECK(scheduler_offer(&scheduler, &queues[queue], &trackers[tracker], (uintptr_t)enqueued, next_offset[tracker]++,
-                          0));
-    messages[enqueued++] = (struct message){.queue = queue, .tracker = tracker, .fate = WAITING};
-}
-
-static struct item *start(int index) {
-    struct item *item = scheduler_take(&scheduler);
-    CHECK(item && (int)item->message == index);
-    return item;
-}
-
-static void goes_on_with_the_oldest_when_a_sub_key_is_free_again(void) {
-    begin(100, 100);
-    const int keys[] = {0, 0, 1, 0, 1, 2, 3};
-    for (int i = 0; i < 7; i++) {
-        enqueue(keys[i], 0);
-    }
-    struct item *zero = start(0), *two = start(2), *five = start(5);
-    scheduler_finish(&scheduler, two);
-    struct item *four = start(4);
-    scheduler_finish(&scheduler, zero);
-    struct item *one = start(1);
-    scheduler_finish(&scheduler, five);
-    scheduler_finish(&scheduler, one);
-    struct item *three = start(3), *six = start(6);
-    CHECK(!scheduler_take(&scheduler));
-    scheduler_finish(&scheduler, three);
-    scheduler_finish(&scheduler, four);
-    scheduler_finish(&scheduler, six);
-    end();
-}
-
-static void loses_its_place_with_a_message_that_is_revoked(void) {
-    begin(100, 100);
-    enqueue(0, 0);
-    enqueue(1, 0);
-    enqueue(0, 1); /* is revoked while it keeps queue 0 its place */
-    enqueue(1, 0);
-    enqueue(2, 0);
-    enqueue(0, 0);
-    enqueue(3, 1); /* is revoked before anyone looked at it */
-    enqueue(4, 0);
-    struct item *zero = start(0), *one = start(1), *four = start(4); /* 2 and 3 were passed over */
-    scheduler_finish(&scheduler, zero);
-    scheduler_finish(&scheduler, one);
-    for (int queue = 0; queue < QUEUES; queue++) {
-        scheduler_drop(&scheduler, &queues[queue], &trackers[1]);
-    }
-    scheduler_revoke(&scheduler, &trackers[1]);
-    CHECK(sub_key_queue_idle(&queues[3]));
-    struct item *left[] = {four, start(3), start(5), start(7)};
-    CHECK(!scheduler_take(&scheduler));
-    for (int i = 0; i < 4; i++) {
-        scheduler_finish(&scheduler, left[i]);
-    }
-    end();
-}
-
-static void drops_what_waits_and_acknowledges_what_ran_below_it(void) {
-    begin(100, 100);
-    const int keys[] = {0, 1, 0, 2, 2, 1, 3}; /* 0, 1 and 3 run; 2 was passed over, 4 to 6 were not looked at */
-    for (int i = 0; i < 7; i++) {
-        enqueue(keys[i], 0);
-    }
-    struct item *running[] = {start(0), start(1), start(3)};
-    uint32_t dropped = 0;
-    for (int queue = 0; queue < QUEUES; queue++) {
-        dropped += scheduler_drop_waiting(&scheduler, &queues[queue]);
-    }
-    CHECK(dropped == 4 && scheduler.total_dropped == 4);
-    CHECK(scheduler.waiting == 0 && scheduler.running == 3 && !scheduler_take(&scheduler));
-    for (int i = 2; i >= 0; i--) {
-        CHECK(!scheduler.first_moved);
-        scheduler_finish(&scheduler, running[i]);
-    }
-    CHECK(scheduler_moved(&scheduler) == &trackers[0]);
-    const struct claim *claim = offset_tracker_claim(&trackers[0], true);
-    CHECK(claim && claim->offset == 1 && claim->count == 2); /* 3 is finished behind 2, which never will be */
-    scheduler_settle(&scheduler, &trackers[0], true);
-    CHECK(!scheduler.first_moved && scheduler.in_flight == 5);
-    CHECK(offset_tracker_oldest(&trackers[0])->offset == 2);
-    scheduler_revoke(&scheduler, &trackers[0]);
-    CHECK(scheduler.in_flight == 0 && scheduler.total_dropped == 5); /* each once */
+    CHECK(count(ABANDONED, -1) || count(LEFT, -1) || scheduler.in_flight + scheduler.marked == 0); /* I5 */
     end();
 }
 
 int main(void) {
-    CHECK(sizeof(struct item) == 56);
-    CHECK(sizeof(struct sub_key_queue) == 56);
-    goes_on_with_the_oldest_when_a_sub_key_is_free_again();
-    loses_its_place_with_a_message_that_is_revoked();
-    drops_what_waits_and_acknowledges_what_ran_below_it();
+    CHECK(sizeof(void *) != 8 || sizeof(struct item) == 56);
+    CHECK(sizeof(void *) != 8 || sizeof(struct sub_key_queue) == 64);
     for (uint64_t run = 1; run <= runs(2000); run++) {
         keeps_the_invariants_whatever_happens(run);
     }

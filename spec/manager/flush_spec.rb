@@ -11,33 +11,71 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     Array.new(3) do |batch|
       10.times { |n| shaper.enqueue(n, n, 0, (batch * 10) + n) }
       settle(shaper)
-      bounded { shaper.flush.tap { @flusher = Thread.current } }
+      bounded { shaper.flush }
     end
+  end
+
+  # A manager whose acknowledger rests for ever, one offset acknowledged.
+  def resting_manager(**settings)
+    shaper = manager(offset_commit_period_ms: never, **settings)
+    shaper.enqueue(:key, :first, 0, 0)
+    eventually { shaper.total_acked == 1 }
+    shaper
   end
 
   %i[every latest].each do |acks|
     it "acknowledges what is safe now and returns the number of offsets, with acks: #{acks.inspect}" do
       shaper = manager(acks: acks, offset_commit_period_ms: never)
       flushed = flush_in_batches(shaper)
-      eventually { shaper.total_acked == 30 }
 
+      expect(shaper.total_acked).to eq(30)
       expect(calls.acks.last).to eq(29)
       # The acknowledger may have had its one pass meanwhile.
       expect(flushed.sum).to be_between(20, 30)
       expect(flushed).to all(be_between(0, 10))
     end
+
+    it "counts all that is acknowledged from its call on, with acks: #{acks.inspect}" do
+      shaper = resting_manager(acks: acks)
+      10.times { |n| shaper.enqueue(n, n, 0, n + 1) }
+      settle(shaper)
+      expect(bounded { shaper.flush }).to eq(10)
+      expect(bounded { shaper.flush }).to eq(0)
+    end
   end
 
-  it "runs ack on the caller's thread" do
-    shaper = manager(offset_commit_period_ms: never)
-    flushed = 3.times.sum do |n|
+  it "has ack called on the acknowledger's thread, always" do
+    shaper = resting_manager
+    flushed = (1..5).sum do |n|
       shaper.enqueue(:key, :message, 0, n)
       settle(shaper)
       shaper.flush
     end
 
-    expect(flushed).to be >= 2
-    expect(calls.of(:ack).count { |call| call.thread == Thread.current }).to eq(flushed)
+    expect(flushed).to eq(5)
+    expect(calls.of(:ack).map { |call| call.thread.name }.uniq).to eq(["work_shaper acknowledger"])
+  end
+
+  it "does not wait for the tick, nor has anybody else wait for it" do
+    shaper = resting_manager
+    shaper.enqueue(:key, :message, 0, 1)
+    settle(shaper)
+    expect(Array.new(5) { in_thread { shaper.flush } }.map { |thread| value_of(thread) }.max).to eq(1)
+    expect(calls.acks).to eq([0, 1])
+  end
+
+  it "waits for a pass that begins after its call, not only for the one under way" do
+    held = gate
+    shaper = manager(offset_commit_period_ms: never, ack: ->(partition, _) { held.pass if partition == :slow })
+    shaper.enqueue(:key, :message, :slow, 0)
+    eventually { held.waiting == 1 }
+    shaper.enqueue(:key, :message, :other, 0)
+    settle(shaper)
+    flushing = blocked_thread { shaper.flush }
+    held.open
+
+    expect(value_of(flushing)).to be_between(1, 2)
+    expect(shaper.total_acked).to eq(2)
   end
 
   it "returns 0 and leaves the rest alone when the head is unfinished" do
@@ -46,17 +84,17 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     5.times { |n| shaper.enqueue(n, n, 0, n) }
     settle(shaper, running: 1)
 
-    expect(shaper.flush).to eq(0)
+    expect(bounded { shaper.flush }).to eq(0)
     expect(calls.acks).to be_empty
     expect(shaper.total_acked).to eq(0)
   end
 
   it "returns 0 when there is nothing, on a new manager too" do
     shaper = manager
-    expect(shaper.flush).to eq(0)
+    expect(bounded { shaper.flush }).to eq(0)
     shaper.enqueue(:key, :message, 0, 0)
     drained(shaper)
-    expect(shaper.flush).to eq(0)
+    expect(bounded { shaper.flush }).to eq(0)
   end
 
   it "takes safe: for the callers of WorkShaper 0.1.3, to no effect" do
@@ -69,8 +107,8 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     3.times do |n|
       4.times { |partition| shaper.enqueue(partition, :message, partition, n) }
       settle(shaper)
-      shaper.flush
-      eventually { shaper.total_acked == (n + 1) * 4 }
+      bounded { shaper.flush }
+      expect(shaper.total_acked).to eq((n + 1) * 4)
     end
     4.times { |partition| expect(calls.acks(partition)).to eq([0, 1, 2]) }
   end
@@ -89,18 +127,20 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     expect(calls.acks).to eq((0...20).to_a)
   end
 
-  it "can be called from work" do
+  it "can be called from work, on_done and on_error" do
     results = []
     shaper = nil
-    shaper = manager(work: ->(_, _, _) { results << shaper.flush })
-    20.times { |n| shaper.enqueue(n % 3, :message, 0, n) }
+    note = -> { results << shaper.flush }
+    shaper = manager(work: ->(n, _, _) { note.call && n.odd? && raise("failed") },
+                     on_done: ->(_, _, _) { note.call }, on_error: ->(_, _, _, _) { note.call })
+    20.times { |n| shaper.enqueue(n % 3, n, 0, n) }
     drained(shaper)
+    expect(results.size).to eq(40)
     expect(results).to all(be_an(Integer))
-    expect(calls.errors).to be_empty
     expect(calls.acks).to eq((0...20).to_a)
   end
 
-  it "I4, I5: called by many threads at once acknowledges each offset once, and counts it once" do
+  it "I4, I5: called by many threads at once acknowledges each offset once" do
     shaper = manager(offset_commit_period_ms: never)
     stopped = false
     flushers = Array.new(4) do
@@ -113,13 +153,12 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     500.times { |n| shaper.enqueue(n % 5, n, 0, n) }
     eventually { shaper.total_acked == 500 }
     stopped = true
-    flushed = flushers.sum { |flusher| value_of(flusher) }
-
+    # What is acknowledged while several wait counts for each of them.
+    flushers.each { |flusher| expect(value_of(flusher)).to be <= 500 }
     expect(calls.acks).to eq((0...500).to_a)
-    expect(flushed).to eq(calls.of(:ack).count { |call| !call.thread.name.to_s.start_with?("work_shaper") })
   end
 
-  it "logs what ack raises, as the acknowledger does, and stops the manager" do
+  it "logs what ack raises, as always, and stops the manager" do
     shaper = manager(offset_commit_period_ms: never, ack: ->(_, _) { raise "no broker" })
     3.times do |n|
       shaper.enqueue(:key, :message, 0, n)
@@ -135,35 +174,47 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     expect(log.messages("ERROR").join).to include("no broker")
   end
 
-  it "returns 0 after shutdown" do
-    shaper = manager
+  it "returns instead of waiting for what can never be acknowledged any more" do
+    held = gate
+    shaper = manager(ack: ->(_, _) { held.pass || raise("no broker") })
     shaper.enqueue(:key, :message, 0, 0)
-    expect(shaper.shutdown(timeout: 5)).to be(true)
+    eventually { held.waiting == 1 }
+    flushing = blocked_thread { shaper.flush }
+    held.open
+    expect(value_of(flushing)).to eq(0)
     expect(bounded { shaper.flush }).to eq(0)
   end
 
-  it "I8: ends on Timeout while ack runs on its thread, and harms nobody" do
-    held = gate
-    main = Thread.current
-    shaper = manager(offset_commit_period_ms: never, ack: ->(_, _) { held.pass if Thread.current == main && @hold })
+  it "returns 0 after shutdown, and ends beside one" do
+    shaper = manager
     shaper.enqueue(:key, :message, 0, 0)
-    settle(shaper)
-    shaper.flush
-    eventually { shaper.total_acked == 1 }
-    @hold = true
-    2.times { |n| shaper.enqueue(:key, :message, 0, n + 1) }
-    settle(shaper)
-    interrupted = begin
-      Timeout.timeout(0.05) { shaper.flush }
-      false
-    rescue Timeout::Error
-      true
-    end
-    @hold = false
+    flushing = in_thread { 1_000.times { shaper.flush } }
+    expect(shaper.shutdown(timeout: 5)).to be(true)
+    value_of(flushing)
+    expect(bounded { shaper.flush }).to eq(0)
+  end
 
-    # Either flush let the interrupt through, or the acknowledger had been faster; nobody hangs in any case.
-    expect(calls.acks).to eq(calls.acks.sort)
-    expect(interrupted || calls.acks == [0, 1, 2]).to be(true)
-    bounded { shaper.shutdown(timeout: 5) }
+  # I/O in ack for as long as work goes on: the passes follow each other without a pause.
+  %i[every latest].each do |acks|
+    it "I5: returns soon beside a busy acknowledger, with acks: #{acks.inspect}" do
+      shaper = manager(acks: acks, max_in_flight: 50, concurrency: 10, work: ->(*) { sleep 0.001 },
+                       ack: ->(*) { sleep 0.002 })
+      stopped = false
+      producer = in_thread do
+        offset = -1
+        shaper.enqueue(offset % 40, nil, offset % 4, offset) until stopped || (offset += 1).negative?
+      end
+      eventually { shaper.total_acked > 50 }
+      began = ManagerHelpers.now
+      3.times do
+        before = shaper.total_acked
+        flushed = bounded { shaper.flush }
+        expect(flushed).to be <= shaper.total_acked - before
+      end
+      expect(ManagerHelpers.now - began).to be < 5
+      stopped = true
+      value_of(producer)
+      drained(shaper)
+    end
   end
 end

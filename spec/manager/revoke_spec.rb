@@ -290,6 +290,20 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(shaper.stats).to include(total_acked: 1, total_dropped: 1)
   end
 
+  it "I5: lets in who is blocked on a sub key of which it drops what waits" do
+    held = gate
+    shaper = manager(max_in_queue: 1, work: ->(message, _, _) { held.pass if message == :running })
+    shaper.enqueue(:key, :running, :other, 0)
+    settle(shaper, running: 1)
+    shaper.enqueue(:key, :waiting, :p, 0)
+    blocked = blocked_thread { shaper.enqueue(:key, :blocked, :other, 1) }
+    expect(shaper.revoke(:p).size).to eq(1)
+    expect(value_of(blocked)).to be(true)
+    held.open
+    drained(shaper)
+    expect(calls.acks(:other)).to eq([0, 1])
+  end
+
   it "I6: holds with a producer, a flusher and a revoker at once" do
     shaper = manager(concurrency: 4, max_in_queue: 5)
     stopped = false

@@ -194,7 +194,7 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
     expect(raised).to eq(work: [true, false], on_done: [true, false], on_error: [true, false], ack: [true, false])
   end
 
-  it "raises inside ack on the thread that called flush, too" do
+  it "raises inside an ack that a flush asked for, too" do
     raised = []
     shaper = nil
     shaper = manager(offset_commit_period_ms: 2_147_483_647, ack: lambda do |_, _|

@@ -2,6 +2,11 @@
 
 # What the scripts of subprocess.rb find on their main object. It is loaded by them with -r, before the
 # script; the suite loads it too, to no effect.
+
+# Before anything else: a shell that ignores signals (nohup, a job in the background) hands that down to every process
+# below it, and they would not end the child as they should.
+%w[HUP INT QUIT TERM ALRM USR1 USR2 TSTP TTIN TTOU].each { |name| trap(name, "DEFAULT") } unless defined?(RSpec)
+
 require "logger"
 require "stringio"
 require "timeout"
@@ -11,18 +16,18 @@ module Child
   # A process that has to be ended by its limit says less than one which gives up by itself.
   PATIENCE = 10
 
-  def log
-    @log ||= StringIO.new
+  # Made once, before any thread can be the first to ask.
+  def self.extended(main)
+    making = Mutex.new
+    main.instance_exec do
+      @log = StringIO.new
+      @worked = []
+      @acked = Hash.new { |hash, partition| making.synchronize { hash.fetch(partition) { hash[partition] = [] } } }
+    end
   end
 
   # Offsets in the order in which they were worked on and acknowledged; partition => offsets for the latter.
-  def worked
-    @worked ||= []
-  end
-
-  def acked
-    @acked ||= Hash.new { |hash, partition| hash[partition] = [] }
-  end
+  attr_reader :log, :worked, :acked
 
   def manager(**settings)
     WorkShaper::Manager.new(work: ->(_, _, offset) { worked << offset },

@@ -170,9 +170,8 @@ module ManagerHelpers
     end
   end
 
-  def calls
-    @calls ||= Calls.new
-  end
+  # Made before the example, since several threads of it may be the first to ask.
+  attr_reader :calls
 
   # The log of the example; WorkShaper.logger until the example ends.
   def log(level: ::Logger::INFO)
@@ -309,5 +308,6 @@ end
 
 RSpec.configure do |config|
   config.include ManagerHelpers
+  config.before { @calls = ManagerHelpers::Calls.new }
   config.after { clean_up_managers }
 end

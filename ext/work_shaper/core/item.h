@@ -24,4 +24,6 @@ struct item {
     uint32_t late : 1;              /* which of the two: 1 when it came out of order */
 };
 
+_Static_assert(sizeof(void *) != 8 || sizeof(struct item) == 56, "a waiting message takes 56 bytes");
+
 #endif

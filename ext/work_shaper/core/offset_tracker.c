@@ -3,14 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An empty window keeps no more than this. */
 #define FIRST_CAPACITY 64u
-/* An empty window larger than this goes back to the system. */
-#define KEPT_CAPACITY 16384u
+/* A window or heap shrinks when it is at most this part full, to twice its length: far from the next growth, so that
+ * what is copied is paid by what came in or left meanwhile. */
+#define SPARSE 8u
 
 struct item offset_tracker_abandoned;
 
 void offset_tracker_init(struct offset_tracker *tracker) {
-    *tracker = (struct offset_tracker){.highest = OFFSET_NONE, .passed = OFFSET_NONE, .acknowledged = OFFSET_NONE};
+    *tracker = (struct offset_tracker){
+        .highest = OFFSET_NONE, .mark = OFFSET_NONE, .passed = OFFSET_NONE, .acknowledged = OFFSET_NONE};
+    list_init(&tracker->moved);
 }
 
 void offset_tracker_clear(struct offset_tracker *tracker) {
@@ -28,19 +32,22 @@ static struct tracked *window_at(const struct offset_tracker *tracker, uint32_t 
     return &tracker->window[sequence & (tracker->capacity - 1)];
 }
 
+/* Doubles the capacity of a full window, mostly without moving anything: realloc can often extend it where it is, and
+ * only what is on one side of the ring's seam has another place then. */
 static bool window_grow(struct offset_tracker *tracker) {
-    uint32_t capacity = tracker->capacity ? tracker->capacity * 2 : FIRST_CAPACITY;
-    struct tracked *window = malloc(capacity * sizeof *window);
+    uint32_t old = tracker->capacity, capacity = old ? old * 2 : FIRST_CAPACITY;
+    struct tracked *window = realloc(tracker->window, capacity * sizeof *window);
     if (!window) {
         return false;
     }
-    for (uint32_t i = 0; i < tracker->length; i++) {
-        uint32_t sequence = tracker->head + i;
-        window[sequence & (capacity - 1)] = *window_at(tracker, sequence);
-    }
-    free(tracker->window);
     tracker->window = window;
     tracker->capacity = capacity;
+    uint32_t seam = old ? tracker->head & (old - 1) : 0;
+    if (tracker->head & old) {
+        memcpy(&window[old + seam], &window[seam], (old - seam) * sizeof *window);
+    } else if (seam) {
+        memcpy(&window[old], window, seam * sizeof *window);
+    }
     return true;
 }
 
@@ -60,11 +67,6 @@ static bool window_push(struct offset_tracker *tracker, struct item *item) {
 static void window_shift(struct offset_tracker *tracker) {
     tracker->head++;
     tracker->length--;
-    if (tracker->length == 0 && tracker->capacity > KEPT_CAPACITY) {
-        free(tracker->window);
-        tracker->window = NULL;
-        tracker->capacity = 0;
-    }
 }
 
 /* Puts an entry into its place in the heap and tells its item. */
@@ -122,11 +124,68 @@ static void late_shift(struct offset_tracker *tracker) {
     struct tracked last = tracker->late[--tracker->late_length];
     if (tracker->late_length > 0) {
         late_sink(tracker, 0, last);
+    }
+}
+
+/* The memory that is not needed any more */
+
+/* A power of two that is twice the length or a little more. */
+static uint32_t fitting(uint32_t length) {
+    uint32_t capacity = FIRST_CAPACITY;
+    while (capacity / 2 < length) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+static bool sparse(uint32_t length, uint32_t capacity) {
+    return capacity > FIRST_CAPACITY && length <= capacity / SPARSE;
+}
+
+/* Gives the window a lower capacity, unless there is no memory to do so. */
+static void window_shrink(struct offset_tracker *tracker, uint32_t capacity) {
+    struct tracked *window = malloc(capacity * sizeof *window);
+    if (!window) {
         return;
     }
-    free(tracker->late);
-    tracker->late = NULL;
-    tracker->late_capacity = 0;
+    for (uint32_t i = 0; i < tracker->length; i++) {
+        uint32_t sequence = tracker->head + i;
+        window[sequence & (capacity - 1)] = *window_at(tracker, sequence);
+    }
+    free(tracker->window);
+    tracker->window = window;
+    tracker->capacity = capacity;
+}
+
+static void window_fit(struct offset_tracker *tracker) {
+    if (tracker->length == 0) {
+        tracker->head = 0; /* so that it grows without a seam */
+    }
+    if (!sparse(tracker->length, tracker->capacity)) {
+        return;
+    }
+    if (tracker->length > 0) {
+        window_shrink(tracker, fitting(tracker->length));
+        return;
+    }
+    free(tracker->window);
+    tracker->window = NULL;
+    tracker->capacity = 0;
+}
+
+static void late_fit(struct offset_tracker *tracker) {
+    if (tracker->late_length == 0) {
+        free(tracker->late);
+        tracker->late = NULL;
+        tracker->late_capacity = 0;
+    } else if (sparse(tracker->late_length, tracker->late_capacity)) {
+        uint32_t capacity = fitting(tracker->late_length);
+        struct tracked *late = realloc(tracker->late, capacity * sizeof *late);
+        if (late) {
+            tracker->late = late;
+            tracker->late_capacity = capacity;
+        }
+    }
 }
 
 /* The frontier: the lowest offset that is tracked, and of equal ones one that is unfinished; or NULL. */
@@ -164,6 +223,7 @@ void offset_tracker_finish(struct offset_tracker *tracker, const struct item *it
 void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *item) {
     struct tracked *entry = item->late ? &tracker->late[item->place] : window_at(tracker, item->place);
     entry->item = &offset_tracker_abandoned;
+    tracker->abandoned++;
 }
 
 /* Whether the claim may be acknowledged as it stands: nothing lower or equal came in since it was cut off. */
@@ -206,6 +266,8 @@ const struct claim *offset_tracker_claim(struct offset_tracker *tracker, bool la
         claim_add(tracker, offset);
     }
     claim->underway = claim_ripe(claim, entry);
+    window_fit(tracker);
+    late_fit(tracker);
     return claim->underway ? claim : NULL;
 }
 
@@ -218,13 +280,36 @@ uint64_t offset_tracker_settle(struct offset_tracker *tracker, bool accepted) {
     return settled.count;
 }
 
-void offset_tracker_unclaim(struct offset_tracker *tracker) {
+uint64_t offset_tracker_unclaim(struct offset_tracker *tracker) {
     tracker->claim.underway = false;
+    if (!tracker->revoked) {
+        return 0;
+    }
+    uint64_t forgotten = tracker->claim.count;
+    tracker->claim = (struct claim){0};
+    return forgotten;
 }
 
 uint64_t offset_tracker_pending(const struct offset_tracker *tracker) {
     uint64_t claimed = tracker->claim.underway ? 0 : tracker->claim.count;
     return (uint64_t)tracker->length + tracker->late_length + claimed;
+}
+
+bool offset_tracker_settled(const struct offset_tracker *tracker, int64_t upto) {
+    const struct tracked *entry = lowest(tracker);
+    return tracker->claim.count == 0 && !(entry && entry->offset <= upto);
+}
+
+void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
+                                    void *data) {
+    uint64_t length = (uint64_t)tracker->length + tracker->late_length;
+    for (uint64_t i = 0; i < length; i++) {
+        const struct tracked *entry =
+            i < tracker->length ? window_at(tracker, tracker->head + (uint32_t)i) : &tracker->late[i - tracker->length];
+        if (entry->item && entry->item != &offset_tracker_abandoned) {
+            visit(entry->item, data);
+        }
+    }
 }
 
 const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker) {

@@ -4,7 +4,9 @@
  * Offsets that arrive in growing order, as Kafka delivers them, are numbered and kept in a ring, the
  * window: receiving, finishing and moving the frontier are O(1) however long the window is, and gaps
  * between offsets do not matter. An offset that arrives late (not higher than one before it: enqueued
- * out of order, or delivered again) goes to a heap. The lowest of both is the frontier.
+ * out of order, or delivered again) goes to a heap. The lowest of both is the frontier. Both shrink as they empty: at
+ * the end of a claim a window or heap has at most eight times what it needs, or 64 entries, and an empty tracker has at
+ * most those of the window.
  *
  * What leaves the window becomes the claim: offsets that the caller is to acknowledge. A claim whose
  * acknowledgement did not come to an end is kept and offered again.
@@ -13,6 +15,7 @@
 #define WORK_SHAPER_CORE_OFFSET_TRACKER_H
 
 #include "item.h"
+#include "list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,18 +48,20 @@ struct offset_tracker {
     uint32_t waiting;       /* items not started */
     uint32_t running;       /* items started and not finished */
     uint64_t received;      /* offsets received in this assignment */
-    uint64_t dropped;       /* those of them that were dropped and are unfinished for good */
+    uint64_t abandoned;     /* those of them that are unfinished for good */
+    uint64_t dropped;       /* those of the abandoned that count as dropped already */
     int64_t highest;        /* the highest received, or OFFSET_NONE */
     int64_t passed;         /* the highest that was claimed, or OFFSET_NONE: never claimed again (I4) */
     int64_t acknowledged;   /* the highest that was acknowledged, or OFFSET_NONE */
     struct claim claim;     /* what was taken off the window and is not settled yet */
     bool revoked;           /* forgotten: nothing of it may be claimed (I6) */
-    bool moved;             /* on the scheduler's list of those with something to claim */
-    struct offset_tracker *next_moved, *previous_moved;
+    struct list moved;      /* its link among the scheduler's trackers that have something to claim */
+    int64_t mark;           /* up to it the unsettled belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
+    uint32_t unfinished;    /* items up to the mark that are not finished */
 };
 
 /*
- * offset_tracker_init - Makes it empty. Allocates nothing.
+ * offset_tracker_init - Makes it empty. It stays where it is from now on. Allocates nothing.
  */
 void offset_tracker_init(struct offset_tracker *tracker);
 
@@ -83,7 +88,8 @@ void offset_tracker_finish(struct offset_tracker *tracker, const struct item *it
 void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *item);
 
 /*
- * offset_tracker_claimable - Whether offset_tracker_claim could return something.
+ * offset_tracker_claimable - Whether offset_tracker_claim has something to do. It returns NULL all the same when it
+ * adds what was finished to a claim that was cut off, and a lower unfinished offset holds that up.
  */
 bool offset_tracker_claimable(const struct offset_tracker *tracker);
 
@@ -103,14 +109,30 @@ const struct claim *offset_tracker_claim(struct offset_tracker *tracker, bool la
 uint64_t offset_tracker_settle(struct offset_tracker *tracker, bool accepted);
 
 /*
- * offset_tracker_unclaim - The acknowledgement was cut off: the claim will be offered again.
+ * offset_tracker_unclaim - The acknowledgement was cut off: the claim will be offered again, or (revoked) is forgotten.
+ *
+ * Returns how many received offsets are thereby forgotten.
  */
-void offset_tracker_unclaim(struct offset_tracker *tracker);
+uint64_t offset_tracker_unclaim(struct offset_tracker *tracker);
 
 /*
  * offset_tracker_pending - How many received offsets are neither acknowledged nor in an underway claim.
  */
 uint64_t offset_tracker_pending(const struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_settled - Whether nothing is unsettled up to an offset: nothing up to it is tracked, nor is there a
+ * claim that is not settled. O(1).
+ */
+bool offset_tracker_settled(const struct offset_tracker *tracker, int64_t upto);
+
+/*
+ * offset_tracker_each_unfinished - Visits every item that is unfinished and not abandoned: those in the window in
+ * order, then the late ones in none. O(window and late ones). The callee may abandon items of the tracker, also such as
+ * were not visited yet, which then are not.
+ */
+void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
+                                    void *data);
 
 /*
  * offset_tracker_oldest - The lowest unfinished offset. O(window): for reports.

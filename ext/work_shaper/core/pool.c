@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -8,49 +9,38 @@
 /* 256 KiB: what the default limits make use of. */
 #define KEPT_SLABS 32
 
+/* Of payloads: no type needs more that is made of pointers and integers. Not alignof(uint64_t), which is 4 on i386. */
+#define ALIGNMENT (sizeof(void *) > sizeof(uint64_t) ? sizeof(void *) : sizeof(uint64_t))
+
 struct cell {
-    struct pool_slab *slab; /* whose cell it is */
-    struct cell *next_free; /* the payload begins here; a link only while the cell is free */
+    struct pool_slab *slab;                    /* whose cell it is */
+    alignas(ALIGNMENT) struct cell *next_free; /* the payload begins here; a link only while the cell is free */
 };
 
 struct pool_slab {
-    struct pool_slab *next, *previous; /* among the open slabs */
-    struct cell *free;                 /* cells that were released */
-    size_t used;                       /* cells in use */
-    size_t carved;                     /* cells handed out at least once; beyond them untouched memory */
+    struct list open;  /* its link among the open slabs */
+    struct cell *free; /* cells that were released */
+    size_t used;       /* cells in use */
+    size_t carved;     /* cells handed out at least once; beyond them untouched memory */
+    alignas(ALIGNMENT) unsigned char cells[];
 };
 
 #define PAYLOAD_OFFSET offsetof(struct cell, next_free)
+#define CELLS_OFFSET offsetof(struct pool_slab, cells)
+
+_Static_assert(PAYLOAD_OFFSET % ALIGNMENT == 0 && CELLS_OFFSET % ALIGNMENT == 0, "payloads are aligned in a slab");
+_Static_assert(alignof(max_align_t) % ALIGNMENT == 0, "malloc aligns a slab");
+_Static_assert(sizeof(void *) != 8 || PAYLOAD_OFFSET == 8, "a cell costs one pointer");
 
 void pool_init(struct pool *pool, size_t size) {
     size_t payload = size < sizeof(struct cell *) ? sizeof(struct cell *) : size;
-    size_t unit = sizeof(uint64_t);
-    *pool = (struct pool){.cell_size = (PAYLOAD_OFFSET + payload + unit - 1) / unit * unit};
-    pool->cells_per_slab = (SLAB_BYTES - sizeof(struct pool_slab)) / pool->cell_size;
-}
-
-static void open_slab(struct pool *pool, struct pool_slab *slab) {
-    slab->previous = NULL;
-    slab->next = pool->open;
-    if (pool->open) {
-        pool->open->previous = slab;
-    }
-    pool->open = slab;
-}
-
-static void close_slab(struct pool *pool, struct pool_slab *slab) {
-    if (slab->previous) {
-        slab->previous->next = slab->next;
-    } else {
-        pool->open = slab->next;
-    }
-    if (slab->next) {
-        slab->next->previous = slab->previous;
-    }
+    *pool = (struct pool){.cell_size = (PAYLOAD_OFFSET + payload + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT};
+    list_init(&pool->open);
+    pool->cells_per_slab = (SLAB_BYTES - CELLS_OFFSET) / pool->cell_size;
 }
 
 static void free_slab(struct pool *pool, struct pool_slab *slab) {
-    close_slab(pool, slab);
+    list_remove(&slab->open);
     free(slab);
     pool->slabs--;
     pool->empty--;
@@ -58,21 +48,21 @@ static void free_slab(struct pool *pool, struct pool_slab *slab) {
 }
 
 void pool_destroy(struct pool *pool) {
-    struct pool_slab *slab = pool->open;
-    while (slab) {
-        struct pool_slab *next = slab->next;
-        free(slab);
-        slab = next;
+    struct list *link = pool->open.next;
+    while (link != &pool->open) {
+        struct list *next = link->next;
+        free(LIST_ENTRY(link, struct pool_slab, open));
+        link = next;
     }
-    pool->open = NULL;
+    list_init(&pool->open);
     pool->slabs -= pool->empty;
     pool->empty = 0;
 }
 
 /* A slab with a free cell, or NULL. */
 static struct pool_slab *find_slab(struct pool *pool) {
-    if (pool->open) {
-        return pool->open;
+    if (!list_empty(&pool->open)) {
+        return LIST_ENTRY(pool->open.next, struct pool_slab, open);
     }
     struct pool_slab *slab = malloc(SLAB_BYTES);
     if (!slab) {
@@ -81,7 +71,7 @@ static struct pool_slab *find_slab(struct pool *pool) {
     *slab = (struct pool_slab){0};
     pool->slabs++;
     pool->empty++;
-    open_slab(pool, slab);
+    list_prepend(&pool->open, &slab->open);
     return slab;
 }
 
@@ -91,7 +81,7 @@ static struct cell *take_cell(const struct pool *pool, struct pool_slab *slab) {
         slab->free = cell->next_free;
         return cell;
     }
-    cell = (struct cell *)((char *)(slab + 1) + slab->carved * pool->cell_size);
+    cell = (struct cell *)(void *)(slab->cells + slab->carved * pool->cell_size);
     cell->slab = slab;
     slab->carved++;
     return cell;
@@ -108,7 +98,7 @@ void *pool_acquire(struct pool *pool) {
     }
     slab->used++;
     if (slab->used == pool->cells_per_slab) {
-        close_slab(pool, slab);
+        list_remove(&slab->open);
     }
     return &cell->next_free;
 }
@@ -117,7 +107,7 @@ void pool_release(struct pool *pool, void *payload) {
     struct cell *cell = (struct cell *)((char *)payload - PAYLOAD_OFFSET);
     struct pool_slab *slab = cell->slab;
     if (slab->used == pool->cells_per_slab) {
-        open_slab(pool, slab);
+        list_prepend(&pool->open, &slab->open);
     }
     cell->next_free = slab->free;
     slab->free = cell;

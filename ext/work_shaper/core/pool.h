@@ -7,21 +7,21 @@
 #ifndef WORK_SHAPER_CORE_POOL_H
 #define WORK_SHAPER_CORE_POOL_H
 
+#include "list.h"
+
 #include <stddef.h>
 
-struct pool_slab;
-
 struct pool {
-    size_t cell_size;       /* bytes of one cell, its header included */
-    size_t cells_per_slab;  /* how many fit into one slab */
-    struct pool_slab *open; /* the slabs that have a free cell */
-    size_t empty;           /* how many of these have no cell in use */
-    size_t slabs;           /* how many slabs are held in all */
-    size_t freed;           /* how many were given back to the system, ever */
+    size_t cell_size;      /* bytes of one cell, its header included */
+    size_t cells_per_slab; /* how many fit into one slab */
+    struct list open;      /* the slabs that have a free cell */
+    size_t empty;          /* how many of these have no cell in use */
+    size_t slabs;          /* how many slabs are held in all */
+    size_t freed;          /* how many were given back to the system, ever */
 };
 
 /*
- * pool_init - Makes an empty pool of cells of `size` bytes each. Allocates nothing.
+ * pool_init - Makes an empty pool of cells of `size` bytes each, which stays where it is. Allocates nothing.
  */
 void pool_init(struct pool *pool, size_t size);
 
@@ -31,7 +31,7 @@ void pool_init(struct pool *pool, size_t size);
 void pool_destroy(struct pool *pool);
 
 /*
- * pool_acquire - Takes a cell, aligned for any pointer or 64-bit integer, its content undefined.
+ * pool_acquire - Takes a cell, aligned for any pointer or 64-bit integer on every platform, its content undefined.
  *
  * Returns NULL when there is no memory; the pool is then as it was.
  */

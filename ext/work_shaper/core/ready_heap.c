@@ -4,7 +4,7 @@
 
 /* Makes the newer of two tops the first child of the other, which is returned. */
 static struct sub_key_queue *join(struct sub_key_queue *left, struct sub_key_queue *right) {
-    struct sub_key_queue *top = left->first->sequence < right->first->sequence ? left : right;
+    struct sub_key_queue *top = left->rank < right->rank ? left : right;
     struct sub_key_queue *child = top == left ? right : left;
     child->previous_ready = top;
     child->next_ready = top->first_child;
@@ -48,12 +48,14 @@ static void cut(const struct sub_key_queue *queue) {
     }
 }
 
-void ready_heap_add(struct ready_heap *heap, struct sub_key_queue *queue) {
+void ready_heap_add(struct ready_heap *heap, struct sub_key_queue *queue, uint64_t rank) {
+    queue->rank = rank;
     queue->first_child = NULL;
     heap->top = heap->top ? join(heap->top, queue) : queue;
 }
 
-void ready_heap_remove(struct ready_heap *heap, const struct sub_key_queue *queue) {
+void ready_heap_remove(struct ready_heap *heap, struct sub_key_queue *queue) {
+    queue->rank = 0;
     struct sub_key_queue *children = join_siblings(queue->first_child);
     if (queue == heap->top) {
         heap->top = children;

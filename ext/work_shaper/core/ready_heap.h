@@ -1,8 +1,8 @@
 /*
  * ready_heap - the queues that may go on with a message that was passed over, the one with the oldest message on top.
  *
- * A pairing heap whose links are in the queues: nothing here allocates or can fail. It orders by the sequence of each
- * queue's first message, which must stay as it is while the queue is in the heap.
+ * A pairing heap whose links are in the queues: nothing here allocates or can fail. It orders by the rank that each
+ * queue was added with, so that what the queue holds may change until it is taken out.
  */
 #ifndef WORK_SHAPER_CORE_READY_HEAP_H
 #define WORK_SHAPER_CORE_READY_HEAP_H
@@ -10,17 +10,17 @@
 #include "sub_key_queue.h"
 
 struct ready_heap {
-    struct sub_key_queue *top; /* whose first message is the oldest of all; NULL: empty */
+    struct sub_key_queue *top; /* the one of the lowest rank; NULL: empty */
 };
 
 /*
- * ready_heap_add - Adds a queue that is not in it and has a first message. O(1).
+ * ready_heap_add - Adds a queue that is not in it, with a rank above 0 that no other in it has. O(1).
  */
-void ready_heap_add(struct ready_heap *heap, struct sub_key_queue *queue);
+void ready_heap_add(struct ready_heap *heap, struct sub_key_queue *queue, uint64_t rank);
 
 /*
  * ready_heap_remove - Takes out a queue that is in it. O(log n), amortised.
  */
-void ready_heap_remove(struct ready_heap *heap, const struct sub_key_queue *queue);
+void ready_heap_remove(struct ready_heap *heap, struct sub_key_queue *queue);
 
 #endif

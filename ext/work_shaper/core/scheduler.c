@@ -5,6 +5,8 @@
 void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t max_in_flight) {
     *scheduler = (struct scheduler){.max_in_queue = max_in_queue, .max_in_flight = max_in_flight};
     pool_init(&scheduler->items, sizeof(struct item));
+    list_init(&scheduler->pass);
+    list_init(&scheduler->moved);
 }
 
 /* The list of arrivals */
@@ -50,58 +52,36 @@ void scheduler_destroy(struct scheduler *scheduler) {
     pool_destroy(&scheduler->items);
 }
 
-/* The list of trackers that have something to claim */
-
-static void moved_append(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    tracker->moved = true;
-    tracker->next_moved = NULL;
-    tracker->previous_moved = scheduler->last_moved;
-    if (scheduler->last_moved) {
-        scheduler->last_moved->next_moved = tracker;
-    } else {
-        scheduler->first_moved = tracker;
-    }
-    scheduler->last_moved = tracker;
-}
-
-static void moved_remove(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    if (tracker->previous_moved) {
-        tracker->previous_moved->next_moved = tracker->next_moved;
-    } else {
-        scheduler->first_moved = tracker->next_moved;
-    }
-    if (tracker->next_moved) {
-        tracker->next_moved->previous_moved = tracker->previous_moved;
-    } else {
-        scheduler->last_moved = tracker->previous_moved;
-    }
-    tracker->moved = false;
-}
-
-static void moved_update(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    if (!tracker->moved && offset_tracker_claimable(tracker)) {
-        moved_append(scheduler, tracker);
+/* Lists a tracker for the next pass if it has come to have something to claim. */
+static void update_moved(struct scheduler *scheduler, struct offset_tracker *tracker) {
+    if (list_empty(&tracker->moved) && offset_tracker_claimable(tracker)) {
+        list_append(&scheduler->moved, &tracker->moved);
     }
 }
 
 /* What is counted of an item */
 
 static void start_waiting(struct scheduler *scheduler, const struct item *item) {
-    scheduler->ready += !item->queue->waiting && !item->queue->running;
     item->queue->waiting++;
     item->tracker->waiting++;
     scheduler->waiting++;
+}
+
+/* One item more (or less) is not finished. */
+static void count_unfinished(struct scheduler *scheduler, const struct item *item, int change) {
+    if (item->offset <= item->tracker->mark) {
+        item->tracker->unfinished += change;
+        scheduler->marked_unfinished += change;
+    }
 }
 
 static void stop_waiting(struct scheduler *scheduler, const struct item *item) {
     item->queue->waiting--;
     item->tracker->waiting--;
     scheduler->waiting--;
-    scheduler->ready -= !item->queue->waiting && !item->queue->running;
 }
 
 static void start_running(struct scheduler *scheduler, struct item *item) {
-    scheduler->ready -= sub_key_queue_ready(item->queue);
     item->queue->running = item;
     item->tracker->running++;
     scheduler->running++;
@@ -111,12 +91,52 @@ static void stop_running(struct scheduler *scheduler, const struct item *item) {
     item->queue->running = NULL;
     item->tracker->running--;
     scheduler->running--;
-    scheduler->ready += sub_key_queue_ready(item->queue);
+}
+
+/* The place of a queue */
+
+/* By what the ready heap orders a queue; 0: it does not belong there, for nothing of it was passed over or may start.
+ */
+static uint64_t rank(const struct sub_key_queue *queue) {
+    return queue->first && !queue->running ? queue->first->sequence + 1 : 0;
+}
+
+/* Apart from update_queue, which mostly has no need of it. */
+static void move_in_heap(struct scheduler *scheduler, struct sub_key_queue *queue, uint64_t due) {
+    if (queue->rank) {
+        ready_heap_remove(&scheduler->passed, queue);
+    }
+    if (due) {
+        ready_heap_add(&scheduler->passed, queue, due);
+    }
+}
+
+/* Brings the ready heap and the count of ready queues in line with a queue. Called after every change of one. */
+static inline void update_queue(struct scheduler *scheduler, struct sub_key_queue *queue) {
+    bool ready = queue->waiting && !queue->running;
+    if (ready != queue->counted) {
+        queue->counted = ready;
+        scheduler->ready += ready ? 1 : -1;
+    }
+    uint64_t due = rank(queue);
+    if (due != queue->rank) {
+        move_in_heap(scheduler, queue, due);
+    }
+}
+
+/* Puts the arrivals into the queues of their sub keys, for who is after all that waits there; changes nothing about
+ * what is taken when. Each item is moved but once, so that O(arrivals) is paid by their offers. */
+static void queue_up(struct scheduler *scheduler) {
+    while (scheduler->first_arrival) {
+        struct item *item = arrivals_shift(scheduler);
+        sub_key_queue_push(item->queue, item);
+        update_queue(scheduler, item->queue);
+    }
 }
 
 /* The way of an item */
 
-enum room scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue) {
+enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue) {
     if (queue && queue->waiting >= scheduler->max_in_queue) {
         return SUB_KEY_FULL;
     }
@@ -139,8 +159,13 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
         pool_release(&scheduler->items, item);
         return false;
     }
+    if (item->late && !offset_tracker_claimable(tracker)) {
+        list_remove(&tracker->moved); /* what it had to claim is above this offset */
+    }
+    count_unfinished(scheduler, item, 1);
     arrivals_append(scheduler, item);
     start_waiting(scheduler, item);
+    update_queue(scheduler, queue);
     scheduler->in_flight++;
     scheduler->total_enqueued++;
     return true;
@@ -154,16 +179,10 @@ bool scheduler_ready_many(const struct scheduler *scheduler) {
     return scheduler->ready > 1;
 }
 
-/* Whether the queue has something that was passed over and may start: whether it belongs into the ready heap. */
-static bool passed(const struct sub_key_queue *queue) {
-    return queue->first && !queue->running;
-}
-
 /* Takes out the oldest item whose sub key is free; there is one. */
 static struct item *shift_oldest(struct scheduler *scheduler) {
     struct sub_key_queue *queue = scheduler->passed.top;
     if (queue) {
-        ready_heap_remove(&scheduler->passed, queue);
         return sub_key_queue_shift(queue);
     }
     struct item *item = arrivals_shift(scheduler);
@@ -181,44 +200,33 @@ struct item *scheduler_take(struct scheduler *scheduler) {
     struct item *item = shift_oldest(scheduler);
     stop_waiting(scheduler, item);
     start_running(scheduler, item);
+    update_queue(scheduler, item->queue);
     return item;
-}
-
-void scheduler_queue_up(struct scheduler *scheduler) {
-    while (scheduler->first_arrival) {
-        struct item *item = arrivals_shift(scheduler);
-        struct sub_key_queue *queue = item->queue;
-        bool first = !queue->first;
-        sub_key_queue_push(queue, item);
-        if (first && passed(queue)) {
-            ready_heap_add(&scheduler->passed, queue);
-        }
-    }
 }
 
 void scheduler_finish(struct scheduler *scheduler, struct item *item) {
     struct offset_tracker *tracker = item->tracker;
     struct sub_key_queue *queue = item->queue;
+    count_unfinished(scheduler, item, -1);
     if (!tracker->revoked) {
         offset_tracker_finish(tracker, item);
-        moved_update(scheduler, tracker);
+        update_moved(scheduler, tracker);
     }
     stop_running(scheduler, item);
     pool_release(&scheduler->items, item);
-    if (queue->first) {
-        ready_heap_add(&scheduler->passed, queue);
-    }
+    update_queue(scheduler, queue);
 }
 
 /* Ends an item whose offset is never to be acknowledged, unless its tracker was revoked and does not care. */
 static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
+    count_unfinished(scheduler, item, -1);
     if (!item->tracker->revoked) {
         offset_tracker_abandon(item->tracker, item);
     }
     pool_release(&scheduler->items, item);
 }
 
-/* Takes out and ends all that waits on a queue that is not in the ready heap, and not among the arrivals. */
+/* Takes out and ends all that waits on a queue, once there are no arrivals. */
 static void abandon_waiting(struct scheduler *scheduler, struct sub_key_queue *queue) {
     while (queue->first) {
         struct item *item = sub_key_queue_shift(queue);
@@ -229,64 +237,108 @@ static void abandon_waiting(struct scheduler *scheduler, struct sub_key_queue *q
 
 void scheduler_abandon(struct scheduler *scheduler, struct item *item) {
     struct sub_key_queue *queue = item->queue;
-    scheduler_queue_up(scheduler);
+    queue_up(scheduler);
     stop_running(scheduler, item);
     leave_unfinished(scheduler, item);
     abandon_waiting(scheduler, queue);
+    update_queue(scheduler, queue);
 }
 
 uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queue *queue) {
     uint32_t dropped = queue->waiting;
-    scheduler_queue_up(scheduler);
-    if (passed(queue)) {
-        ready_heap_remove(&scheduler->passed, queue);
-    }
+    queue_up(scheduler);
     for (const struct item *item = queue->first; item; item = item->next) {
         item->tracker->dropped++;
     }
     abandon_waiting(scheduler, queue);
+    update_queue(scheduler, queue);
     scheduler->total_dropped += dropped;
     return dropped;
 }
 
-/* Revoking */
+/* The checkpoint */
 
-void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, const struct offset_tracker *tracker) {
-    scheduler_queue_up(scheduler);
-    if (passed(queue)) {
-        ready_heap_remove(&scheduler->passed, queue); /* its place there is that of its first item */
+static void unmark(struct scheduler *scheduler, struct offset_tracker *tracker) {
+    scheduler->marked -= tracker->mark != OFFSET_NONE;
+    scheduler->marked_unfinished -= tracker->unfinished;
+    tracker->mark = OFFSET_NONE;
+    tracker->unfinished = 0;
+}
+
+void scheduler_mark(struct scheduler *scheduler, struct offset_tracker *tracker) {
+    if (tracker->revoked || offset_tracker_settled(tracker, tracker->highest)) {
+        return;
     }
-    struct item *item = sub_key_queue_extract(queue, tracker);
-    while (item) {
-        struct item *next = item->next;
-        stop_waiting(scheduler, item);
-        pool_release(&scheduler->items, item);
-        item = next;
-    }
-    if (passed(queue)) {
-        ready_heap_add(&scheduler->passed, queue);
+    scheduler->marked += tracker->mark == OFFSET_NONE;
+    scheduler->marked_unfinished -= tracker->unfinished;
+    tracker->mark = tracker->highest;
+    tracker->unfinished = tracker->waiting + tracker->running;
+    scheduler->marked_unfinished += tracker->unfinished;
+}
+
+void scheduler_follow_up(struct scheduler *scheduler, const struct offset_tracker *cause, int64_t offset,
+                         struct offset_tracker *tracker) {
+    if (offset <= cause->mark) {
+        scheduler_mark(scheduler, tracker);
     }
 }
 
-void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker) {
+/* Revoking */
+
+struct revocation {
+    struct scheduler *scheduler;
+    void (*shortened)(struct sub_key_queue *queue, void *data);
+    void *data;
+};
+
+/* Drops all that waits on the queue of a waiting item and is of the same tracker, which refers to none of it then: so
+ * the walk through the tracker comes by each queue but once. */
+static void drop_with(struct item *waiting, void *data) {
+    if (!item_waits(waiting)) {
+        return;
+    }
+    const struct revocation *revocation = data;
+    struct scheduler *scheduler = revocation->scheduler;
+    struct sub_key_queue *queue = waiting->queue;
+    struct item *item = sub_key_queue_extract(queue, waiting->tracker);
+    while (item) {
+        struct item *next = item->next;
+        stop_waiting(scheduler, item);
+        leave_unfinished(scheduler, item);
+        item = next;
+    }
+    update_queue(scheduler, queue);
+    revocation->shortened(queue, revocation->data);
+}
+
+void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
+                      void (*shortened)(struct sub_key_queue *queue, void *data), void *data) {
+    struct revocation revocation = {.scheduler = scheduler, .shortened = shortened, .data = data};
+    queue_up(scheduler);
+    offset_tracker_each_unfinished(tracker, drop_with, &revocation);
     uint64_t forgotten = offset_tracker_pending(tracker);
     offset_tracker_clear(tracker);
     tracker->revoked = true;
-    if (tracker->moved) {
-        moved_remove(scheduler, tracker);
-    }
+    list_remove(&tracker->moved);
+    unmark(scheduler, tracker);
     scheduler->in_flight -= forgotten;
     scheduler->total_dropped += forgotten - tracker->dropped;
+    tracker->dropped = 0;
 }
 
 /* Acknowledging */
 
-struct offset_tracker *scheduler_moved(struct scheduler *scheduler) {
-    struct offset_tracker *tracker = scheduler->first_moved;
-    if (tracker) {
-        moved_remove(scheduler, tracker);
+void scheduler_begin_pass(struct scheduler *scheduler) {
+    list_splice(&scheduler->pass, &scheduler->moved);
+}
+
+struct offset_tracker *scheduler_next_in_pass(struct scheduler *scheduler) {
+    struct list *first = list_first(&scheduler->pass);
+    if (!first) {
+        return NULL;
     }
-    return tracker;
+    list_remove(first);
+    return LIST_ENTRY(first, struct offset_tracker, moved);
 }
 
 void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracker, bool accepted) {
@@ -294,12 +346,17 @@ void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracke
     scheduler->in_flight -= settled;
     scheduler->total_acknowledged += settled;
     scheduler->total_refused += accepted ? 0 : settled;
-    moved_update(scheduler, tracker);
+    if (offset_tracker_settled(tracker, tracker->mark)) {
+        unmark(scheduler, tracker);
+    }
+    update_moved(scheduler, tracker);
 }
 
 void scheduler_unclaim(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    offset_tracker_unclaim(tracker);
-    moved_update(scheduler, tracker);
+    uint64_t forgotten = offset_tracker_unclaim(tracker);
+    scheduler->in_flight -= forgotten;
+    scheduler->total_dropped += forgotten;
+    update_moved(scheduler, tracker);
 }
 
 uint64_t scheduler_finished(const struct scheduler *scheduler) {

@@ -6,15 +6,24 @@
  *
  *   offer -> (waits) -> take -> (runs) -> finish -> claim -> settle
  *
+ * Each offset is counted once: total_enqueued is total_acknowledged + total_dropped + in_flight. But what
+ * scheduler_drop_waiting dropped is in both of the last until its tracker is revoked (its `dropped`).
+ *
+ * Acknowledging goes in passes, in which each tracker has one turn, lest one that moves on and on keeps the others
+ * waiting. A tracker is on one of the two lists exactly while it has something to claim and its turn has not come.
+ *
  * The oldest item that may start comes first. What is offered goes to the end of the arrivals, and take goes through
  * them in order: an item whose sub key is busy is passed over, once, and waits in its queue from then on. When such a
  * queue is free again it goes on before any arrival, for all of these are newer; the ready heap has the order among
- * such queues, mostly of none or one.
+ * such queues, mostly of none or one. Who is after all that waits on a queue first has the arrivals put into their
+ * queues: scheduler_abandon, scheduler_drop_waiting and scheduler_revoke do so themselves. Whoever looks from outside
+ * finds the rest of a queue's `waiting` among the arrivals.
  */
 #ifndef WORK_SHAPER_CORE_SCHEDULER_H
 #define WORK_SHAPER_CORE_SCHEDULER_H
 
 #include "item.h"
+#include "list.h"
 #include "offset_tracker.h"
 #include "pool.h"
 #include "ready_heap.h"
@@ -25,29 +34,33 @@
 
 struct scheduler {
     struct pool items;
-    struct item *first_arrival, *last_arrival;       /* what waits and take has not come by, oldest first */
-    struct ready_heap passed;                        /* queues whose first item was passed over, and may start now */
-    uint32_t ready;                                  /* queues that have something waiting and nothing running */
-    struct offset_tracker *first_moved, *last_moved; /* trackers that have something to claim */
-    uint32_t max_in_queue;                           /* I7: waiting per sub key */
-    uint32_t max_in_flight;                          /* I7: enqueued and not settled, in all */
-    uint32_t waiting;                                /* items not started */
-    uint32_t running;                                /* items started and not finished, fenced ones too */
-    uint64_t in_flight;                              /* offsets received and not settled */
+    struct item *first_arrival, *last_arrival; /* what waits and take has not come by, oldest first */
+    struct ready_heap passed;                  /* queues whose first item was passed over, and may start now */
+    uint32_t ready;                            /* queues that have something waiting and nothing running */
+    struct list pass;                          /* trackers that have something to claim in this pass */
+    struct list moved;                         /* and those that have it for the next */
+    uint32_t max_in_queue;                     /* I7: waiting per sub key */
+    uint32_t max_in_flight;                    /* I7: enqueued and not settled, in all */
+    uint32_t waiting;                          /* items not started */
+    uint32_t running;                          /* items started and not finished, fenced ones too */
+    uint32_t marked;                           /* trackers of which something belongs to the checkpoint */
+    uint32_t marked_unfinished;                /* items that belong to it and are not finished */
+    uint64_t in_flight;                        /* offsets received and not settled */
     uint64_t total_enqueued;
     uint64_t total_acknowledged; /* settled, refused and repeated ones too */
     uint64_t total_refused;      /* those of them that were refused */
-    uint64_t total_dropped;      /* dropped or fenced by revoke, or dropped by scheduler_drop_waiting */
+    uint64_t total_dropped;      /* forgotten by revoke, or dropped by scheduler_drop_waiting */
 };
 
-enum room {
+enum room_left {
     ROOM,
     SUB_KEY_FULL, /* max_in_queue wait on this sub key */
     FLIGHT_FULL   /* max_in_flight are in flight */
 };
 
 /*
- * scheduler_init - Makes it empty, with its two limits (both at least 1). Allocates nothing.
+ * scheduler_init - Makes it empty, with its two limits (both at least 1). It stays where it is from now on. Allocates
+ * nothing.
  */
 void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t max_in_flight);
 
@@ -65,7 +78,7 @@ void scheduler_destroy(struct scheduler *scheduler);
 /*
  * scheduler_room - Whether an item can be offered on this sub key (NULL: one that has no queue yet).
  */
-enum room scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue);
+enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue);
 
 /*
  * scheduler_offer - Appends a message to its sub key and notes its offset. Does not look at the limits.
@@ -95,12 +108,6 @@ bool scheduler_ready_many(const struct scheduler *scheduler);
 struct item *scheduler_take(struct scheduler *scheduler);
 
 /*
- * scheduler_queue_up - Puts the arrivals into the queues of their sub keys, for who wants to see all that waits there.
- * Changes nothing about what is taken when. O(arrivals).
- */
-void scheduler_queue_up(struct scheduler *scheduler);
-
-/*
  * scheduler_finish - The item's work is over: its offset is finished, its sub key free for the next. Frees the item.
  */
 void scheduler_finish(struct scheduler *scheduler, struct item *item);
@@ -112,11 +119,6 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item);
 void scheduler_abandon(struct scheduler *scheduler, struct item *item);
 
 /*
- * scheduler_drop - Frees the items of a tracker that wait on a queue; first half of a revoke, for every queue.
- */
-void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, const struct offset_tracker *tracker);
-
-/*
  * scheduler_drop_waiting - Drops every item that waits on a queue, of whatever tracker; what runs is left alone. The
  * offsets stay unfinished, and in flight until their trackers are revoked: nothing from them on is acknowledged.
  *
@@ -125,26 +127,66 @@ void scheduler_drop(struct scheduler *scheduler, struct sub_key_queue *queue, co
 uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queue *queue);
 
 /*
- * scheduler_revoke - Forgets a tracker of which nothing waits any more; what runs will finish without effect (I6).
+ * scheduler_revoke - Drops what waits of a tracker and forgets the tracker; what runs will finish without effect, and
+ * an underway claim is settled or given back as if nothing had happened (I6). A second time does nothing.
+ *
+ * shortened: called once with each queue of which something was dropped, and `data`; it may free the queue if that is
+ * sub_key_queue_idle now, and calls nothing that changes the scheduler. What else waits on these queues keeps its
+ * order. Costs what the tracker holds and the length of each of these queues, besides the arrivals. Allocates nothing.
  */
-void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker);
+void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
+                      void (*shortened)(struct sub_key_queue *queue, void *data), void *data);
 
 /*
- * scheduler_moved - The tracker that has had something to claim for longest, taken off the list; NULL when there is
- * none.
+ * scheduler_claimable - Whether some tracker has something to claim, in this pass or for the next.
  */
-struct offset_tracker *scheduler_moved(struct scheduler *scheduler);
+static inline bool scheduler_claimable(const struct scheduler *scheduler) {
+    return !list_empty(&scheduler->pass) || !list_empty(&scheduler->moved);
+}
 
 /*
- * scheduler_settle - Settles the tracker's underway claim (see offset_tracker_settle) and lists the tracker again if it
- * has more.
+ * scheduler_begin_pass - Lets the trackers that have something to claim now make up the pass, in the order in which
+ * they came to have it. Who is left over from a pass that was cut off comes first.
+ */
+void scheduler_begin_pass(struct scheduler *scheduler);
+
+/*
+ * scheduler_next_in_pass - Takes the next tracker off the pass, for an offset_tracker_claim and (unless that returns
+ * NULL) scheduler_settle or scheduler_unclaim. What it has to claim after that is for the next pass.
+ *
+ * Returns NULL when the pass is over.
+ */
+struct offset_tracker *scheduler_next_in_pass(struct scheduler *scheduler);
+
+/*
+ * scheduler_settle - Settles the tracker's underway claim (see offset_tracker_settle). The tracker is in the next pass
+ * if it has more.
  */
 void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracker, bool accepted);
 
 /*
- * scheduler_unclaim - Gives the tracker's underway claim back (see offset_tracker_unclaim) and lists the tracker again.
+ * scheduler_unclaim - Gives the tracker's underway claim back (see offset_tracker_unclaim), for the next pass. Of a
+ * tracker that was revoked meanwhile it counts as dropped.
  */
 void scheduler_unclaim(struct scheduler *scheduler, struct offset_tracker *tracker);
+
+/*
+ * scheduler_mark - Lets what the tracker has received so far and is not settled belong to the checkpoint; with every
+ * tracker marked, scheduler->marked is 0 again once all that was received by then is settled, whatever comes in after
+ * it. There is one checkpoint at a time: what of an earlier one is not settled belongs to the next one, too.
+ *
+ * The mark is the highest offset received. It is only ever raised, and taken off as soon as nothing up to it is
+ * unsettled, or with revoke. An offset that comes late and below it belongs to the checkpoint. One that was abandoned
+ * or dropped by scheduler_drop_waiting is never settled: it keeps the mark until its tracker is revoked. O(1).
+ */
+void scheduler_mark(struct scheduler *scheduler, struct offset_tracker *tracker);
+
+/*
+ * scheduler_follow_up - The work of an unsettled offset, or its acknowledgement, enqueued the last offset of a tracker:
+ * if the first belongs to the checkpoint, so does the last, with all that its tracker has unsettled. O(1).
+ */
+void scheduler_follow_up(struct scheduler *scheduler, const struct offset_tracker *cause, int64_t offset,
+                         struct offset_tracker *tracker);
 
 /*
  * scheduler_finished - How many offsets are finished and not yet settled, or were abandoned.

@@ -39,10 +39,10 @@ struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct off
     return extracted.first;
 }
 
-bool sub_key_queue_ready(const struct sub_key_queue *queue) {
-    return queue->waiting && !queue->running;
+bool item_waits(const struct item *item) {
+    return item->queue->running != item;
 }
 
 bool sub_key_queue_idle(const struct sub_key_queue *queue) {
-    return !queue->waiting && !queue->running && !queue->blocked;
+    return !queue->waiting && !queue->running;
 }

@@ -14,8 +14,9 @@ struct sub_key_queue {
     struct item *running;                              /* I1: at most one, or NULL */
     struct sub_key_queue *next_ready, *previous_ready; /* in the ready heap: siblings; the first's previous: parent */
     struct sub_key_queue *first_child;                 /* in the ready heap */
+    uint64_t rank;                                     /* in the ready heap: the lowest is on top; 0: it is not in it */
     uint32_t waiting;                                  /* how many wait, arrivals included; the scheduler counts */
-    uint32_t blocked;                                  /* callers that wait for room in it; they keep it alive */
+    bool counted;                                      /* whether the scheduler counts it as ready */
 };
 
 /*
@@ -40,12 +41,12 @@ struct item *sub_key_queue_shift(struct sub_key_queue *queue);
 struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker);
 
 /*
- * sub_key_queue_ready - Whether something waits and nothing runs: the next can start.
+ * item_waits - Whether an unfinished item waits: it is not the one that its queue runs.
  */
-bool sub_key_queue_ready(const struct sub_key_queue *queue);
+bool item_waits(const struct item *item);
 
 /*
- * sub_key_queue_idle - Whether nothing waits, runs or is blocked: it can be freed.
+ * sub_key_queue_idle - Whether nothing waits or runs: it can be freed.
  */
 bool sub_key_queue_idle(const struct sub_key_queue *queue);
 

@@ -1,10 +1,8 @@
 #include "feed.h"
 
-#include "../caller.h"
-#include "../clock.h"
-#include "../door.h"
-#include "../manager.h"
-#include "../worker.h"
+#include "../manager/enqueue.h"
+#include "../manager/manager.h"
+#include "../ruby/clock.h"
 #include "message.h"
 
 #include <inttypes.h>
@@ -12,47 +10,47 @@
 #include <stdio.h>
 
 /* Room for the longest topic (249 characters), a slash and a number. */
-#define PLACE_SIZE 272
+#define NAME_SIZE 272
 
 /* What a manager calls the Kafka partition of a message: "orders/0". */
-static VALUE place_of(VALUE message) {
-    char text[PLACE_SIZE];
+static VALUE partition_name(VALUE message) {
+    char text[NAME_SIZE];
     VALUE topic = message_topic(message);
     int length = snprintf(text, sizeof text, "%.*s/%" PRId32, (int)RSTRING_LEN(topic), RSTRING_PTR(topic),
                           message_partition(message));
     RB_GC_GUARD(topic);
-    return rb_enc_interned_str(text, length < PLACE_SIZE ? length : PLACE_SIZE - 1, rb_utf8_encoding());
+    return rb_enc_interned_str(text, length < NAME_SIZE ? length : NAME_SIZE - 1, rb_utf8_encoding());
 }
 
-/* The last message's place, which is mostly that of the next one. */
-struct place {
+/* The last message's partition, which is mostly that of the next one. */
+struct named {
     VALUE topic, name;
     int32_t partition;
 };
 
-static VALUE find_place(struct place *place, VALUE message) {
+static VALUE find_name(struct named *named, VALUE message) {
     VALUE topic = message_topic(message);
-    if (topic != place->topic || message_partition(message) != place->partition) {
-        place->name = place_of(message);
-        place->topic = topic;
-        place->partition = message_partition(message);
+    if (topic != named->topic || message_partition(message) != named->partition) {
+        named->name = partition_name(message);
+        named->topic = topic;
+        named->partition = message_partition(message);
     }
-    return place->name;
+    return named->name;
 }
 
 struct feeding {
     struct manager *manager;
     struct callback sub_key;
-    VALUE misplaced;
-    struct place place;
+    VALUE sub_key_errors;
+    struct named named;
     VALUE message; /* the one that is fed right now */
 };
 
 static void let_in(struct feeding *feeding, VALUE key) {
     VALUE message = feeding->message;
     /* One without a key is its own: no other is equal to it. */
-    door_let_in(feeding->manager, NIL_P(key) ? message : key, message, find_place(&feeding->place, message),
-                message_offset(message));
+    manager_enqueue(feeding->manager, NIL_P(key) ? message : key, message, find_name(&feeding->named, message),
+                    message_offset(message));
 }
 
 static VALUE ask_and_let_in(VALUE argument) {
@@ -61,26 +59,27 @@ static VALUE ask_and_let_in(VALUE argument) {
     return Qnil;
 }
 
-static VALUE let_in_misplaced(VALUE argument, VALUE error) {
+static VALUE let_in_with_error(VALUE argument, VALUE error) {
     struct feeding *feeding = (struct feeding *)argument;
-    rb_hash_aset(feeding->misplaced, feeding->message, error);
+    rb_hash_aset(feeding->sub_key_errors, feeding->message, error);
     let_in(feeding, Qnil);
     return Qnil;
 }
 
 /*
- * call-seq: feed(messages, sub_key, misplaced)
+ * call-seq: feed(messages, sub_key, sub_key_errors)
  *
  * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; one for
  * which that is nil runs in no order. So does one whose sub key raised a StandardError, or cannot be a key: the error
- * goes to the Hash misplaced, by the message. Does not look at the limits: whoever took the messages did. Raises
+ * goes to the Hash sub_key_errors, by the message. Does not look at the limits: whoever took the messages did. Raises
  * ShuttingDown, and what else sub_key raises; the messages before that one are in then.
  */
-static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE misplaced) {
-    struct feeding feeding = {.manager = manager_get(self), .misplaced = misplaced, .place = {.topic = Qundef}};
+static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors) {
+    struct feeding feeding = {
+        .manager = manager_get(self), .sub_key_errors = sub_key_errors, .named = {.topic = Qundef}};
     callback_set(&feeding.sub_key, sub_key);
     Check_Type(messages, T_ARRAY);
-    Check_Type(misplaced, T_HASH);
+    Check_Type(sub_key_errors, T_HASH);
     for (long i = 0; i < RARRAY_LEN(messages); i++) {
         VALUE message = rb_ary_entry(messages, i);
         if (!message_is(message)) {
@@ -88,13 +87,14 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE misplaced) {
         }
         feeding.message = message;
         if (callback_given(&feeding.sub_key)) {
-            rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_misplaced, (VALUE)&feeding, rb_eStandardError, (VALUE)0);
+            rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_with_error, (VALUE)&feeding, rb_eStandardError,
+                       (VALUE)0);
         } else {
             let_in(&feeding, message_key(message));
         }
         RB_GC_GUARD(message);
     }
-    RB_GC_GUARD(feeding.place.name);
+    RB_GC_GUARD(feeding.named.name);
     return Qnil;
 }
 
@@ -104,7 +104,10 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE misplaced) {
  * Changes the limit from now on; more may be in flight then for a while.
  */
 static VALUE set_max_in_flight(VALUE self, VALUE count) {
-    manager_get(self)->scheduler.max_in_flight = NUM2UINT(count);
+    struct manager *manager = manager_get(self);
+    manager->scheduler.max_in_flight = NUM2UINT(count);
+    room_look(manager);
+    waiters_look(manager);
     return count;
 }
 
@@ -123,7 +126,7 @@ static VALUE ready(VALUE self) {
  * How long the average worker has lacked work so far, in seconds.
  */
 static VALUE idle_time(VALUE self) {
-    return DBL2NUM((double)workers_idle_time(manager_get(self)) / (double)NANOSECONDS_PER_SECOND);
+    return DBL2NUM((double)fairness_idle_time(manager_get(self)) / (double)NANOSECONDS_PER_SECOND);
 }
 
 /*
@@ -142,10 +145,13 @@ static VALUE in_flight(VALUE self) {
  * two messages. (As long as it has the GVL no worker looks.)
  */
 static VALUE expect(VALUE self, VALUE milliseconds) {
-    struct manager *manager = manager_get(self);
-    manager->guest.back_at = clock_milliseconds() + NUM2UINT(milliseconds);
-    manager->guest.expected = true;
+    fairness_expect(manager_get(self), NUM2UINT(milliseconds));
     return Qnil;
+}
+
+static bool has_room(const struct waiter *waiter) {
+    const struct manager *manager = waiter->manager;
+    return manager->roster.closing || scheduler_room(&manager->scheduler, NULL) == ROOM;
 }
 
 /*
@@ -158,19 +164,22 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
 static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
     struct manager *manager = manager_get(self);
     uint64_t deadline = clock_nanoseconds() + NUM2ULL(milliseconds) * NANOSECONDS_PER_MILLISECOND;
-    expect(self, milliseconds);
-    if (!manager->closing && scheduler_room(&manager->scheduler, NULL) != ROOM) {
-        caller_wait(manager, RTEST(hurry) ? WISH_ROOM : WISH_FLIGHT, NULL, deadline);
-    }
+    struct waiter waiter = {.manager = manager,
+                            .over = has_room,
+                            .counted = RTEST(hurry) ? &manager->roster.room_awaited : NULL,
+                            .deadline = deadline};
+    fairness_expect(manager, NUM2UINT(milliseconds));
+    wait_until_over(&waiter, sizeof waiter);
     return Qnil;
 }
 
-void init_feed(VALUE manager_class) {
-    rb_define_private_method(manager_class, "feed", feed, 3);
-    rb_define_private_method(manager_class, "in_flight", in_flight, 0);
-    rb_define_private_method(manager_class, "max_in_flight=", set_max_in_flight, 1);
-    rb_define_private_method(manager_class, "ready?", ready, 0);
-    rb_define_private_method(manager_class, "idle_time", idle_time, 0);
-    rb_define_private_method(manager_class, "await_room", await_room, 2);
-    rb_define_private_method(manager_class, "expect", expect, 1);
+void init_feed(VALUE work_shaper) {
+    VALUE feeding = rb_define_module_under(work_shaper, "Feeding");
+    rb_define_private_method(feeding, "feed", feed, 3);
+    rb_define_method(feeding, "in_flight", in_flight, 0);
+    rb_define_method(feeding, "max_in_flight=", set_max_in_flight, 1);
+    rb_define_method(feeding, "ready?", ready, 0);
+    rb_define_method(feeding, "idle_time", idle_time, 0);
+    rb_define_method(feeding, "await_room", await_room, 2);
+    rb_define_method(feeding, "expect", expect, 1);
 }

@@ -7,8 +7,8 @@
 #include <ruby/ruby.h>
 
 /*
- * init_feed - Defines the private methods of Manager that a consumer's poll loop calls.
+ * init_feed - Defines WorkShaper::Feeding: what a manager that is fed by a poll loop has besides.
  */
-void init_feed(VALUE manager_class);
+void init_feed(VALUE work_shaper);
 
 #endif

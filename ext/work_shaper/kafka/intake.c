@@ -3,7 +3,7 @@
 #include "librdkafka.h"
 #include "message.h"
 
-#include "../manager.h"
+#include "../errors.h"
 
 #include <ruby/encoding.h>
 #include <ruby/thread.h>
@@ -121,11 +121,13 @@ static void stop_waiting(void *argument) {
 }
 
 /* Interrupts are looked at before there is a batch, never after. */
-static void fill_batch(struct wait *wait) {
+static VALUE fill_batch(VALUE argument) {
+    struct wait *wait = (struct wait *)argument;
     while (!wait->ran) {
         rb_thread_check_ints();
         rb_thread_call_without_gvl2(wait_for_batch, wait, stop_waiting, wait);
     }
+    return Qnil;
 }
 
 struct conversion {
@@ -202,7 +204,7 @@ static VALUE take(VALUE self, VALUE count, VALUE timeout_ms, VALUE failures) {
     intake->taking = true;
     struct conversion conversion = {.intake = intake, .messages = Qnil, .failures = failures, .topic = Qnil};
     int state;
-    rb_protect((VALUE(*)(VALUE))(void *)fill_batch, (VALUE)&wait, &state);
+    rb_protect(fill_batch, (VALUE)&wait, &state);
     if (state) {
         intake->taking = false;
         rb_jump_tag(state);

@@ -1,6 +1,6 @@
 #include "message_fields.h"
 
-#include "manager.h"
+#include "../errors.h"
 
 #include <ruby/encoding.h>
 #include <string.h>

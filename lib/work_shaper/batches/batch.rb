@@ -2,23 +2,20 @@
 
 module WorkShaper
   class Batches
-    # The messages of one {Batches#work_off}: which are finished, how far they are finished without a gap, what failed.
-    # To the manager it is a partition, and the index of a message its offset. The calling thread waits for what the
-    # threads of the manager tell.
+    # The messages of one {Batches#work_off}: how far they are finished without a gap, and what failed. To the manager
+    # it is a partition, and the index of a message its offset.
     class Batch
-      # The error of the message that failed first, or nil; what is no StandardError and cut the work off, or nil.
-      attr_reader :error, :cut_off
+      # The error of the message that failed first, or nil.
+      attr_reader :error
 
       def initialize(messages, sub_key, ack)
         @messages = messages
         @ack = ack
         @keys = sub_key ? messages.map { |message| sub_key.call(message) } : []
-        @open = messages.each_index.to_h { |index| [index, true] }
         @failed = {}
         @gap = messages.size
         @reached = @told = -1
         @mutex = Mutex.new
-        @end = ConditionVariable.new
       end
 
       # Yields the arguments with which each message is enqueued, in order.
@@ -33,31 +30,27 @@ module WorkShaper
       # What surrounds the work of a message.
       def work_on(index)
         yield unless left_out?(index)
-        finish(index)
-      rescue Exception => e # rubocop:disable Lint/RescueException
-        @cut_off = e unless StandardError === e
-        raise
       end
 
       # The work of a message raised a StandardError. The log tells of those that work_off will not raise.
       def failed(error, index)
         log(error, index) unless note(error, index)
-      ensure
-        finish(index)
       end
 
-      # Everything up to this index is finished, or has failed.
+      # Everything up to this index is finished, or has failed. The acknowledger tells, in its ticks.
       def reached(index)
         @reached = index
         true
       end
 
-      # Waits until everything is finished, `seconds` at most. Returns whether it is.
-      def wait(seconds)
-        @mutex.synchronize do
-          @end.wait(@mutex, seconds) unless finished?
-          finished?
-        end
+      # Everything is finished, or has failed.
+      def finished
+        @reached = @messages.size - 1
+      end
+
+      # Whether somebody wants to know how far it is.
+      def tells?
+        !@ack.nil?
       end
 
       # Calls ack with the last of the messages that are finished without a gap, if there are more than last time.
@@ -76,20 +69,8 @@ module WorkShaper
 
       private
 
-      def finished?
-        @open.empty?
-      end
-
-      # The acknowledger may be a tick behind.
       def frontier
-        [finished? ? @messages.size : @reached, @gap - 1].min
-      end
-
-      # To delete from a Hash is one step under the GVL: a lock for every message would make the workers queue up. Twice
-      # for one message is once: an exception may be raised into the worker's thread right after it.
-      def finish(index)
-        @open.delete(index)
-        @mutex.synchronize { @end.signal } if finished?
+        [@reached, @gap - 1].min
       end
 
       def left_out?(index)

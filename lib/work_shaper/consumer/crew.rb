@@ -6,24 +6,26 @@ module WorkShaper
     #
     # @private
     class Crew < Manager
-      public :in_flight, :max_in_flight=, :await_room, :ready?, :idle_time, :expect, :drop_waiting, :wind_down, :fatal
+      include Feeding
+
+      public :drop_waiting, :wind_down, :fatal
 
       # @param sub_key [#call(message), nil] nil: the message's key
       # @param handler [#call(message)] does the work of a message
       def initialize(sub_key:, handler:, **rest)
         @sub_key = sub_key
-        @misplaced = {}.compare_by_identity
+        @sub_key_errors = {}.compare_by_identity
         super(work: work_with(handler), **rest)
       end
 
       # Enqueues messages without a look at the limits. An error in finding a sub key is the message's: it is raised
       # where its work would be done.
       def take_in(messages)
-        feed(messages, @sub_key, @misplaced)
+        feed(messages, @sub_key, @sub_key_errors)
       end
 
       def revoke(partition)
-        super.each { |_sub_key, message, *| @misplaced.delete(message) }
+        super.each { |_sub_key, message, *| @sub_key_errors.delete(message) }
       end
 
       # A message in no order is its own sub key; its payload is nothing for a log.
@@ -36,9 +38,9 @@ module WorkShaper
       private
 
       def work_with(handler)
-        misplaced = @misplaced
+        errors = @sub_key_errors
         lambda do |message, _partition, _offset|
-          raise misplaced.delete(message) if !misplaced.empty? && misplaced.key?(message)
+          raise errors.delete(message) if !errors.empty? && errors.key?(message)
 
           handler.call(message)
         end

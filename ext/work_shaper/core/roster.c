@@ -1,0 +1,95 @@
+#include "roster.h"
+
+static bool can_acknowledge(const struct roster *roster, const struct scheduler *scheduler) {
+    return !roster->stopped && scheduler_claimable(scheduler);
+}
+
+bool roster_settled(const struct roster *roster, const struct scheduler *scheduler) {
+    return !scheduler->waiting && !scheduler->running && !roster->acknowledging && !can_acknowledge(roster, scheduler);
+}
+
+bool roster_finished(const struct roster *roster, const struct scheduler *scheduler) {
+    return roster->closing && roster_settled(roster, scheduler);
+}
+
+bool roster_stopped(const struct roster *roster, const struct scheduler *scheduler) {
+    return roster_finished(roster, scheduler) && !roster->workers && roster->acknowledger == ACKNOWLEDGER_GONE;
+}
+
+/* Somebody waits until fewer are in flight, and enough are finished: to acknowledge one offset and let one message in
+ * would be a switch of threads for each. */
+static bool blocked(const struct roster *roster, const struct scheduler *scheduler) {
+    return roster->room_awaited && scheduler->in_flight >= scheduler->max_in_flight &&
+           scheduler_finished(scheduler) >= (scheduler->max_in_flight + 3) / 4;
+}
+
+/* Nothing is left to do but to acknowledge: at all, or of what a drain waits for. */
+static bool winding_down(const struct roster *roster, const struct scheduler *scheduler) {
+    if ((roster->closing || roster->end_awaited) && !scheduler->waiting && !scheduler->running) {
+        return true;
+    }
+    return roster->end_awaited && scheduler->marked && !scheduler->marked_unfinished;
+}
+
+/* Somebody waits for acknowledgements that should not wait for the tick. */
+static bool hurried(const struct roster *roster, const struct scheduler *scheduler) {
+    return roster->pass_awaited || blocked(roster, scheduler) || winding_down(roster, scheduler);
+}
+
+bool roster_pass_due(const struct roster *roster, const struct scheduler *scheduler) {
+    return can_acknowledge(roster, scheduler) && (!roster->resting || hurried(roster, scheduler));
+}
+
+enum call roster_worker_call(const struct roster *roster, const struct scheduler *scheduler) {
+    if (roster->closing && roster->idle) {
+        return CALL_WAKE; /* to work, or to end */
+    }
+    if (!scheduler->ready || roster->coming) {
+        return CALL_NOBODY;
+    }
+    if (roster->idle) {
+        return CALL_WAKE;
+    }
+    return roster->workers < roster->concurrency ? CALL_START : CALL_NOBODY;
+}
+
+/* While the acknowledger is parked, and no shutdown has begun. What is most likely to settle it comes first. */
+static bool needed(const struct roster *roster, const struct scheduler *scheduler) {
+    if (!roster->watching && scheduler->in_flight) {
+        return true;
+    }
+    bool awaited = roster->pass_awaited || roster->room_awaited || roster->end_awaited;
+    return (!roster->resting || awaited) && roster_pass_due(roster, scheduler);
+}
+
+enum call roster_acknowledger_call(const struct roster *roster, const struct scheduler *scheduler) {
+    if (roster->acknowledger == ACKNOWLEDGER_GONE) {
+        return roster_finished(roster, scheduler) ? CALL_NOBODY : CALL_START;
+    }
+    if (roster->acknowledger != ACKNOWLEDGER_PARKED) {
+        return CALL_NOBODY;
+    }
+    if (roster->closing &&
+        (!roster->announced || roster_finished(roster, scheduler) || roster_pass_due(roster, scheduler))) {
+        return CALL_WAKE;
+    }
+    return needed(roster, scheduler) ? CALL_WAKE : CALL_NOBODY;
+}
+
+void roster_begin_pass(struct roster *roster) {
+    roster->acknowledging = true;
+    roster->passes_begun++;
+}
+
+void roster_end_pass(struct roster *roster) {
+    roster->acknowledging = false;
+    roster->passes_over = roster->passes_begun;
+}
+
+void roster_cut_off_pass(struct roster *roster) {
+    roster->acknowledging = false;
+}
+
+bool roster_pass_over(const struct roster *roster, const struct scheduler *scheduler, uint64_t number) {
+    return roster->passes_over >= number || (!roster->acknowledging && !can_acknowledge(roster, scheduler));
+}

@@ -1,0 +1,99 @@
+/*
+ * roster - who must run: the one rule, worked out from the state alone.
+ *
+ * Nobody relies on who changed what. After every change the caller asks both questions, roster_acknowledger_call and
+ * roster_worker_call, does what they say and asks again, until the answer is CALL_NOBODY. So asking once too often does
+ * no harm, and asking once too seldom is made good by the acknowledger, which asks by itself while anything is in
+ * flight.
+ *
+ * What must never happen, and what spec/core/test_roster.c looks for in every order of events: something can go on, and
+ * nobody is on the way.
+ */
+#ifndef WORK_SHAPER_CORE_ROSTER_H
+#define WORK_SHAPER_CORE_ROSTER_H
+
+#include "scheduler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum acknowledger_state {
+    ACKNOWLEDGER_GONE,   /* not started, or ended */
+    ACKNOWLEDGER_COMING, /* started or woken, and not there yet */
+    ACKNOWLEDGER_BUSY,   /* there: it looks at the state, or acknowledges */
+    ACKNOWLEDGER_PARKED
+};
+
+struct roster {
+    uint32_t concurrency; /* workers at most */
+    uint32_t workers;     /* started and not ended */
+    uint32_t idle;        /* those of them that are parked */
+    uint32_t coming;      /* those of them that are going to look for work: started, woken, or between two messages */
+    enum acknowledger_state acknowledger;
+    bool resting;          /* parked: its tick is not over */
+    bool watching;         /* parked: it looks again by itself, soon */
+    bool stopped;          /* `ack` raised: nothing is acknowledged any more */
+    bool closing;          /* no new work is taken */
+    bool announced;        /* the acknowledger has told so */
+    uint32_t pass_awaited; /* how many wait until a pass is over */
+    uint32_t end_awaited;  /* how many wait until everything is finished and acknowledged */
+    uint32_t room_awaited; /* how many wait until fewer are in flight */
+    bool acknowledging;    /* a pass is under way */
+    uint64_t passes_begun;
+    uint64_t passes_over; /* the last that came to its end; one that was cut off does not */
+};
+
+enum call {
+    CALL_NOBODY, /* whoever is needed is there or on the way */
+    CALL_WAKE,
+    CALL_START
+};
+
+/*
+ * roster_worker_call - Whether a worker must be woken or started. Workers are called one at a time: whoever arrives and
+ * finds more than it can do calls the next, so that work too short to be worth a second thread does not get one.
+ */
+enum call roster_worker_call(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_acknowledger_call - Whether the acknowledger must be woken or started.
+ */
+enum call roster_acknowledger_call(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_pass_due - Whether the acknowledger has something to acknowledge, and need not wait for its tick.
+ */
+bool roster_pass_due(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_settled - Whether nothing waits, runs, or can be acknowledged.
+ */
+bool roster_settled(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_finished - Whether the acknowledger has nothing left to do, for good.
+ */
+bool roster_finished(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_stopped - Whether it was closed and everybody is gone.
+ */
+bool roster_stopped(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_begin_pass, roster_end_pass - A pass of the acknowledger.
+ */
+void roster_begin_pass(struct roster *roster);
+void roster_end_pass(struct roster *roster);
+
+/*
+ * roster_cut_off_pass - The pass, if there is one, has ended in the middle.
+ */
+void roster_cut_off_pass(struct roster *roster);
+
+/*
+ * roster_pass_over - Whether a pass of that number or a later one is over, or there is nothing to acknowledge.
+ */
+bool roster_pass_over(const struct roster *roster, const struct scheduler *scheduler, uint64_t number);
+
+#endif

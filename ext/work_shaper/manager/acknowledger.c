@@ -1,0 +1,197 @@
+#include "acknowledger.h"
+
+#include "../ruby/clock.h"
+#include "../ruby/process.h"
+#include "../ruby/thread.h"
+#include "manager.h"
+#include "pass.h"
+#include "supervisor.h"
+
+void acknowledger_init(struct acknowledger *acknowledger) {
+    acknowledger->thread = Qnil;
+    parker_init(&acknowledger->parker);
+}
+
+static void set_state(struct manager *manager, enum acknowledger_state state) {
+    manager->roster.acknowledger = state;
+    manager->acknowledger.overdue = false;
+}
+
+void acknowledger_wake(struct manager *manager) {
+    if (manager->roster.acknowledger == ACKNOWLEDGER_PARKED) {
+        set_state(manager, ACKNOWLEDGER_COMING);
+        manager->acknowledger.due_at = clock_milliseconds();
+        parker_unpark(&manager->acknowledger.parker);
+    }
+}
+
+static void gone(struct manager *manager) {
+    set_state(manager, ACKNOWLEDGER_GONE);
+    manager->acknowledger.thread = Qnil;
+    roster_cut_off_pass(&manager->roster);
+}
+
+void acknowledger_wake_again(struct manager *manager) {
+    if (manager->roster.acknowledger == ACKNOWLEDGER_COMING && !thread_wake(manager->acknowledger.thread)) {
+        gone(manager);
+    }
+}
+
+void acknowledger_look(struct manager *manager) {
+    if (manager->acknowledger.overdue) {
+        acknowledger_wake_again(manager);
+    }
+    manager->acknowledger.overdue = manager->roster.acknowledger == ACKNOWLEDGER_COMING;
+}
+
+void acknowledger_cut_off(struct manager *manager) {
+    if (manager->acknowledger.partition) {
+        rb_thread_kill(manager->acknowledger.thread);
+    }
+}
+
+/* Parking */
+
+static uint64_t earlier(uint64_t left, uint64_t right) {
+    return left < right ? left : right;
+}
+
+/* Notes whether its tick is over, and whether it has to watch. */
+static void look_at_clock(struct manager *manager) {
+    struct acknowledger *acknowledger = &manager->acknowledger;
+    uint64_t now = clock_nanoseconds();
+    manager->roster.resting = now < acknowledger->rest_until;
+    if (manager->scheduler.in_flight) {
+        /* It goes on for a while when nothing is, so that messages which come one by one need not wake it for each. */
+        acknowledger->watch_until = now + WATCH_PERIOD;
+    }
+    manager->roster.watching = now < acknowledger->watch_until;
+}
+
+/* Until when to park. */
+static uint64_t deadline(const struct manager *manager, uint64_t next_beat) {
+    const struct roster *roster = &manager->roster;
+    uint64_t deadline = next_beat;
+    if (roster->watching) {
+        deadline = earlier(deadline, manager->acknowledger.watch_until);
+        if (roster->resting) {
+            deadline = earlier(deadline, manager->acknowledger.rest_until);
+        }
+    }
+    return deadline;
+}
+
+/* Parks until there is something to do; no Ruby code may run between the look at the state and this. */
+static void park(struct manager *manager, uint64_t next_beat) {
+    struct acknowledger *acknowledger = &manager->acknowledger;
+    uint64_t until = deadline(manager, next_beat);
+    set_state(manager, ACKNOWLEDGER_PARKED);
+    acknowledger->due_at =
+        until == NEVER ? clock_milliseconds() + INT32_MAX : (uint32_t)(until / NANOSECONDS_PER_MILLISECOND);
+    parker_park(&acknowledger->parker, until);
+    set_state(manager, ACKNOWLEDGER_BUSY);
+}
+
+/* The thread */
+
+static uint64_t beat_after(const struct manager *manager) {
+    return manager->acknowledger.heartbeat ? clock_nanoseconds() + manager->acknowledger.heartbeat : NEVER;
+}
+
+static bool must_announce(const struct manager *manager) {
+    return manager->roster.closing && !manager->roster.announced;
+}
+
+/* Once it shuts down, what is finished is acknowledged soon: the process may end at a timeout. */
+#define LONGEST_TICK_AT_SHUTDOWN (10 * NANOSECONDS_PER_MILLISECOND)
+
+static void hasten(struct manager *manager) {
+    struct acknowledger *acknowledger = &manager->acknowledger;
+    acknowledger->tick = earlier(acknowledger->tick, LONGEST_TICK_AT_SHUTDOWN);
+    acknowledger->rest_until = 0;
+}
+
+/* Tells the log what is to be told. Returns when it has to beat next. */
+static uint64_t speak(struct manager *manager, uint64_t next_beat) {
+    if (must_announce(manager)) {
+        manager->roster.announced = true; /* before: a logger that kills the thread is not to do it twice */
+        hasten(manager);
+        quietly(manager->self, "log_shutdown", 0, NULL);
+    }
+    if (clock_nanoseconds() < next_beat) {
+        return next_beat;
+    }
+    next_beat = beat_after(manager);
+    quietly(manager->self, "beat", 0, NULL);
+    return next_beat;
+}
+
+static VALUE acknowledge_loop(VALUE self) {
+    struct manager *manager = manager_get(self);
+    uint64_t next_beat = beat_after(manager);
+    set_state(manager, ACKNOWLEDGER_BUSY);
+    thread_name(rb_str_new_cstr("work_shaper acknowledger"));
+    while (!manager_forked(manager) && !process_ends()) {
+        next_beat = speak(manager, next_beat);
+        supervisor_look(manager);
+        look_at_clock(manager);
+        if (roster_pass_due(&manager->roster, &manager->scheduler)) {
+            if (acknowledge_pass(manager) > 0) {
+                manager->acknowledger.rest_until = clock_nanoseconds() + manager->acknowledger.tick;
+            }
+            continue;
+        }
+        if (must_announce(manager)) {
+            continue;
+        }
+        if (roster_finished(&manager->roster, &manager->scheduler)) {
+            break;
+        }
+        if (!manager->scheduler.in_flight) {
+            registry_trim(manager);
+        }
+        park(manager, next_beat);
+    }
+    RB_GC_GUARD(self);
+    return Qnil;
+}
+
+static VALUE acknowledge_ended(VALUE self) {
+    struct manager *manager = manager_of(self);
+    if (!manager_forked(manager)) {
+        gone(manager);
+        manager_thread_ends(manager);
+    }
+    return Qnil;
+}
+
+static VALUE acknowledger_main(void *self) {
+    return thread_run((VALUE)self, acknowledge_loop, acknowledge_ended);
+}
+
+static VALUE start_thread(VALUE self) {
+    return thread_start(self, acknowledger_main);
+}
+
+void acknowledger_start(struct manager *manager) {
+    if (process_ends()) {
+        rb_raise(rb_eThreadError, "the process is about to end: no thread can be started");
+    }
+    if (manager->roster.acknowledger != ACKNOWLEDGER_GONE) {
+        return; /* others ran meanwhile, and one of them has started it */
+    }
+    VALUE thread = start_thread(manager->self);
+    RB_OBJ_WRITE(manager->self, &manager->acknowledger.thread, thread);
+    parker_init(&manager->acknowledger.parker);
+    set_state(manager, ACKNOWLEDGER_COMING);
+    manager->acknowledger.due_at = clock_milliseconds();
+}
+
+static VALUE start(VALUE self) {
+    acknowledger_start(manager_of(self));
+    return Qnil;
+}
+
+void acknowledger_try_to_start(struct manager *manager) {
+    try_call(start, manager->self);
+}

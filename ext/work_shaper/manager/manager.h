@@ -1,0 +1,123 @@
+/*
+ * manager - the native half of WorkShaper::Manager.
+ *
+ * The GVL guards all of it: every VALUE and every change of state. Between two calls that may run Ruby code
+ * (callbacks, a key's #hash and #eql?, logging, a look at interrupts) a function has the state for itself; after such a
+ * call it must look again. No code of ours runs without the GVL: threads sleep in Ruby's own sleep (ruby/parker.c).
+ */
+#ifndef WORK_SHAPER_MANAGER_MANAGER_H
+#define WORK_SHAPER_MANAGER_MANAGER_H
+
+#include "../core/roster.h"
+#include "../core/scheduler.h"
+#include "../ruby/callback.h"
+#include "acknowledger.h"
+#include "drain.h"
+#include "fairness.h"
+#include "registry.h"
+#include "room.h"
+#include "waiter.h"
+#include "workers.h"
+
+#include <ruby/ruby.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Why the manager shut down by itself. */
+struct fatal {
+    VALUE callback;  /* :work or :ack; nil: it did not */
+    VALUE error;     /* the exception; nil: the thread was killed */
+    VALUE partition; /* of the offset */
+    int64_t offset;
+};
+
+struct manager {
+    VALUE self;
+    bool set_up;
+    unsigned long generation; /* of the process that made it */
+
+    struct scheduler scheduler;
+    struct roster roster;
+    struct registry registry;
+
+    struct callback work, on_done, on_error, ack;
+    struct acknowledger acknowledger;
+    struct workers workers;
+    struct waiters waiters;
+    struct room room;
+    struct drains drains;
+    struct fairness fairness;
+    struct fatal fatal;
+    uint64_t total_failed;
+    VALUE ending; /* Array: threads of ours that are about to end, or have */
+};
+
+/*
+ * manager_get - The manager behind a Ruby object. Raises Error when it was never set up, ForkedProcess in a forked
+ * child.
+ */
+struct manager *manager_get(VALUE self);
+
+/*
+ * manager_of - The manager behind a Ruby object, in whatever process and state.
+ */
+struct manager *manager_of(VALUE self);
+
+/*
+ * manager_forked - Whether this process is a forked child of the manager's: it must not touch parkers or lists.
+ */
+bool manager_forked(const struct manager *manager);
+
+/*
+ * manager_settled - Whether nothing waits, runs, or can be acknowledged.
+ */
+bool manager_settled(const struct manager *manager);
+
+/*
+ * manager_stopped - Whether it has shut down and its threads are gone, or about to be.
+ */
+bool manager_stopped(const struct manager *manager);
+
+/*
+ * manager_deserted - Whether nobody is left to get anything on, and nobody can be started, for the process ends. Tries
+ * to, first.
+ */
+bool manager_deserted(struct manager *manager);
+
+/*
+ * manager_request_shutdown - Refuses new work from now on and wakes everyone, who then wind down. Never waits or
+ * raises.
+ */
+void manager_request_shutdown(struct manager *manager);
+
+/*
+ * manager_fail - Notes why, if nothing was noted before, and requests the shutdown.
+ *
+ * callback: "work" or "ack".
+ */
+void manager_fail(struct manager *manager, const char *callback, VALUE error, const struct partition *partition,
+                  int64_t offset);
+
+/*
+ * manager_progress - Something was finished, abandoned or settled: whoever can go on now is called. Runs no Ruby code.
+ */
+void manager_progress(struct manager *manager);
+
+/*
+ * manager_thread_ends - For a thread of ours that dies, once it is off the lists: others take over. Never raises.
+ */
+void manager_thread_ends(struct manager *manager);
+
+/*
+ * manager_inside_callback - Whether the current thread is inside one of the manager's callbacks.
+ */
+bool manager_inside_callback(const struct manager *manager);
+
+/*
+ * init_manager - Defines the class; the others define their methods on it. (YARD finds them by these names.)
+ */
+void init_manager(VALUE work_shaper);
+void init_control(VALUE manager_class);
+void init_stats(VALUE manager_class);
+
+#endif

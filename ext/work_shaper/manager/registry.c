@@ -1,0 +1,304 @@
+#include "registry.h"
+
+#include "manager.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#ifdef HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
+
+struct sub_key *sub_key_of(struct sub_key_queue *queue) {
+    return (struct sub_key *)((char *)queue - offsetof(struct sub_key, queue));
+}
+
+struct partition *partition_of(struct offset_tracker *tracker) {
+    return (struct partition *)((char *)tracker - offsetof(struct partition, tracker));
+}
+
+void registry_init(struct registry *registry) {
+    pool_init(&registry->sub_key_pool, sizeof(struct sub_key));
+}
+
+/* Addresses */
+
+/* Whether nothing that is asked of these keys, or of those that they are compared with, runs Ruby code. */
+static bool undisturbed(const struct registry *registry, VALUE sub_key, VALUE partition) {
+    return key_is_plain(sub_key) && key_is_plain(partition) && !registry->sub_keys.strange &&
+           !registry->partitions.strange;
+}
+
+struct address address_of(const struct manager *manager, VALUE sub_key, VALUE partition) {
+    bool calm = undisturbed(&manager->registry, sub_key, partition);
+    struct address address = {.sub_key_key = calm ? sub_key : key_own(sub_key),
+                              .partition_key = calm ? partition : key_own(partition)};
+    address.sub_key_hash = key_hash(address.sub_key_key);
+    address.partition_hash = key_hash(address.partition_key);
+    return address;
+}
+
+void registry_look_up(struct manager *manager, struct address *address) {
+    uint64_t version;
+    do {
+        address->partition = (struct partition *)key_table_find(&manager->registry.partitions, address->partition_key,
+                                                                address->partition_hash);
+        version = manager->registry.partitions.version;
+        address->sub_key =
+            (struct sub_key *)key_table_find(&manager->registry.sub_keys, address->sub_key_key, address->sub_key_hash);
+        /* The second look-up may have run Ruby code that made or revoked the partition. */
+    } while (manager->registry.partitions.version != version);
+}
+
+static bool add(struct manager *manager, struct key_table *table, struct keyed *entry, VALUE key, st_index_t hash) {
+    entry->key = key;
+    entry->hash = hash;
+    if (!key_table_add(table, entry)) {
+        return false;
+    }
+    RB_OBJ_WRITTEN(manager->self, Qundef, key);
+    return true;
+}
+
+static struct sub_key *make_sub_key(struct manager *manager, VALUE key, st_index_t hash) {
+    struct sub_key *sub_key = pool_acquire(&manager->registry.sub_key_pool);
+    if (!sub_key) {
+        return NULL;
+    }
+    sub_key_queue_init(&sub_key->queue);
+    sub_key->line = NULL;
+    if (!add(manager, &manager->registry.sub_keys, &sub_key->keyed, key, hash)) {
+        pool_release(&manager->registry.sub_key_pool, sub_key);
+        return NULL;
+    }
+    return sub_key;
+}
+
+static struct partition *make_partition(struct manager *manager, VALUE key, st_index_t hash) {
+    struct partition *partition = malloc(sizeof *partition);
+    if (!partition) {
+        return NULL;
+    }
+    offset_tracker_init(&partition->tracker);
+    partition->awaited = 0;
+    if (!add(manager, &manager->registry.partitions, &partition->keyed, key, hash)) {
+        free(partition);
+        return NULL;
+    }
+    return partition;
+}
+
+void registry_fill_sub_key(struct manager *manager, struct address *address) {
+    if (address->sub_key) {
+        return;
+    }
+    VALUE key = key_own(address->sub_key_key);
+    address->sub_key = make_sub_key(manager, key, address->sub_key_hash);
+    if (!address->sub_key) {
+        rb_memerror();
+    }
+    RB_GC_GUARD(key);
+}
+
+static void fill_partition(struct manager *manager, struct address *address, VALUE key) {
+    if (address->partition) {
+        return;
+    }
+    address->partition = make_partition(manager, key, address->partition_hash);
+    if (!address->partition) {
+        registry_release_sub_key(manager, address->sub_key);
+        rb_memerror();
+    }
+}
+
+void registry_fill(struct manager *manager, struct address *address) {
+    /* What Ruby may fail to allocate comes first: nothing is left half done then. */
+    VALUE partition_key = address->partition ? Qnil : key_own(address->partition_key);
+    registry_fill_sub_key(manager, address);
+    fill_partition(manager, address, partition_key);
+    RB_GC_GUARD(partition_key);
+}
+
+struct partition *registry_partition(struct manager *manager, VALUE key) {
+    return (struct partition *)key_table_find(&manager->registry.partitions, key, key_hash(key));
+}
+
+bool registry_acknowledging(struct manager *manager, VALUE key) {
+    st_index_t hash = key_hash(key);
+    return manager->acknowledger.partition && keyed_is(&manager->acknowledger.partition->keyed, key, hash);
+}
+
+void registry_release_partition(struct manager *manager, struct partition *partition) {
+    if (partition->tracker.revoked && !partition->tracker.running && !partition->awaited &&
+        manager->acknowledger.partition != partition) {
+        offset_tracker_clear(&partition->tracker);
+        free(partition);
+    }
+}
+
+static bool idle(const struct sub_key *sub_key) {
+    return sub_key_queue_idle(&sub_key->queue) && !sub_key->line;
+}
+
+void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key) {
+    if (idle(sub_key)) {
+        key_table_remove(&manager->registry.sub_keys, &sub_key->keyed);
+        pool_release(&manager->registry.sub_key_pool, sub_key);
+    }
+}
+
+/* Revoking */
+
+static void let_go(struct sub_key_queue *queue, void *data) {
+    room_made(data, sub_key_of(queue));
+    registry_release_sub_key(data, sub_key_of(queue));
+}
+
+void registry_revoke(struct manager *manager, struct partition *partition) {
+    key_table_remove(&manager->registry.partitions, &partition->keyed);
+    scheduler_revoke(&manager->scheduler, &partition->tracker, let_go, manager);
+    registry_release_partition(manager, partition);
+}
+
+struct drop {
+    struct manager *manager;
+    uint64_t count;
+};
+
+/* Returns whether the sub key is idle, and freed, thereby. */
+static bool drop_from(struct keyed *entry, void *data) {
+    struct drop *drop = data;
+    struct sub_key *sub_key = (struct sub_key *)entry;
+    drop->count += scheduler_drop_waiting(&drop->manager->scheduler, &sub_key->queue);
+    room_made(drop->manager, sub_key);
+    if (!idle(sub_key)) {
+        return false;
+    }
+    pool_release(&drop->manager->registry.sub_key_pool, sub_key);
+    return true;
+}
+
+uint64_t registry_drop_waiting(struct manager *manager) {
+    struct drop drop = {.manager = manager};
+    key_table_reject(&manager->registry.sub_keys, drop_from, &drop);
+    return drop.count;
+}
+
+/* Checkpoints */
+
+static void mark_received(struct keyed *entry, void *data) {
+    scheduler_mark(data, &((struct partition *)entry)->tracker);
+}
+
+void registry_mark_received(struct manager *manager) {
+    key_table_each(&manager->registry.partitions, mark_received, &manager->scheduler);
+}
+
+/* The garbage collector's walks */
+
+static void each_waiting(struct item *first, void (*visit)(struct item *item)) {
+    for (struct item *item = first; item; item = item->next) {
+        visit(item);
+    }
+}
+
+static void each_item(const struct sub_key_queue *queue, void (*visit)(struct item *item)) {
+    each_waiting(queue->first, visit);
+    if (queue->running) {
+        visit(queue->running);
+    }
+}
+
+static void mark_item(struct item *item) {
+    rb_gc_mark_movable((VALUE)item->message);
+}
+
+static void mark_sub_key(struct keyed *entry, void *data) {
+    (void)data;
+    struct sub_key *sub_key = (struct sub_key *)entry;
+    rb_gc_mark_movable(entry->key);
+    each_item(&sub_key->queue, mark_item);
+    if (sub_key->queue.running) {
+        /* Its partition may be revoked and in no table. Not movable: nothing would tell the others that hold it. */
+        rb_gc_mark(partition_of(sub_key->queue.running->tracker)->keyed.key);
+    }
+}
+
+static void mark_partition(struct keyed *entry, void *data) {
+    (void)data;
+    rb_gc_mark(entry->key);
+}
+
+void registry_mark(struct manager *manager) {
+    each_waiting(manager->scheduler.first_arrival, mark_item);
+    key_table_each(&manager->registry.sub_keys, mark_sub_key, NULL);
+    key_table_each(&manager->registry.partitions, mark_partition, NULL);
+    if (manager->acknowledger.partition) {
+        rb_gc_mark(manager->acknowledger.partition->keyed.key);
+    }
+}
+
+static void compact_item(struct item *item) {
+    item->message = (uintptr_t)rb_gc_location((VALUE)item->message);
+}
+
+static void compact_sub_key(struct keyed *entry, void *data) {
+    (void)data;
+    entry->key = rb_gc_location(entry->key);
+    each_item(&((struct sub_key *)entry)->queue, compact_item);
+}
+
+void registry_compact(struct manager *manager) {
+    each_waiting(manager->scheduler.first_arrival, compact_item);
+    key_table_each(&manager->registry.sub_keys, compact_sub_key, NULL);
+}
+
+static void destroy_sub_key(struct keyed *entry, void *data) {
+    struct manager *manager = data;
+    struct sub_key *sub_key = (struct sub_key *)entry;
+    scheduler_discard(&manager->scheduler, &sub_key->queue);
+    pool_release(&manager->registry.sub_key_pool, sub_key);
+}
+
+static void destroy_partition(struct keyed *entry, void *data) {
+    (void)data;
+    struct partition *partition = (struct partition *)entry;
+    offset_tracker_clear(&partition->tracker);
+    free(partition);
+}
+
+void registry_destroy(struct manager *manager) {
+    key_table_each(&manager->registry.sub_keys, destroy_sub_key, manager);
+    key_table_each(&manager->registry.partitions, destroy_partition, NULL);
+    key_table_clear(&manager->registry.sub_keys);
+    key_table_clear(&manager->registry.partitions);
+    pool_destroy(&manager->registry.sub_key_pool);
+    scheduler_destroy(&manager->scheduler);
+}
+
+/* About 8 MB of slabs. */
+#define SLABS_WORTH_A_TRIM 1024
+
+void registry_trim(struct manager *manager) {
+#ifdef HAVE_MALLOC_TRIM
+    /* Ruby's own pages lie between the slabs, so that glibc would keep them: 150 MB after a million messages. */
+    size_t freed = manager->scheduler.items.freed + manager->registry.sub_key_pool.freed;
+    if (freed - manager->registry.slabs_trimmed >= SLABS_WORTH_A_TRIM) {
+        manager->registry.slabs_trimmed = freed;
+        malloc_trim(0);
+    }
+#else
+    (void)manager;
+#endif
+}
+
+static void add_tracker_bytes(struct keyed *entry, void *data) {
+    size_t *bytes = data;
+    *bytes += sizeof(struct partition) + offset_tracker_bytes(&((struct partition *)entry)->tracker);
+}
+
+size_t registry_bytes(const struct manager *manager) {
+    size_t bytes = pool_bytes(&manager->scheduler.items) + pool_bytes(&manager->registry.sub_key_pool) +
+                   key_table_bytes(&manager->registry.sub_keys) + key_table_bytes(&manager->registry.partitions);
+    key_table_each(&manager->registry.partitions, add_tracker_bytes, &bytes);
+    return bytes;
+}

@@ -1,0 +1,138 @@
+/*
+ * registry - the sub keys and partitions that a manager knows at the moment.
+ */
+#ifndef WORK_SHAPER_MANAGER_REGISTRY_H
+#define WORK_SHAPER_MANAGER_REGISTRY_H
+
+#include "../core/offset_tracker.h"
+#include "../core/pool.h"
+#include "../core/sub_key_queue.h"
+#include "../ruby/key_table.h"
+
+#include <ruby/ruby.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct manager;
+struct blocked;
+
+/* A sub key that has something waiting or running, or somebody who waits for room on it. */
+struct sub_key {
+    struct keyed keyed;
+    struct sub_key_queue queue;
+    struct blocked *line; /* who has waited longest for room on it, or NULL: see room.h */
+};
+
+/* A partition in one assignment. Once revoked it is in no table, and lives on until nothing of it runs. */
+struct partition {
+    struct keyed keyed;
+    struct offset_tracker tracker;
+    uint32_t awaited; /* how many wait until nothing of it waits or runs; they keep it alive */
+};
+
+struct registry {
+    struct key_table sub_keys;
+    struct key_table partitions;
+    struct pool sub_key_pool;
+    size_t slabs_trimmed; /* how many slabs the pools had given back when registry_trim last ran */
+};
+
+/*
+ * registry_init - Knows nothing.
+ */
+void registry_init(struct registry *registry);
+
+/* A message's address: its sub key and partition, looked up. */
+struct address {
+    VALUE sub_key_key, partition_key;
+    st_index_t sub_key_hash, partition_hash;
+    struct sub_key *sub_key;     /* NULL: nothing of it waits or runs */
+    struct partition *partition; /* NULL: nothing of it was received */
+};
+
+/*
+ * address_of - Hashes the keys, without looking them up. May run Ruby code and raise. If that or a look-up could,
+ * Strings are copied first, so that nobody changes them meanwhile.
+ */
+struct address address_of(const struct manager *manager, VALUE sub_key, VALUE partition);
+
+/*
+ * registry_look_up - Sets both pointers, valid at the moment of return. May run Ruby code and raise.
+ */
+void registry_look_up(struct manager *manager, struct address *address);
+
+/*
+ * registry_fill - Makes what was not found. Runs no Ruby code between the two pointers and its return.
+ * Raises NoMemoryError; what it made till then is taken back.
+ */
+void registry_fill(struct manager *manager, struct address *address);
+
+/*
+ * registry_fill_sub_key - Makes the sub key alone, for someone who is going to wait for it. Raises NoMemoryError.
+ */
+void registry_fill_sub_key(struct manager *manager, struct address *address);
+
+/*
+ * registry_partition - The partition of a key, or NULL. May run Ruby code and raise.
+ */
+struct partition *registry_partition(struct manager *manager, VALUE key);
+
+/*
+ * registry_acknowledging - Whether `ack` is being called for a partition of this key, perhaps one that is revoked
+ * already. May run Ruby code and raise.
+ */
+bool registry_acknowledging(struct manager *manager, VALUE key);
+
+/*
+ * registry_revoke - Takes a partition out of the table, and what waits of it out of the queues (I6).
+ */
+void registry_revoke(struct manager *manager, struct partition *partition);
+
+/*
+ * registry_drop_waiting - Drops all that waits, of every partition. Returns how many messages that were.
+ */
+uint64_t registry_drop_waiting(struct manager *manager);
+
+/*
+ * registry_mark_received - All that is in flight now belongs to the scheduler's checkpoint. O(partitions).
+ */
+void registry_mark_received(struct manager *manager);
+
+/*
+ * registry_release_partition - Frees a partition that was revoked, of which nothing runs or is being acknowledged, and
+ * for which nobody waits.
+ */
+void registry_release_partition(struct manager *manager, struct partition *partition);
+
+/*
+ * registry_release_sub_key - Frees a sub key whose queue is idle and for which nobody waits.
+ */
+void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key);
+
+/*
+ * registry_mark, registry_compact - For the garbage collector: every key and message, also of what is revoked and still
+ * runs.
+ */
+void registry_mark(struct manager *manager);
+void registry_compact(struct manager *manager);
+
+/*
+ * registry_destroy - Frees everything.
+ */
+void registry_destroy(struct manager *manager);
+
+/*
+ * registry_trim - Asks the C library to give back to the system what the pools gave back to it, if that is much. It may
+ * take some 10 ms: for when there is nothing to do.
+ */
+void registry_trim(struct manager *manager);
+
+/*
+ * registry_bytes - Bytes held from the system, the items' included.
+ */
+size_t registry_bytes(const struct manager *manager);
+
+struct sub_key *sub_key_of(struct sub_key_queue *queue);
+struct partition *partition_of(struct offset_tracker *tracker);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * room - who is blocked because it is full, and in which order they go in.
+ *
+ * Whoever finds no room stands in line: for its sub key, and the first of those for the whole manager, too, when
+ * max_in_flight is what it lacks. Only who is first in line goes in, and a newcomer stands behind those who are there;
+ * so messages of one sub key go in in the order in which their enqueue calls came.
+ */
+#ifndef WORK_SHAPER_MANAGER_ROOM_H
+#define WORK_SHAPER_MANAGER_ROOM_H
+
+#include "../core/list.h"
+#include "../core/scheduler.h"
+#include "waiter.h"
+
+#include <stdbool.h>
+
+struct manager;
+struct sub_key;
+
+struct room {
+    struct list flight_line; /* the first of their sub keys' lines, who lack nothing but room in flight */
+    uint32_t flight_length;  /* of that line */
+};
+
+/* Who stands in line. */
+struct blocked {
+    struct waiter waiter;
+    struct list link;        /* the ring of its sub key's line */
+    struct list flight_link; /* in the flight line; a list of its own while it is not */
+    struct sub_key *sub_key; /* kept alive */
+};
+
+/*
+ * room_init - Nobody is blocked.
+ */
+void room_init(struct room *room);
+
+/*
+ * room_for_newcomer - Whether a message that has just come may go in, on this sub key (NULL: one of which nothing is
+ * known).
+ */
+enum room_left room_for_newcomer(const struct manager *manager, const struct sub_key *sub_key);
+
+/*
+ * room_enter_line - Stands at the end of its sub key's line.
+ */
+void room_enter_line(struct blocked *blocked);
+
+/*
+ * room_first_in_line - Whether its turn has come: there is room, and nobody is before it.
+ */
+bool room_first_in_line(const struct blocked *blocked);
+
+/*
+ * room_leave_line - Leaves, whether it went in or not. Wakes nobody and frees nothing, for it may be the collector that
+ * has it leave.
+ */
+void room_leave_line(struct blocked *blocked);
+
+/*
+ * room_made - A message of the sub key was taken, or is gone: wakes the first in its line.
+ */
+void room_made(struct manager *manager, struct sub_key *sub_key);
+
+/*
+ * room_look - Less may be in flight, or somebody has left a line: wakes the first who waits for that.
+ */
+void room_look(struct manager *manager);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * stats - the state of a manager, as plain numbers and rows for the Ruby side.
+ */
+#include "../ruby/clock.h"
+#include "manager.h"
+
+/*
+ * How many messages were enqueued since the manager was made.
+ *
+ * @return [Integer]
+ * @example
+ *   shaper.total_enqueued #=> 1000
+ */
+static VALUE total_enqueued(VALUE self) {
+    return ULL2NUM(manager_get(self)->scheduler.total_enqueued);
+}
+
+/*
+ * How many offsets are done with: acknowledged, refused by `ack`, or repeated ones.
+ *
+ * @return [Integer]
+ * @example
+ *   shaper.total_enqueued - shaper.total_acked
+ */
+static VALUE total_acked(VALUE self) {
+    return ULL2NUM(manager_get(self)->scheduler.total_acknowledged);
+}
+
+/*
+ * Whether the manager was asked to shut down, or did so by itself. Safe in a trap handler.
+ *
+ * @return [Boolean]
+ * @example
+ *   break if shaper.shutting_down?
+ */
+static VALUE shutting_down(VALUE self) {
+    return manager_get(self)->roster.closing ? Qtrue : Qfalse;
+}
+
+static VALUE offset_or_nil(int64_t offset) {
+    return offset == OFFSET_NONE ? Qnil : LL2NUM(offset);
+}
+
+/* [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec] */
+static VALUE partition_row(const struct partition *partition) {
+    const struct offset_tracker *tracker = &partition->tracker;
+    const struct tracked *oldest = offset_tracker_oldest(tracker);
+    const struct item *item = oldest && oldest->item != &offset_tracker_abandoned ? oldest->item : NULL;
+    uint32_t age = item ? clock_milliseconds() - item->received_at : 0;
+    VALUE row[] = {partition->keyed.key,
+                   offset_or_nil(tracker->acknowledged),
+                   ULL2NUM(tracker->received),
+                   UINT2NUM(tracker->waiting),
+                   oldest ? LL2NUM(oldest->offset) : Qnil,
+                   item ? sub_key_of(item->queue)->keyed.key : Qnil,
+                   item ? DBL2NUM(age / 1000.0) : Qnil};
+    return rb_ary_new_from_values(sizeof row / sizeof *row, row);
+}
+
+static void add_row(struct keyed *entry, void *data) {
+    rb_ary_push(*(VALUE *)data, partition_row((struct partition *)entry));
+}
+
+/*
+ * call-seq: partition_rows
+ *
+ * A row for each partition; nothing else happens while they are read.
+ */
+static VALUE partition_rows(VALUE self) {
+    const struct manager *manager = manager_get(self);
+    VALUE rows = rb_ary_new();
+    key_table_each(&manager->registry.partitions, add_row, &rows);
+    return rows;
+}
+
+/*
+ * call-seq: totals
+ *
+ * The manager's numbers, in the order in which stats shows them.
+ */
+static VALUE totals(VALUE self) {
+    const struct manager *manager = manager_get(self);
+    const struct scheduler *scheduler = &manager->scheduler;
+    VALUE values[] = {ULL2NUM(scheduler->total_enqueued), ULL2NUM(scheduler->total_acknowledged),
+                      ULL2NUM(manager->total_failed),     ULL2NUM(scheduler->total_refused),
+                      ULL2NUM(scheduler->total_dropped),  ULL2NUM(scheduler->in_flight),
+                      UINT2NUM(scheduler->waiting),       UINT2NUM(scheduler->running),
+                      UINT2NUM(manager->roster.workers),  ULL2NUM(manager->registry.sub_keys.length)};
+    return rb_ary_new_from_values(sizeof values / sizeof *values, values);
+}
+
+/*
+ * call-seq: fatal
+ *
+ * Why the manager shut down by itself: [:work or :ack, exception or nil, partition, offset]; nil when it did not.
+ */
+static VALUE fatal(VALUE self) {
+    const struct fatal *fatal = &manager_get(self)->fatal;
+    if (NIL_P(fatal->callback)) {
+        return Qnil;
+    }
+    return rb_ary_new_from_args(4, fatal->callback, fatal->error, fatal->partition, LL2NUM(fatal->offset));
+}
+
+/*
+ * call-seq: acknowledger_status
+ *
+ * What the acknowledger does: "busy", "idle", "resting"; false when it is gone.
+ */
+static VALUE acknowledger_status(VALUE self) {
+    const struct roster *roster = &manager_get(self)->roster;
+    switch (roster->acknowledger) {
+    case ACKNOWLEDGER_COMING:
+    case ACKNOWLEDGER_BUSY:
+        return rb_str_new_cstr("busy");
+    case ACKNOWLEDGER_PARKED:
+        return rb_str_new_cstr(roster->resting ? "resting" : "idle");
+    case ACKNOWLEDGER_GONE:
+        break;
+    }
+    return Qfalse;
+}
+
+void init_stats(VALUE manager_class) {
+    rb_define_method(manager_class, "total_enqueued", total_enqueued, 0);
+    rb_define_method(manager_class, "total_acked", total_acked, 0);
+    rb_define_method(manager_class, "shutting_down?", shutting_down, 0);
+    rb_define_alias(manager_class, "shutting_down", "shutting_down?");
+    rb_define_private_method(manager_class, "partition_rows", partition_rows, 0);
+    rb_define_private_method(manager_class, "totals", totals, 0);
+    rb_define_private_method(manager_class, "fatal", fatal, 0);
+    rb_define_private_method(manager_class, "acknowledger_status", acknowledger_status, 0);
+}

@@ -1,0 +1,54 @@
+#include "supervisor.h"
+
+#include "../ruby/clock.h"
+#include "manager.h"
+
+static void supervise_acknowledger(struct manager *manager) {
+    switch (roster_acknowledger_call(&manager->roster, &manager->scheduler)) {
+    case CALL_WAKE:
+        acknowledger_wake(manager);
+        break;
+    case CALL_START:
+        acknowledger_try_to_start(manager);
+        break;
+    case CALL_NOBODY:
+        break;
+    }
+}
+
+static void supervise_workers(struct manager *manager) {
+    bool called = true;
+    while (called) {
+        switch (roster_worker_call(&manager->roster, &manager->scheduler)) {
+        case CALL_WAKE:
+            workers_wake_one(manager);
+            break;
+        case CALL_START:
+            called = workers_start_one(manager);
+            break;
+        case CALL_NOBODY:
+            called = false;
+            break;
+        }
+    }
+}
+
+void supervise(struct manager *manager) {
+    supervise_acknowledger(manager);
+    supervise_workers(manager);
+}
+
+void supervisor_look(struct manager *manager) {
+    acknowledger_look(manager);
+    workers_look(manager);
+    supervise(manager);
+    drains_look(manager);
+    waiters_look(manager);
+}
+
+uint64_t supervisor_nap(const struct manager *manager) {
+    const struct roster *roster = &manager->roster;
+    bool parked = roster->acknowledger == ACKNOWLEDGER_PARKED && (roster->watching || !manager->scheduler.in_flight);
+    bool looking = roster->acknowledger == ACKNOWLEDGER_BUSY && !roster->acknowledging;
+    return parked || looking ? NEVER : clock_nanoseconds() + WATCH_PERIOD;
+}

@@ -1,0 +1,33 @@
+/*
+ * supervisor - carries out what the roster's rule says, and makes good what got lost.
+ */
+#ifndef WORK_SHAPER_MANAGER_SUPERVISOR_H
+#define WORK_SHAPER_MANAGER_SUPERVISOR_H
+
+#include <stdint.h>
+
+struct manager;
+
+/*
+ * supervise - Wakes or starts whoever must run, as the roster's rule says. To be called after every change; never too
+ * often. Never raises: a thread that could not be started is started later, by the acknowledger. Where it starts one,
+ * other threads may run meanwhile.
+ */
+void supervise(struct manager *manager);
+
+/*
+ * supervisor_look - The watchdog: finds threads that died before they began and wake-ups that were lost, wakes everyone
+ * who can go on, and supervises. For the acknowledger, and for whoever waits while that may not be there.
+ */
+void supervisor_look(struct manager *manager);
+
+/* How often the watchdog looks while anything is in flight, in nanoseconds. */
+#define WATCH_PERIOD 100000000ULL
+
+/*
+ * supervisor_nap - Until when whoever parks may sleep, in clock_nanoseconds: for ever while the acknowledger watches,
+ * or nothing is in flight; else until it should have a look itself.
+ */
+uint64_t supervisor_nap(const struct manager *manager);
+
+#endif

@@ -1,0 +1,204 @@
+#include "workers.h"
+
+#include "../ruby/clock.h"
+#include "../ruby/process.h"
+#include "../ruby/thread.h"
+#include "manager.h"
+#include "supervisor.h"
+#include "worker.h"
+
+#include <stdlib.h>
+
+void workers_init(struct workers *workers) {
+    list_init(&workers->all);
+    list_init(&workers->idle);
+}
+
+struct worker *workers_find(const struct manager *manager, VALUE thread) {
+    const struct list *link;
+    list_each(link, &manager->workers.all) {
+        struct worker *worker = LIST_ENTRY(link, struct worker, link);
+        if (worker->thread == thread) {
+            return worker;
+        }
+    }
+    return NULL;
+}
+
+void workers_mark(const struct workers *workers) {
+    const struct list *link;
+    list_each(link, &workers->all) {
+        rb_gc_mark(LIST_ENTRY(link, struct worker, link)->thread);
+    }
+}
+
+void worker_set_coming(struct worker *worker, bool coming) {
+    if (worker->coming != coming) {
+        worker->coming = coming;
+        worker->manager->roster.coming += coming ? 1 : -1;
+    }
+    worker->overdue = false;
+}
+
+/* Idle ones */
+
+static bool idle(const struct worker *worker) {
+    return !list_empty(&worker->idle_link);
+}
+
+static void become_idle(struct worker *worker) {
+    struct manager *manager = worker->manager;
+    worker_set_coming(worker, false);
+    worker->lacks_work = !scheduler_ready(&manager->scheduler);
+    fairness_count_busy(manager, -(int)worker->lacks_work);
+    list_prepend(&manager->workers.idle, &worker->idle_link);
+    manager->roster.idle++;
+}
+
+static void leave_idle(struct worker *worker) {
+    if (idle(worker)) {
+        list_remove(&worker->idle_link);
+        worker->manager->roster.idle--;
+        fairness_count_busy(worker->manager, worker->lacks_work);
+    }
+}
+
+void workers_wake_one(struct manager *manager) {
+    struct worker *worker = LIST_ENTRY(list_first(&manager->workers.idle), struct worker, idle_link);
+    leave_idle(worker);
+    worker_set_coming(worker, true);
+    parker_unpark(&worker->parker);
+}
+
+void worker_park(struct worker *worker) {
+    struct manager *manager = worker->manager;
+    become_idle(worker);
+    supervise(manager);
+    while (!parker_park(&worker->parker, supervisor_nap(manager))) {
+        supervisor_look(manager);
+    }
+    leave_idle(worker);
+    worker_set_coming(worker, true);
+}
+
+/* Coming and going */
+
+static struct worker *add_worker(struct manager *manager) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker) {
+        return NULL;
+    }
+    worker->manager = manager;
+    worker->thread = Qnil;
+    worker->number = ++manager->workers.ever_named;
+    parker_init(&worker->parker);
+    list_init(&worker->idle_link);
+    list_append(&manager->workers.all, &worker->link);
+    manager->roster.workers++;
+    fairness_count_busy(manager, 1);
+    worker_set_coming(worker, true);
+    return worker;
+}
+
+void worker_leave(struct worker *worker) {
+    struct manager *manager = worker->manager;
+    worker_set_coming(worker, false);
+    leave_idle(worker);
+    list_remove(&worker->link);
+    manager->roster.workers--;
+    fairness_count_busy(manager, -1);
+    free(worker);
+}
+
+struct worker *worker_arrive(struct manager *manager) {
+    VALUE thread = rb_thread_current();
+    struct worker *worker = workers_find(manager, thread);
+    if (!worker) { /* whoever started it has not come to note its thread */
+        worker = workers_find(manager, Qnil);
+        worker->thread = thread;
+        RB_OBJ_WRITTEN(manager->self, Qundef, thread);
+    }
+    thread_name(rb_sprintf("work_shaper worker %u", worker->number));
+    return worker;
+}
+
+static VALUE start_thread(VALUE self) {
+    return thread_start(self, worker_main);
+}
+
+/* A group that is closed would keep the thread; the acknowledger is in another one, unless its maker was in there. */
+static VALUE can_start_here(VALUE self) {
+    VALUE current = rb_thread_current();
+    bool own = current == manager_of(self)->acknowledger.thread;
+    return !process_ends() && (own || !thread_group_closed(current)) ? Qtrue : Qfalse;
+}
+
+static bool try_to_start(struct manager *manager) {
+    if (try_call(can_start_here, manager->self) != Qtrue) {
+        return false;
+    }
+    if (roster_worker_call(&manager->roster, &manager->scheduler) != CALL_START) {
+        return true; /* others ran meanwhile, and one of them has started it */
+    }
+    struct worker *worker = add_worker(manager);
+    if (!worker) {
+        return false;
+    }
+    VALUE thread = try_call(start_thread, manager->self);
+    if (thread == Qundef) {
+        manager->workers.ever_named--;
+        worker_leave(worker);
+        return false;
+    }
+    worker->thread = thread;
+    RB_OBJ_WRITTEN(manager->self, Qundef, thread);
+    return true;
+}
+
+bool workers_start_one(struct manager *manager) {
+    if (try_to_start(manager)) {
+        return true;
+    }
+    acknowledger_wake(manager);
+    return false;
+}
+
+/* The watchdog's look */
+
+static struct worker *find_missed(const struct manager *manager) {
+    const struct list *link;
+    list_each(link, &manager->workers.all) {
+        struct worker *worker = LIST_ENTRY(link, struct worker, link);
+        if (worker->missed) {
+            return worker;
+        }
+    }
+    return NULL;
+}
+
+static void look_for(struct manager *manager, VALUE thread) {
+    bool asleep = thread_asleep(thread);
+    struct worker *worker = workers_find(manager, thread); /* it may have come meanwhile, or ended */
+    if (!worker || !worker->coming) {
+        return;
+    }
+    if (!thread_wake(thread)) {
+        worker_leave(worker);
+    } else if (asleep) {
+        worker_set_coming(worker, false); /* it will be when it comes */
+    }
+}
+
+void workers_look(struct manager *manager) {
+    struct list *link;
+    list_each(link, &manager->workers.all) {
+        struct worker *worker = LIST_ENTRY(link, struct worker, link);
+        worker->missed = worker->coming && worker->overdue && !NIL_P(worker->thread);
+        worker->overdue = worker->coming;
+    }
+    struct worker *worker;
+    while ((worker = find_missed(manager))) {
+        worker->missed = false;
+        look_for(manager, worker->thread);
+    }
+}

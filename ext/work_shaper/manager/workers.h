@@ -1,0 +1,95 @@
+/*
+ * workers - the worker threads: who there is, starting, parking and waking them.
+ */
+#ifndef WORK_SHAPER_MANAGER_WORKERS_H
+#define WORK_SHAPER_MANAGER_WORKERS_H
+
+#include "../core/item.h"
+#include "../core/list.h"
+#include "../ruby/parker.h"
+
+#include <ruby/ruby.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct manager;
+
+/* What a worker is in the middle of. */
+enum phase { IN_WORK, IN_ON_DONE, IN_ON_ERROR };
+
+struct worker {
+    struct manager *manager;
+    struct list link;      /* among all */
+    struct list idle_link; /* among the idle; a list of its own while it is busy */
+    struct parker parker;
+    VALUE thread; /* nil while it is being started */
+    uint32_t number;
+    bool coming;       /* is going to look for work */
+    bool overdue;      /* was coming already at the last look of the watchdog */
+    bool missed;       /* and has still to be looked for in this one */
+    bool lacks_work;   /* parked, and nothing was ready then */
+    struct item *item; /* what it runs, or NULL */
+    enum phase phase;
+};
+
+/* How many there are, are idle and are coming is in the roster. */
+struct workers {
+    struct list all;
+    struct list idle;    /* the latest first: the warmest */
+    uint32_t ever_named; /* how many were ever started */
+};
+
+/*
+ * workers_init - Nobody.
+ */
+void workers_init(struct workers *workers);
+
+/*
+ * workers_start_one - Starts a worker, which is coming then, if the rule still asks for it. Returns false when it could
+ * not: the acknowledger, which has been woken for it, tries again. Other threads may run meanwhile.
+ */
+bool workers_start_one(struct manager *manager);
+
+/*
+ * workers_wake_one - Wakes an idle worker, which is coming then; there must be one. Runs no Ruby code.
+ */
+void workers_wake_one(struct manager *manager);
+
+/*
+ * workers_look - For the watchdog: takes off who died before it began, wakes again who was woken and does not come, and
+ * lets others be called in its place. Other threads may run meanwhile.
+ */
+void workers_look(struct manager *manager);
+
+/*
+ * workers_mark - For the garbage collector.
+ */
+void workers_mark(const struct workers *workers);
+
+/*
+ * workers_find - The worker of a thread, or NULL.
+ */
+struct worker *workers_find(const struct manager *manager, VALUE thread);
+
+/*
+ * worker_arrive - The current thread is a worker that was started. Returns which.
+ */
+struct worker *worker_arrive(struct manager *manager);
+
+/*
+ * worker_set_coming - Notes whether it is going to look for work.
+ */
+void worker_set_coming(struct worker *worker, bool coming);
+
+/*
+ * worker_park - Parks the current thread, a worker that has nothing to do, until it is woken; it is coming then. Raises
+ * what the thread's interrupts bring.
+ */
+void worker_park(struct worker *worker);
+
+/*
+ * worker_leave - Takes a worker off every list, and frees it.
+ */
+void worker_leave(struct worker *worker);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * callback - the user's lambdas, and what may come out of them.
+ *
+ * callback_call lets everything through: call it only under rb_protect, with no C state on the frames between.
+ */
+#ifndef WORK_SHAPER_RUBY_CALLBACK_H
+#define WORK_SHAPER_RUBY_CALLBACK_H
+
+#include <ruby/ruby.h>
+#include <stdbool.h>
+
+struct callback {
+    VALUE receiver; /* answers call; nil: left out */
+    bool is_proc;   /* can be called the fast way */
+};
+
+/* How a protected call ended, other than well. */
+enum outcome {
+    RAISED,       /* a StandardError: the user's business */
+    RAISED_FATAL, /* another Exception: the thread ends with it */
+    CUT_OFF       /* Thread#kill, whatever an `ensure` made of it, or throw: not the callback's doing */
+};
+
+/*
+ * callback_set - Takes what answers call, or nil. The caller marks the receiver.
+ */
+void callback_set(struct callback *callback, VALUE receiver);
+
+/*
+ * callback_given - Whether there is one.
+ */
+bool callback_given(const struct callback *callback);
+
+/*
+ * callback_call - Calls it and returns what it returned. Raises what it raised.
+ */
+VALUE callback_call(const struct callback *callback, int count, const VALUE *arguments);
+
+/*
+ * callback_outcome - Says what rb_protect caught, without clearing it.
+ *
+ * error: gets the exception, or nil when it was CUT_OFF.
+ */
+enum outcome callback_outcome(VALUE *error);
+
+/*
+ * try_call - Calls function(argument), and drops what it raises, whatever that is.
+ *
+ * Returns Qundef when it raised.
+ */
+VALUE try_call(VALUE (*function)(VALUE argument), VALUE argument);
+
+/*
+ * quietly - Calls a method of ours that logs: a StandardError out of it is dropped, everything else goes through.
+ */
+void quietly(VALUE receiver, const char *method, int count, const VALUE *arguments);
+
+#endif

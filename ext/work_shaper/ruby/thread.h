@@ -1,0 +1,58 @@
+/*
+ * thread - the Ruby threads that we start.
+ *
+ * They owe nothing to whoever happened to start them: no interrupt mask, priority, thread group or Fiber storage.
+ *
+ * What asks Ruby about a thread (its group, whether it is asleep) may let other threads run meanwhile.
+ */
+#ifndef WORK_SHAPER_RUBY_THREAD_H
+#define WORK_SHAPER_RUBY_THREAD_H
+
+#include <ruby/ruby.h>
+#include <stdbool.h>
+
+/*
+ * init_thread - To be called once, before any other function here.
+ */
+void init_thread(void);
+
+/*
+ * thread_is_ours - Whether the current thread was started by thread_start, of whatever manager.
+ */
+bool thread_is_ours(void);
+
+/*
+ * thread_start - Starts a Ruby thread with entry(self), which calls thread_run; not when process_ends. Other threads
+ * do not run meanwhile. Raises ThreadError, and then there is no thread.
+ */
+VALUE thread_start(VALUE self, VALUE (*entry)(void *self));
+
+/*
+ * thread_run - What an entry does: body(self), then, however that ended, ended(self), which no interrupt can disturb
+ * and which must not raise.
+ *
+ * A thread that is killed before its entry (by a TracePoint's block, say) does neither: see thread_wake.
+ */
+VALUE thread_run(VALUE self, VALUE (*body)(VALUE self), VALUE (*ended)(VALUE self));
+
+/*
+ * thread_wake - Wakes a thread from whatever sleep. Runs no Ruby code. Returns false when it is dead.
+ */
+bool thread_wake(VALUE thread);
+
+/*
+ * thread_asleep - Whether a thread sleeps, or is dead.
+ */
+bool thread_asleep(VALUE thread);
+
+/*
+ * thread_group_closed - Whether a thread's group lets no thread in (frozen) or out (enclosed).
+ */
+bool thread_group_closed(VALUE thread);
+
+/*
+ * thread_name - Names the current thread.
+ */
+void thread_name(VALUE name);
+
+#endif

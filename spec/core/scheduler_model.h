@@ -1,0 +1,270 @@
+/*
+ * scheduler_model - the naive model that test_scheduler compares the scheduler with, and the checks of one against the
+ * other.
+ */
+#ifndef WORK_SHAPER_SPEC_SCHEDULER_MODEL_H
+#define WORK_SHAPER_SPEC_SCHEDULER_MODEL_H
+
+#include "check.h"
+#include "core/scheduler.h"
+
+#include <string.h>
+
+#define QUEUES 6
+#define TRACKERS 3
+#define MOST 500
+
+/* The naive model: each message with its sub key, partition and fate, in the order of enqueue. */
+enum fate {
+    WAITING,
+    RUNNING,
+    FINISHED,
+    ABANDONED,
+    DROPPED,
+    FENCED,
+    LEFT /* by drop_waiting: dropped, and unfinished for good */
+};
+
+struct message {
+    int queue;
+    const struct offset_tracker *tracker;
+    int64_t offset;
+    enum fate fate;
+    bool claimed, settled;
+    struct item *item; /* while it runs */
+};
+
+static struct scheduler scheduler;
+static struct sub_key_queue queues[QUEUES];
+static struct offset_tracker assigned[MOST];      /* the trackers of all assignments, one after the other */
+static struct offset_tracker *trackers[TRACKERS]; /* those of them that are not revoked */
+static struct offset_tracker *acknowledging;      /* whose claim is underway, perhaps a revoked one's; or NULL */
+/* What the lists of trackers should be: the pass, and the next. */
+static struct offset_tracker *listed[2][TRACKERS + 1];
+static int assignments;
+static int64_t mark[MOST]; /* of each assignment, for the checkpoint: raised, never taken off; or OFFSET_NONE */
+static struct message messages[MOST];
+static int enqueued;
+static int64_t next_offset[TRACKERS];
+
+static void assign(int partition) {
+    mark[assignments] = OFFSET_NONE;
+    trackers[partition] = &assigned[assignments++];
+    offset_tracker_init(trackers[partition]);
+    next_offset[partition] = 0;
+}
+
+static void begin(uint32_t max_in_queue, uint32_t max_in_flight) {
+    scheduler_init(&scheduler, max_in_queue, max_in_flight);
+    for (int i = 0; i < QUEUES; i++) {
+        sub_key_queue_init(&queues[i]);
+    }
+    assignments = enqueued = 0;
+    acknowledging = NULL;
+    memset(listed, 0, sizeof listed);
+    for (int i = 0; i < TRACKERS; i++) {
+        assign(i);
+    }
+}
+
+static void end(void) {
+    for (int i = 0; i < QUEUES; i++) {
+        scheduler_discard(&scheduler, &queues[i]);
+    }
+    for (int i = 0; i < TRACKERS; i++) {
+        offset_tracker_clear(trackers[i]);
+    }
+    scheduler_destroy(&scheduler);
+    CHECK(pool_bytes(&scheduler.items) == 0);
+}
+
+static int count(enum fate fate, int queue) {
+    int found = 0;
+    for (int i = 0; i < enqueued; i++) {
+        found += messages[i].fate == fate && (queue < 0 || messages[i].queue == queue);
+    }
+    return found;
+}
+
+/* The oldest message whose sub key is free, word for word; or -1. */
+static int oldest(void) {
+    for (int i = 0; i < enqueued; i++) {
+        int queue = messages[i].queue;
+        if (messages[i].fate == WAITING && !count(RUNNING, queue) && !count(FENCED, queue)) { /* I1 */
+            return i;
+        }
+    }
+    return -1;
+}
+
+static int random_running(void) {
+    int start = enqueued ? (int)random_below((uint32_t)enqueued) : 0;
+    for (int i = 0; i < enqueued; i++) {
+        int index = (start + i) % enqueued;
+        if (messages[index].fate == RUNNING || messages[index].fate == FENCED) {
+            return index;
+        }
+    }
+    return -1;
+}
+
+static int waiting_of(const struct offset_tracker *tracker, int queue) {
+    int found = 0;
+    for (int i = 0; i < enqueued; i++) {
+        found += messages[i].tracker == tracker && messages[i].queue == queue && messages[i].fate == WAITING;
+    }
+    return found;
+}
+
+static void mark_revoked(const struct offset_tracker *tracker) {
+    for (int i = 0; i < enqueued; i++) {
+        enum fate *fate = &messages[i].fate;
+        if (messages[i].tracker == tracker) {
+            *fate = *fate == RUNNING || *fate == FENCED ? FENCED : DROPPED;
+        }
+    }
+}
+
+/* Brings one list of the model up to date: who has nothing to claim any more goes. */
+static void unlist(struct offset_tracker **list) {
+    int length = 0;
+    for (int i = 0; i < TRACKERS; i++) {
+        struct offset_tracker *tracker = list[i];
+        list[i] = NULL;
+        if (tracker && offset_tracker_claimable(tracker)) {
+            list[length++] = tracker;
+        }
+    }
+}
+
+static bool is_listed(const struct offset_tracker *tracker) {
+    bool found = false;
+    for (int i = 0; i < TRACKERS; i++) {
+        found |= listed[0][i] == tracker || listed[1][i] == tracker;
+    }
+    return found;
+}
+
+static void check_list(const struct list *list, struct offset_tracker **expected) {
+    const struct list *link;
+    int length = 0;
+    list_each(link, list) {
+        CHECK(length < TRACKERS && LIST_ENTRY(link, struct offset_tracker, moved) == expected[length]);
+        length++;
+    }
+    CHECK(length == TRACKERS || !expected[length]);
+}
+
+/* Whoever has something to claim is in the pass or the next, in the order in which they came to have it. */
+static void check_passes(void) {
+    unlist(listed[0]);
+    unlist(listed[1]);
+    for (int i = 0; i < TRACKERS; i++) {
+        int length = 0;
+        while (listed[1][length]) {
+            length++;
+        }
+        if (offset_tracker_claimable(trackers[i]) && !is_listed(trackers[i])) {
+            listed[1][length] = trackers[i];
+        }
+    }
+    check_list(&scheduler.pass, listed[0]);
+    check_list(&scheduler.moved, listed[1]);
+    CHECK(scheduler_claimable(&scheduler) == (listed[0][0] || listed[1][0]));
+}
+
+/* Each offset is acknowledged, dropped or in flight; in two of these only what drop_waiting left. */
+static void check_in_flight(void) {
+    uint64_t in_flight = 0, left = 0;
+    for (int i = 0; i < TRACKERS; i++) {
+        in_flight += offset_tracker_pending(trackers[i]);
+        left += trackers[i]->dropped;
+    }
+    if (acknowledging) {
+        in_flight += acknowledging->claim.count;
+    }
+    CHECK(scheduler.in_flight == in_flight);
+    CHECK(left == (uint64_t)count(LEFT, -1));
+    CHECK(scheduler.total_enqueued + left ==
+          scheduler.total_acknowledged + scheduler.total_dropped + scheduler.in_flight);
+}
+
+/* Notes what is claimed: all that is finished with nothing unfinished up to it, but one at a time unless `latest`. */
+static void note_claimed(const struct offset_tracker *tracker, bool latest) {
+    const struct claim *claim = &tracker->claim;
+    int64_t upto = latest || !claim->due ? INT64_MAX : claim->offset;
+    for (int i = 0; i < enqueued; i++) {
+        if (messages[i].tracker == tracker && messages[i].fate != FINISHED && messages[i].offset <= upto) {
+            upto = messages[i].offset - 1;
+        }
+    }
+    uint64_t claimed = 0;
+    for (int i = 0; i < enqueued; i++) {
+        struct message *message = &messages[i];
+        if (message->tracker == tracker && !message->settled) {
+            message->claimed |= message->offset <= upto;
+            claimed += message->claimed;
+        }
+    }
+    CHECK(claimed == claim->count);
+}
+
+static void note_settled(const struct offset_tracker *tracker) {
+    for (int i = 0; i < enqueued; i++) {
+        messages[i].settled |= messages[i].tracker == tracker && messages[i].claimed;
+    }
+}
+
+/* Whether something of the tracker up to an offset is unsettled, word for word. */
+static bool unsettled(const struct offset_tracker *tracker, int64_t upto) {
+    bool found = false;
+    for (int i = 0; i < enqueued; i++) {
+        found |= messages[i].tracker == tracker && messages[i].offset <= upto && !messages[i].settled;
+    }
+    return found;
+}
+
+/* What belongs to the checkpoint and is not finished. */
+static uint32_t marked_unfinished(void) {
+    uint32_t found = 0;
+    for (int i = 0; i < enqueued; i++) {
+        bool unfinished = messages[i].fate == WAITING || messages[i].fate == RUNNING;
+        found += unfinished && messages[i].offset <= mark[messages[i].tracker - assigned];
+    }
+    return found;
+}
+
+/* What the model's marks say of each partition. A mark that was reached counts for nothing until it is raised. */
+static void check_marks(void) {
+    uint32_t marked = 0;
+    for (int i = 0; i < TRACKERS; i++) {
+        int64_t *due = &mark[trackers[i] - assigned];
+        if (!unsettled(trackers[i], *due)) {
+            *due = OFFSET_NONE;
+        }
+        marked += *due != OFFSET_NONE;
+        CHECK(trackers[i]->mark == *due);
+    }
+    CHECK(scheduler.marked == marked);
+    CHECK(scheduler.marked_unfinished == marked_unfinished());
+}
+
+static void check_counters(void) {
+    CHECK((int)scheduler.waiting == count(WAITING, -1));
+    CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
+    check_in_flight();
+    check_marks();
+    CHECK(scheduler.in_flight <= scheduler.max_in_flight); /* I7 */
+    int ready = 0;
+    for (int queue = 0; queue < QUEUES; queue++) {
+        CHECK((int)queues[queue].waiting == count(WAITING, queue));
+        CHECK(sub_key_queue_idle(&queues[queue]) == (!queues[queue].waiting && !queues[queue].running));
+        ready += queues[queue].waiting && !queues[queue].running;
+        const struct item *first = queues[queue].running ? NULL : queues[queue].first;
+        CHECK(queues[queue].rank == (first ? first->sequence + 1 : 0));
+    }
+    CHECK(scheduler_ready(&scheduler) == (ready > 0));
+    CHECK(scheduler_ready_many(&scheduler) == (ready > 1));
+}
+
+#endif
