@@ -1,0 +1,235 @@
+#include "model_threads.h"
+
+/* Carrying out the rule: manager/supervisor.c */
+
+static void set_coming(struct model *model, struct model_worker *worker, bool coming) {
+    model->roster.coming += (unsigned)coming - (unsigned)worker->coming;
+    worker->coming = coming;
+    worker->overdue = false;
+}
+
+static void set_idle(struct model *model, struct model_worker *worker, bool idle) {
+    model->roster.idle += (unsigned)idle - (unsigned)worker->idle;
+    worker->idle = idle;
+}
+
+static void wake_worker(struct model *model) {
+    struct model_worker *worker = model->workers;
+    while (!worker->idle) {
+        worker++;
+    }
+    set_idle(model, worker, false);
+    set_coming(model, worker, true);
+    worker->woken = !worker->deaf;
+    worker->deaf = false;
+}
+
+static void start_worker(struct model *model) {
+    struct model_worker *worker = model->workers;
+    while (worker->state != ABSENT) {
+        worker++;
+    }
+    *worker = (struct model_worker){.state = STARTED};
+    model->roster.workers++;
+    set_coming(model, worker, true);
+}
+
+static void wake_acknowledger(struct model *model) {
+    struct model_acknowledger *acknowledger = &model->acknowledger;
+    model->roster.acknowledger = ACKNOWLEDGER_COMING;
+    acknowledger->overdue = false;
+    acknowledger->woken = !acknowledger->deaf;
+    acknowledger->deaf = false;
+}
+
+static void start_acknowledger(struct model *model) {
+    model->roster.acknowledger = ACKNOWLEDGER_COMING;
+    model->acknowledger = (struct model_acknowledger){.started = true};
+}
+
+void supervise(struct model *model) {
+    enum call call = roster_acknowledger_call(&model->roster, &model->scheduler);
+    if (call == CALL_WAKE) {
+        wake_acknowledger(model);
+    } else if (call == CALL_START) {
+        start_acknowledger(model);
+    }
+    while ((call = roster_worker_call(&model->roster, &model->scheduler)) != CALL_NOBODY) {
+        call == CALL_WAKE ? wake_worker(model) : start_worker(model);
+    }
+}
+
+static void worker_leaves(struct model *model, struct model_worker *worker) {
+    set_idle(model, worker, false);
+    set_coming(model, worker, false);
+    model->roster.workers--;
+    *worker = (struct model_worker){.state = ABSENT};
+}
+
+/* The watchdog: manager/supervisor.c, workers.c, acknowledger.c */
+
+static void look_for(struct model *model, struct model_worker *worker) {
+    if (!worker->coming || worker->state == LOOKING) {
+        return;
+    }
+    if (!worker->overdue) {
+        worker->overdue = true;
+    } else if (worker->dead) {
+        worker_leaves(model, worker);
+    } else if (worker->state == PARKED) {
+        worker->woken = true;
+        set_coming(model, worker, false); /* others may be called in its place */
+    }
+}
+
+void look(struct model *model) {
+    struct model_acknowledger *acknowledger = &model->acknowledger;
+    if (model->roster.acknowledger == ACKNOWLEDGER_COMING) {
+        if (acknowledger->overdue && acknowledger->dead) {
+            model->roster.acknowledger = ACKNOWLEDGER_GONE;
+        } else if (acknowledger->overdue) {
+            acknowledger->woken = true;
+        }
+        acknowledger->overdue = true;
+    }
+    for (unsigned i = 0; i < WORKERS; i++) {
+        look_for(model, &model->workers[i]);
+    }
+    supervise(model);
+}
+
+/* Workers: manager/worker.c */
+
+static void worker_looks(struct model *model, struct model_worker *worker) {
+    if (worker->state != LOOKING) { /* it arrives */
+        worker->state = LOOKING;
+        worker->woken = worker->deaf = false;
+        set_coming(model, worker, true);
+        supervise(model);
+    }
+    worker->item = scheduler_take(&model->scheduler);
+    if (worker->item) {
+        worker->state = WORKING;
+        set_coming(model, worker, false);
+    } else if (model->roster.closing) {
+        worker_leaves(model, worker);
+    } else {
+        worker->state = PARKED;
+        set_coming(model, worker, false);
+        set_idle(model, worker, true);
+    }
+    supervise(model);
+}
+
+static void worker_finishes(struct model *model, struct model_worker *worker) {
+    worker->state = LOOKING;
+    set_coming(model, worker, true);
+    scheduler_finish(&model->scheduler, worker->item);
+    worker->item = NULL;
+    model->finished++;
+    supervise(model);
+}
+
+void worker_killed(struct model *model, struct model_worker *worker) {
+    if (worker->item) {
+        model->cut_off++;
+        model->roster.closing = true;
+        scheduler_abandon(&model->scheduler, worker->item);
+    }
+    worker_leaves(model, worker);
+    if (model->roster.acknowledger == ACKNOWLEDGER_COMING) { /* nobody else may be left to see that it does not come */
+        model->roster.acknowledger = model->acknowledger.dead ? ACKNOWLEDGER_GONE : ACKNOWLEDGER_COMING;
+        model->acknowledger.woken = true;
+    }
+    supervise(model);
+}
+
+/* The acknowledger: manager/acknowledger.c, pass.c */
+
+static void next_in_pass(struct model *model) {
+    struct model_acknowledger *acknowledger = &model->acknowledger;
+    struct offset_tracker *tracker;
+    while ((tracker = scheduler_next_in_pass(&model->scheduler))) {
+        if (offset_tracker_claim(tracker, model->latest)) {
+            acknowledger->in_ack = true;
+            acknowledger->tracker = tracker;
+            return;
+        }
+    }
+    acknowledger->in_ack = false;
+    acknowledger->tracker = NULL;
+    roster_end_pass(&model->roster);
+    model->roster.resting = true;
+    supervise(model);
+}
+
+static void ack_returns(struct model *model) {
+    scheduler_settle(&model->scheduler, model->acknowledger.tracker, true);
+    next_in_pass(model);
+}
+
+static void acknowledger_turns(struct model *model) {
+    struct roster *roster = &model->roster;
+    if (roster->acknowledger != ACKNOWLEDGER_BUSY) {
+        roster->acknowledger = ACKNOWLEDGER_BUSY;
+        model->acknowledger.started = model->acknowledger.woken = model->acknowledger.overdue = false;
+    }
+    roster->announced = roster->closing;
+    look(model);
+    roster->watching = model->scheduler.in_flight > 0;
+    if (roster_pass_due(roster, &model->scheduler)) {
+        roster_begin_pass(roster);
+        scheduler_begin_pass(&model->scheduler);
+        next_in_pass(model);
+    } else if (roster_finished(roster, &model->scheduler)) {
+        roster->acknowledger = ACKNOWLEDGER_GONE;
+        supervise(model);
+    } else {
+        roster->acknowledger = ACKNOWLEDGER_PARKED;
+    }
+}
+
+void acknowledger_killed(struct model *model) {
+    if (model->acknowledger.in_ack) {
+        scheduler_unclaim(&model->scheduler, model->acknowledger.tracker);
+    }
+    roster_cut_off_pass(&model->roster);
+    model->acknowledger = (struct model_acknowledger){0};
+    model->roster.acknowledger = ACKNOWLEDGER_GONE;
+    supervise(model);
+}
+
+/* What a thread does next */
+
+bool worker_can_step(const struct model_worker *worker) {
+    return !worker->dead && (worker->state == STARTED || worker->state == LOOKING || worker->state == WORKING ||
+                             (worker->state == PARKED && worker->woken));
+}
+
+bool acknowledger_can_step(const struct model *model) {
+    const struct model_acknowledger *acknowledger = &model->acknowledger;
+    enum acknowledger_state state = model->roster.acknowledger;
+    return !acknowledger->dead && (state == ACKNOWLEDGER_BUSY ||
+                                   (state == ACKNOWLEDGER_COMING && (acknowledger->started || acknowledger->woken)));
+}
+
+/* Parked with a deadline; a wake-up that got lost changes nothing about that. */
+bool wakes_by_itself(const struct model *model) {
+    enum acknowledger_state state = model->roster.acknowledger;
+    return model->roster.watching &&
+           (state == ACKNOWLEDGER_PARKED || (state == ACKNOWLEDGER_COMING && !model->acknowledger.started));
+}
+
+/* Its deadline has come. */
+void wakes(struct model *model) {
+    wake_acknowledger(model);
+    model->acknowledger.woken = true;
+}
+
+void worker_steps(struct model *model, struct model_worker *worker) {
+    worker->state == WORKING ? worker_finishes(model, worker) : worker_looks(model, worker);
+}
+
+void acknowledger_steps(struct model *model) {
+    model->acknowledger.in_ack ? ack_returns(model) : acknowledger_turns(model);
+}
