@@ -126,15 +126,14 @@ static VALUE start_thread(VALUE self) {
     return thread_start(self, worker_main);
 }
 
-/* A group that is closed would keep the thread; the acknowledger is in another one, unless its maker was in there. */
-static VALUE can_start_here(VALUE self) {
-    VALUE current = rb_thread_current();
-    bool own = current == manager_of(self)->acknowledger.thread;
-    return !process_ends() && (own || !thread_group_closed(current)) ? Qtrue : Qfalse;
+/* A closed group would keep the thread; our own threads are in none, unless the manager's maker was. */
+static VALUE can_start_here(VALUE unused) {
+    (void)unused;
+    return !process_ends() && (thread_is_ours() || !thread_group_closed(rb_thread_current())) ? Qtrue : Qfalse;
 }
 
 static bool try_to_start(struct manager *manager) {
-    if (try_call(can_start_here, manager->self) != Qtrue) {
+    if (try_call(can_start_here, Qnil) != Qtrue) {
         return false;
     }
     if (roster_worker_call(&manager->roster, &manager->scheduler) != CALL_START) {
