@@ -113,13 +113,12 @@ module WorkShaper
 
     # Takes no new batch, finishes what is taken in, and ends the threads. A {#work_off} under way on another thread
     # returns when it is finished; one that has more messages than `max_in_flight` raises {ShuttingDown}. Can be called
-    # again, and from any thread; not from inside the work.
+    # again, and from any thread; not from inside the work. In a forked child it does nothing and returns true.
     #
     # @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
     # @return [Boolean] whether everything is finished and no thread is left
     # @raise [Error] inside the work of the same object
-    # @raise [ForkedProcess] it belongs to the parent process
-    # @raise [TypeError, ArgumentError] the timeout is none
+    # @raise [TypeError, ArgumentError] the timeout is not a number, or less than 0
     # @example
     #   shaper.shutdown(timeout: 25)
     def shutdown(timeout: nil)

@@ -25,6 +25,20 @@ static unsigned char *put_worker(unsigned char *end, const struct model_worker *
     return put(end, worker->item ? worker->item->message + 1 : 0);
 }
 
+/* Which worker is which makes no difference. */
+static unsigned char *put_workers(unsigned char *end, const struct model *model) {
+    unsigned char *first = end, *second = put_worker(first, &model->workers[0]);
+    end = put_worker(second, &model->workers[1]);
+    size_t size = (size_t)(second - first);
+    unsigned char swapped[DIGEST_SIZE];
+    if (memcmp(first, second, size) > 0) {
+        memcpy(swapped, first, size);
+        memcpy(first, second, size);
+        memcpy(second, swapped, size);
+    }
+    return end;
+}
+
 static unsigned char *put_roster(unsigned char *end, const struct roster *roster) {
     end = put(end, roster->workers * 16 + roster->idle * 4 + roster->coming);
     end = put(end, roster->acknowledger);
@@ -49,9 +63,7 @@ void model_digest(const struct model *model, unsigned char *digest) {
     for (unsigned i = 0; i < KEYS; i++) {
         end = put(end, model->queues[i].waiting);
     }
-    for (unsigned i = 0; i < WORKERS; i++) {
-        end = put_worker(end, &model->workers[i]);
-    }
+    end = put_workers(end, model);
     end = put_roster(end, &model->roster);
     const struct model_acknowledger *acknowledger = &model->acknowledger;
     end = put(end, (acknowledger->started << 5u) | (acknowledger->woken << 4u) | (acknowledger->deaf << 3u) |

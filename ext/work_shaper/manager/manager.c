@@ -3,7 +3,6 @@
 #include "../errors.h"
 #include "../ruby/clock.h"
 #include "../ruby/process.h"
-#include "../ruby/thread.h"
 #include "supervisor.h"
 
 bool manager_forked(const struct manager *manager) {

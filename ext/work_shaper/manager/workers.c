@@ -1,6 +1,5 @@
 #include "workers.h"
 
-#include "../ruby/clock.h"
 #include "../ruby/process.h"
 #include "../ruby/thread.h"
 #include "manager.h"
