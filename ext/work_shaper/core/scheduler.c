@@ -346,7 +346,7 @@ void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracke
     scheduler->in_flight -= settled;
     scheduler->total_acknowledged += settled;
     scheduler->total_refused += accepted ? 0 : settled;
-    if (offset_tracker_settled(tracker, tracker->mark)) {
+    if (tracker->mark != OFFSET_NONE && offset_tracker_settled(tracker, tracker->mark)) {
         unmark(scheduler, tracker);
     }
     update_moved(scheduler, tracker);

@@ -47,7 +47,7 @@ static void refuse_at_exit(void) {
 
 /* Raises when nobody could ever work on a message. */
 static void check_staff(struct manager *manager) {
-    if (manager_deserted(manager)) {
+    if (!manager->roster.workers && manager_deserted(manager)) {
         refuse_at_exit();
     }
 }

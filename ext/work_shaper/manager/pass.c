@@ -62,7 +62,9 @@ static void end_turn(struct manager *manager) {
         drains_look(manager);
         waiters_look(manager);
     }
-    room_look(manager);
+    if (!list_empty(&manager->room.flight_line)) {
+        room_look(manager);
+    }
 }
 
 /* Returns false in a forked child. */

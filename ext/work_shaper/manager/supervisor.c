@@ -33,9 +33,15 @@ static void supervise_workers(struct manager *manager) {
     }
 }
 
+/* With every message: so the rule is not asked where its first words would be that nobody is needed. */
 void supervise(struct manager *manager) {
-    supervise_acknowledger(manager);
-    supervise_workers(manager);
+    const struct roster *roster = &manager->roster;
+    if (roster->acknowledger == ACKNOWLEDGER_PARKED || roster->acknowledger == ACKNOWLEDGER_GONE) {
+        supervise_acknowledger(manager);
+    }
+    if (roster->closing || (manager->scheduler.ready && !roster->coming)) {
+        supervise_workers(manager);
+    }
 }
 
 void supervisor_look(struct manager *manager) {

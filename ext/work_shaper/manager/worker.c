@@ -58,7 +58,9 @@ static bool take(struct worker *worker) {
     if (sub_key->line) {
         room_made(manager, sub_key);
     }
-    supervise(manager);
+    if (manager->scheduler.ready) {
+        supervise(manager); /* there is more than one can do */
+    }
     return true;
 }
 
@@ -78,7 +80,7 @@ static VALUE run_ready(VALUE argument) {
             break;
         }
         finish(worker);
-    } while (!fairness_may_rest(manager) && !process_ends());
+    } while (!process_ends() && !fairness_may_rest(manager));
     return Qnil;
 }
 

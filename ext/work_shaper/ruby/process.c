@@ -5,33 +5,22 @@
 #include <string.h>
 #ifdef HAVE_PTHREAD_ATFORK
 #include <pthread.h>
-#else
-#include <unistd.h>
 #endif
 
 #ifdef HAVE_PTHREAD_ATFORK
-/* How many forks lie between this process and the one that loaded the extension. */
-static unsigned long generation;
+unsigned long process_forks;
 
 static void count_fork(void) {
-    generation++;
-}
-
-unsigned long process_generation(void) {
-    return generation;
-}
-#else
-unsigned long process_generation(void) {
-    return (unsigned long)getpid();
+    process_forks++;
 }
 #endif
 
 /* Set when the at_exit blocks run: Ruby ends all threads after them. */
-static bool exiting;
+bool process_exiting;
 
 static void note_exit(VALUE unused) {
     (void)unused;
-    exiting = true;
+    process_exiting = true;
 }
 
 bool thread_dies(void) {
@@ -53,10 +42,7 @@ static bool in_trap_handler(void) {
  * Ruby calls the main thread dead from the moment on at which it tells the others, but not inside a trap handler: there
  * it may still be in an at_exit block, but to start nobody and to wait for nobody is the safe side.
  */
-bool process_ends(void) {
-    if (!exiting) {
-        return false;
-    }
+bool process_ends_now(void) {
     VALUE main_thread = rb_thread_main();
     return rb_thread_current() == main_thread ? in_trap_handler()
                                               : !RTEST(rb_funcall(main_thread, rb_intern("alive?"), 0));

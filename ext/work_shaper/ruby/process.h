@@ -6,6 +6,9 @@
 
 #include <ruby/ruby.h>
 #include <stdbool.h>
+#ifndef HAVE_PTHREAD_ATFORK
+#include <unistd.h>
+#endif
 
 /*
  * init_process - To be called once, before any other function here.
@@ -15,7 +18,21 @@ void init_process(void);
 /*
  * process_generation - A number that another one takes the place of in every forked child.
  */
-unsigned long process_generation(void);
+#ifdef HAVE_PTHREAD_ATFORK
+extern unsigned long process_forks; /* between this process and the one that loaded the extension */
+
+static inline unsigned long process_generation(void) {
+    return process_forks;
+}
+#else
+static inline unsigned long process_generation(void) {
+    return (unsigned long)getpid();
+}
+#endif
+
+/* Whether the at_exit blocks run; and the rest of process_ends. */
+extern bool process_exiting;
+bool process_ends_now(void);
 
 /*
  * process_ends - Whether Ruby has told all threads to end, and waits for them; the current one may still use us, in an
@@ -24,7 +41,9 @@ unsigned long process_generation(void);
  *
  * That the at_exit blocks run is not enough: minitest and Sinatra run all there is inside of one.
  */
-bool process_ends(void);
+static inline bool process_ends(void) {
+    return process_exiting && process_ends_now();
+}
 
 /*
  * thread_dies - Whether the current thread was killed, and is on its way out.
