@@ -175,10 +175,6 @@ bool scheduler_ready(const struct scheduler *scheduler) {
     return scheduler->ready > 0;
 }
 
-bool scheduler_ready_many(const struct scheduler *scheduler) {
-    return scheduler->ready > 1;
-}
-
 /* Takes out the oldest item whose sub key is free; there is one. */
 static struct item *shift_oldest(struct scheduler *scheduler) {
     struct sub_key_queue *queue = scheduler->passed.top;

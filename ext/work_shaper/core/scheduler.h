@@ -95,11 +95,6 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
 bool scheduler_ready(const struct scheduler *scheduler);
 
 /*
- * scheduler_ready_many - Whether a second item could be taken right after the first.
- */
-bool scheduler_ready_many(const struct scheduler *scheduler);
-
-/*
  * scheduler_take - Starts the item that was offered first of those whose sub key has nothing running. O(1), amortised,
  * but for what the ready heap takes.
  *
