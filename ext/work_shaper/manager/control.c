@@ -93,15 +93,20 @@ static void list_dropped(struct item *item, void *data) {
     rb_ary_push(*(VALUE *)data, rb_assoc_new(ULL2NUM(item->sequence), arguments));
 }
 
+/* Who waits for room, or for the end of what was dropped, may go on. */
+static void tell_of_dropped(struct manager *manager) {
+    drains_look(manager);
+    room_look(manager);
+    waiters_look(manager);
+    supervise(manager);
+}
+
 /* Takes a partition out of everything. Returns what was dropped. */
 static VALUE forget_partition(struct manager *manager, struct partition *partition) {
     VALUE rows = rb_ary_new();
     offset_tracker_each_unfinished(&partition->tracker, list_dropped, &rows);
     registry_revoke(manager, partition);
-    drains_look(manager);
-    room_look(manager);
-    waiters_look(manager);
-    manager_progress(manager);
+    tell_of_dropped(manager);
     return rows;
 }
 
@@ -139,9 +144,7 @@ static VALUE forget(VALUE self, VALUE key) {
 static VALUE drop_waiting(VALUE self) {
     struct manager *manager = manager_get(self);
     uint64_t dropped = registry_drop_waiting(manager);
-    room_look(manager);
-    waiters_look(manager);
-    manager_progress(manager);
+    tell_of_dropped(manager);
     return ULL2NUM(dropped);
 }
 
