@@ -2,12 +2,18 @@
 
 require "rbconfig"
 
-# Ends the process when an example takes too long, so that a hang is never mistaken for a slow run.
+# Ends an example that takes too long, so that a hang is never mistaken for a slow run.
 #
-# A thread does it with the backtraces of all threads. When no thread of this process can run any more (the
-# GVL is held for ever) a guard process does it: Ruby answers SIGSEGV with a report of where it was.
+# A thread prints the backtraces of all threads and raises Late into the example, so the others still run. When that
+# doesn't end it, the process ends. When no thread of this process can run any more (the GVL is held for ever) a guard
+# process ends it: Ruby answers SIGSEGV with a report of where it was.
 module Watchdog
-  GUARD_GRACE = 15
+  # Not a StandardError, which the code under test may rescue.
+  class Late < Exception # rubocop:disable Lint/InheritException
+  end
+
+  LATE_GRACE = 10
+  GUARD_GRACE = 20
 
   GUARD = <<~RUBY
     parent, limit = Process.ppid, nil
@@ -51,6 +57,8 @@ module Watchdog
     def arm(name, seconds)
       @lock.synchronize do
         @name = name
+        @example = Thread.current
+        @told = false
         @deadline = seconds && (now + seconds)
         @changed.signal
       end
@@ -60,17 +68,19 @@ module Watchdog
     def run
       @lock.synchronize do
         loop do
-          late = @deadline && now >= @deadline
-          abort_with_backtraces if late
-          @changed.wait(@lock, @deadline && (@deadline - now))
+          end_example if @deadline && now >= @deadline
+          @changed.wait(@lock, @deadline && [@deadline - now, 0].max)
         end
       end
     end
 
-    def abort_with_backtraces
+    def end_example
+      exit!(99) if @told
+      @told = true
+      @deadline = now + LATE_GRACE
       warn "\nwatchdog: still running: #{@name} (pid #{Process.pid})"
       Thread.list.each { |thread| warn backtrace_of(thread) }
-      exit!(99)
+      @example.raise(Late, "the example took too long; the backtraces of all threads are on standard error")
     end
 
     def backtrace_of(thread)

@@ -50,7 +50,7 @@ module ConsumerHelpers
       handles = rows.map do |partition, key, payload, headers|
         producer.produce(topic: topic, partition: partition, key: key, payload: payload, headers: headers || {})
       end
-      handles.each(&:wait)
+      delivered(handles)
     end
 
     # Numbered messages, the keys in turn, in one partition.
@@ -97,6 +97,16 @@ module ConsumerHelpers
     end
 
     private
+
+    # Not one long wait for each: Ruby forgets a wake-up that is given while the thread runs a finalizer (decision 13).
+    def delivered(handles)
+      deadline = ManagerHelpers.now + ManagerHelpers::DEADLINE
+      sleep ManagerHelpers::POLL_SEC while handles.any?(&:pending?) && ManagerHelpers.now < deadline
+      late = handles.count(&:pending?)
+      raise "#{late} of #{handles.size} messages not delivered in #{ManagerHelpers::DEADLINE} s" if late.positive?
+
+      handles.each(&:wait)
+    end
 
     def producer
       @producer ||= Rdkafka::Config.new("bootstrap.servers": bootstrap_servers, "linger.ms": 1,
