@@ -18,6 +18,8 @@ RSpec.configure do |config|
 
   config.before { WorkShaper.logger = Logger.new(File::NULL) }
 
+  config.after(:suite) { Watchdog.watch_the_end(120) }
+
   # An example hangs for ever or is ended here, with all backtraces; `watchdog: 120` gives it more seconds.
   config.around do |example|
     Watchdog.watch(example.full_description, example.metadata.fetch(:watchdog, 60)) { example.run }

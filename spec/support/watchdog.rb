@@ -40,6 +40,12 @@ module Watchdog
       arm(nil, nil)
     end
 
+    # Nothing disarms it: what hangs in the hooks after the suite or in at_exit is ended as well.
+    def watch_the_end(seconds)
+      start
+      arm("the end of the suite", seconds)
+    end
+
     private
 
     def start
