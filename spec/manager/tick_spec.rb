@@ -22,7 +22,7 @@ RSpec.describe WorkShaper::Manager, "offset_commit_period_ms, the tick" do
         tick = 0.2
         shaper = manager(acks: :latest, offset_commit_period_ms: 200, concurrency: 10, work: ->(*) { sleep 0.002 },
                          ack: ->(*) { io.call && nil })
-        took = bounded { work_for(1.5, shaper, partitions: partitions) }
+        took = bounded { work_for(0.8, shaper, partitions: partitions) }
 
         partitions.times do |partition|
           # Begun at the start, and the drain hurries it at the end.
