@@ -52,9 +52,9 @@ module Bench
   end
 
   compare "hand_off", "no work, producers blocked by a full queue of one, against Thread::SizedQueue.new(1)" do |table|
-    [1, 10].each do |producers|
-      table.ratio("#{producers} blocked producer#{"s" if producers > 1}", unit: "/s", at_least: 1.0,
-                  ours: -> { HandOff.rate(producers) }, reference: -> { HandOff.rate_of_queues(producers) })
+    { "one blocked producer" => 1, "10 blocked producers" => 10 }.each do |name, producers|
+      ours = -> { HandOff.rate(producers) }
+      table.ratio(name, unit: "/s", at_least: 1.0, ours: ours, reference: -> { HandOff.rate_of_queues(producers) })
     end
   end
 end
