@@ -2,8 +2,8 @@
 
 require "logger"
 require "work_shaper/consumer"
-require_relative "../spec/support/kafka/brokers"
-require_relative "../spec/support/kafka/topic"
+require_relative "../support/kafka/brokers"
+require_relative "../support/kafka/topic"
 
 module Bench
   # A Kafka to measure on: that of KAFKA_BOOTSTRAP_SERVERS, or a broker from ../shared/kafka. The mock cluster forgets
@@ -16,15 +16,15 @@ module Bench
     # Yields a broker, or remarks in the table that there is none.
     def with_broker(table)
       servers = ENV.fetch("KAFKA_BOOTSTRAP_SERVERS", "")
-      return yield(KafkaSpecs::RealBroker.new(servers)) unless servers.empty?
+      return yield(KafkaSupport::RealBroker.new(servers)) unless servers.empty?
 
-      cluster_there = KafkaSpecs::Cluster.there? && KafkaSpecs::Cluster.java?
+      cluster_there = KafkaSupport::Cluster.there? && KafkaSupport::Cluster.java?
       return table.remark("left out", "no Kafka: set KAFKA_BOOTSTRAP_SERVERS") unless cluster_there
 
       ENV["KAFKA_TIER"] = "4" # the broker's full speed
-      cluster = KafkaSpecs::Cluster.new
+      cluster = KafkaSupport::Cluster.new
       begin
-        yield KafkaSpecs::RealBroker.new(cluster.servers, cluster: cluster)
+        yield KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster)
       ensure
         cluster.close
       end
@@ -32,7 +32,7 @@ module Bench
 
     # The name of a topic of one partition with so many messages.
     def topic(broker, messages, keys:)
-      topic = KafkaSpecs::Topic.new(broker)
+      topic = KafkaSupport::Topic.new(broker)
       topic.fill(messages, keys: keys, bytes: BYTES)
       topic.close
       topic.name

@@ -4,7 +4,7 @@ require "logger"
 
 require_relative "clock"
 require_relative "failure"
-require_relative "mock_cluster"
+require_relative "../support/kafka/mock_cluster"
 
 module Demo
   # What the demo needs of Kafka: a topic, groups of consumers and the offsets that the broker knows. With no
@@ -29,7 +29,7 @@ module Demo
     def initialize(bootstrap_servers, topic)
       Rdkafka::Config.logger = Logger.new($stderr, level: Logger::FATAL)
       @clients = []
-      @mock = MockCluster.new unless bootstrap_servers
+      @mock = KafkaSupport::MockCluster.new unless bootstrap_servers
       @bootstrap_servers = bootstrap_servers || @mock.bootstrap_servers
       @topic = topic
       @mock&.create_topic(topic, partitions: 1)

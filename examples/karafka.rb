@@ -24,7 +24,7 @@ class OrdersConsumer < Karafka::BaseConsumer
   # that is the one which goes to a dead letter queue: mark what is finished, so that it is the one that failed. Where
   # nothing can be marked any more, the partition belongs to another process: the rest of the batch is dropped.
   def consume
-    self.class.shaper.work_off(
+    self.class.shaper.process(
       messages, sub_key: lambda(&:key),
                 ack: ->(message) { mark_as_consumed(message) || raise("#{topic.name}/#{partition} is lost") }
     )

@@ -29,7 +29,7 @@ class OrdersConsumer < Racecar::Consumer
 
   # Returns when every message is finished. The messages of a key stay in order; a message without one needs none.
   def process_batch(messages)
-    @shaper.work_off(messages, sub_key: lambda(&:key))
+    @shaper.process(messages, sub_key: lambda(&:key))
   rescue WorkShaper::ShuttingDown
     # The work raised what is no StandardError, or was killed: end the process, to be started anew.
     Process.kill(:TERM, Process.pid)

@@ -20,7 +20,7 @@ module WorkShaper
   #     end
   #
   #     def process_batch(messages)
-  #       @shaper.work_off(messages, sub_key: ->(message) { message.key })
+  #       @shaper.process(messages, sub_key: ->(message) { message.key })
   #     end
   #
   #     def teardown
@@ -95,10 +95,10 @@ module WorkShaper
     # @raise [ForkedProcess] it belongs to the parent process
     # @raise [TypeError, ArgumentError] messages, sub_key or ack are none
     # @example
-    #   shaper.work_off(messages, sub_key: ->(message) { message.key })
+    #   shaper.process(messages, sub_key: ->(message) { message.key })
     # @example In karafka: what is finished is marked as it is, also when the batch fails
-    #   shaper.work_off(messages, sub_key: ->(message) { message.key }, ack: ->(message) { mark_as_consumed(message) })
-    def work_off(messages, sub_key:, ack: nil)
+    #   shaper.process(messages, sub_key: ->(message) { message.key }, ack: ->(message) { mark_as_consumed(message) })
+    def process(messages, sub_key:, ack: nil)
       check_open
       batch = Batch.new(list(messages), sub_key && Callbacks.check(:sub_key, sub_key),
                         ack && Callbacks.check(:ack, ack, "message"))
@@ -111,7 +111,7 @@ module WorkShaper
       raise batch.error if batch.error
     end
 
-    # Takes no new batch, finishes what is taken in, and ends the threads. A {#work_off} under way on another thread
+    # Takes no new batch, finishes what is taken in, and ends the threads. A {#process} under way on another thread
     # returns when it is finished; one that has more messages than `max_in_flight` raises {ShuttingDown}. Can be called
     # again, and from any thread; not from inside the work. In a forked child it does nothing and returns true.
     #
@@ -156,7 +156,7 @@ module WorkShaper
       end
       return unless Thread.current.thread_variable_get(WORKS_FOR).equal?(self)
 
-      raise Error, "work_off inside the work of the same object could wait for itself"
+      raise Error, "process inside the work of the same object could wait for itself"
     end
 
     # A list of our own: the caller's may change.

@@ -8,14 +8,14 @@ rescue LoadError
   raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22 or newer: bundle add rdkafka"
 end
 
-require_relative "consumer/note"
+require_relative "consumer/safe_log"
 require_relative "consumer/options"
-require_relative "consumer/crew"
+require_relative "consumer/pool"
 require_relative "consumer/client"
 require_relative "consumer/assignment"
-require_relative "consumer/window"
+require_relative "consumer/in_flight_limit"
 require_relative "consumer/back_pressure"
-require_relative "consumer/session"
+require_relative "consumer/poll_loop"
 require_relative "consumer/signals"
 
 module WorkShaper
@@ -87,12 +87,12 @@ module WorkShaper
     #   exit(1) unless consumer.run
     def run
       claim
-      @session = Session.new(@options, callbacks, drain: @drain)
+      @poll_loop = PollLoop.new(@options, callbacks, drain: @drain)
       @signals ? Signals.trapped(@commands) { supervise } : supervise
-      raise @session.failure if @session.failure
-      raise Error, "the polling thread was killed" if @session.result.nil?
+      raise @poll_loop.failure if @poll_loop.failure
+      raise Error, "the polling thread was killed" if @poll_loop.result.nil?
 
-      @session.result
+      @poll_loop.result
     end
 
     # Asks {#run} to end: no more messages are taken, what runs is finished, offsets are committed. A second time: not
@@ -117,7 +117,7 @@ module WorkShaper
     # @example
     #   consumer.stats[:partitions]["orders/0"][:lag] #=> 17
     def stats
-      @session ? @session.stats : {}
+      @poll_loop ? @poll_loop.stats : {}
     end
 
     # Whether it runs and its poll loop turns: for a liveness probe.
@@ -127,7 +127,7 @@ module WorkShaper
     # @example
     #   consumer.healthy?(max_silence: 10)
     def healthy?(max_silence: 30)
-      running? && @session.result.nil? && @session.failure.nil? && @session.silence <= max_silence
+      running? && @poll_loop.result.nil? && @poll_loop.failure.nil? && @poll_loop.silence <= max_silence
     end
 
     # The topics, the group and whether it runs; nothing else of the config, which has passwords.
@@ -152,7 +152,7 @@ module WorkShaper
 
     # Not in a forked child.
     def running?
-      !@session&.thread.nil? && !@over && Process.pid == @pid
+      !@poll_loop&.thread.nil? && !@over && Process.pid == @pid
     end
 
     def callbacks
@@ -176,44 +176,44 @@ module WorkShaper
     end
 
     def supervise
-      attend do
+      wait_for_commands do
         Thread.handle_interrupt(Object => :never) do
-          @session.start do
+          @poll_loop.start do
             @over = true
             @commands << :over # wakes whoever waits for a command
           end
         end
       end
     ensure
-      @session.join
+      @poll_loop.join
       @over = true # if it could not start, too
     end
 
-    # Obeys until the session is over. When something is raised into this thread, or it is killed, it asks to stop and
-    # attends again, so the next one hurries. (In between is nothing at which Ruby would let that next one in.)
-    def attend
+    # Obeys until the poll loop is over. When something is raised into this thread, or it is killed, it asks to stop and
+    # waits again, so the next one hurries. (In between is nothing at which Ruby would let that next one in.)
+    def wait_for_commands
       yield
-      obey(@commands.pop) until @over
+      execute(@commands.pop) until @over
     ensure
-      attend { interrupted } unless @over || !@session.thread
+      wait_for_commands { interrupted } unless @over || !@poll_loop.thread
     end
 
     # A child that a trap handler forked has nothing to wait for.
     def interrupted
-      Process.pid == @pid ? @session.stop : @over = true
+      Process.pid == @pid ? @poll_loop.stop : @over = true
     end
 
-    def obey(command)
+    def execute(command)
       case command
-      when :stop then @session.stop
-      when :quiet then @session.quiet
+      when :stop then @poll_loop.stop
+      when :quiet then @poll_loop.quiet
       when :backtraces then log_backtraces
       end
     end
 
     def log_backtraces
       Thread.list.each do |thread|
-        Note.warn(message: "Backtrace", thread: thread.inspect, backtrace: thread.backtrace)
+        SafeLog.warn(message: "Backtrace", thread: thread.inspect, backtrace: thread.backtrace)
       end
     end
   end

@@ -73,11 +73,11 @@ module WorkShaper
     end
 
     def fatal_text
-      place, error, partition, offset = fatal
-      return unless place
+      callback, error, partition, offset = fatal
+      return unless callback
 
       happened = error ? "raised #{describe(error)}" : "was cut off: its thread was killed"
-      "#{place} of partition #{partition.inspect} offset #{offset} #{happened}"
+      "#{callback} of partition #{partition.inspect} offset #{offset} #{happened}"
     end
 
     # An exception in one line, even one whose own methods raise.

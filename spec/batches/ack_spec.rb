@@ -2,7 +2,7 @@
 
 require "spec_helper"
 
-RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
+RSpec.describe WorkShaper::Batches, "#process with ack:" do
   let(:first) { lambda(&:first) }
   let(:one_key) { ->(_) { :one } }
 
@@ -11,7 +11,7 @@ RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
     told = []
     shaper = noting(concurrency: 10) { |message| gates[message].pass }
     caller = in_thread do
-      shaper.work_off((0..9).to_a, sub_key: nil, ack: ->(message) { told << [message, Thread.current] })
+      shaper.process((0..9).to_a, sub_key: nil, ack: ->(message) { told << [message, Thread.current] })
     end
     eventually { calls.started.size == 10 }
     [2, 0, 1].each { |message| gates[message].open }
@@ -30,7 +30,7 @@ RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
   it "tells once at the end when the batch was faster than it looks" do
     told = []
     shaper = noting(concurrency: 1)
-    2.times { bounded { shaper.work_off([1, 2, 3], sub_key: one_key, ack: ->(message) { told << message }) } }
+    2.times { bounded { shaper.process([1, 2, 3], sub_key: one_key, ack: ->(message) { told << message }) } }
     expect(told.last(1)).to eq([3])
     expect(told.size).to be_between(2, 4)
   end
@@ -38,7 +38,7 @@ RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
   it "tells while a batch larger than max_in_flight is still taken in" do
     told = []
     shaper = noting(max_in_flight: 5, concurrency: 1) { |message| raise IOError if message == 900 && told.empty? }
-    bounded { shaper.work_off((0...1_000).to_a, sub_key: one_key, ack: ->(message) { told << message }) }
+    bounded { shaper.process((0...1_000).to_a, sub_key: one_key, ack: ->(message) { told << message }) }
     expect(told.last).to eq(999)
   end
 
@@ -46,7 +46,7 @@ RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
     told = []
     shaper = noting(concurrency: 1) { |key, number| raise IOError, "no" if [key, number] == [1, 2] }
     ack = ->(message) { told << message }
-    expect { shaper.work_off(messages(keys: 3, each: 5), sub_key: first, ack: ack) }.to raise_error(IOError)
+    expect { shaper.process(messages(keys: 3, each: 5), sub_key: first, ack: ack) }.to raise_error(IOError)
     expect(told.last).to eq([0, 2])
     expect(calls.worked).to include([2, 4])
   end
@@ -54,7 +54,7 @@ RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
   it "tells nothing when the first message failed" do
     told = []
     shaper = noting { |message| raise IOError, "no" if message.zero? }
-    expect { shaper.work_off([0, 1, 2], sub_key: nil, ack: ->(message) { told << message }) }
+    expect { shaper.process([0, 1, 2], sub_key: nil, ack: ->(message) { told << message }) }
       .to raise_error(IOError)
     expect(told).to be_empty
   end
@@ -63,11 +63,11 @@ RSpec.describe WorkShaper::Batches, "#work_off with ack:" do
     held = gate
     shaper = noting(concurrency: 4) { |_, number| held.pass if number > 50 }
     one, two = %i[one two].map { |key| (0..99).map { |number| [key, number] } }
-    expect { shaper.work_off(one, sub_key: first, ack: ->(_) { raise IOError, "no broker" }) }
+    expect { shaper.process(one, sub_key: first, ack: ->(_) { raise IOError, "no broker" }) }
       .to raise_error(IOError, "no broker")
-    expect(catch(:out) { shaper.work_off(two, sub_key: first, ack: ->(_) { throw :out, 7 }) }).to eq(7)
+    expect(catch(:out) { shaper.process(two, sub_key: first, ack: ->(_) { throw :out, 7 }) }).to eq(7)
     held.open
-    expect(shaper.work_off([[:after, 0]], sub_key: first)).to be_nil
+    expect(shaper.process([[:after, 0]], sub_key: first)).to be_nil
     settle(shaper)
     expect(calls.started.size).to be < 120
   end

@@ -4,7 +4,7 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
-  let(:place) { ["orders", 0] }
+  let(:topic_partition) { ["orders", 0] }
 
   # A rebalance listener that calls the block with the event and what the list has of "orders".
   def listener(&heard)
@@ -15,23 +15,23 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     end
   end
 
-  def running_with(listener, *places)
+  def running_with(listener, *topic_partitions)
     config = Rdkafka::Config.new(config_for(ConsumerHelpers::SERVERS, "specs"))
     config.consumer_rebalance_listener = listener
     fake = client # made here: the polling thread would make another
     allow(ConsumerHelpers.client_class).to receive(:new) { |*arguments| fake.connect(*arguments) }
     made_consumer(config: config, topics: "orders").tap do |consumer|
       start(consumer)
-      client.assign(*places) if places.any?
+      client.assign(*topic_partitions) if topic_partitions.any?
     end
   end
 
   def assignment_of(consumer)
-    session_of(consumer).instance_variable_get(:@assignment)
+    poll_loop_of(consumer).instance_variable_get(:@assignment)
   end
 
   def crew_of(consumer)
-    session_of(consumer).instance_variable_get(:@crew)
+    poll_loop_of(consumer).instance_variable_get(:@pool)
   end
 
   it "says nothing to the log" do
@@ -41,8 +41,8 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
       super(message, &block)
     end
     log.instance_variable_set(:@client_of_spec, client)
-    consumer = running(place, ["orders", 1])
-    client.revoke(place)
+    consumer = running(topic_partition, ["orders", 1])
+    client.revoke(topic_partition)
     eventually { log.entries(/Assigned|Revoked/).size == 2 }
     expect(stop(consumer)).to be(true)
     expect(log.entries(/Assigned|Revoked/).map { |entry| entry[:partitions] })
@@ -53,8 +53,9 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
 
   it "calls nobody's listener" do
     inside = []
-    consumer = running_with(listener { |event, _list| inside << [event, client.inside] }, place, ["orders", 1])
-    client.revoke(place)
+    curious = listener { |event, _list| inside << [event, client.inside] }
+    consumer = running_with(curious, topic_partition, ["orders", 1])
+    client.revoke(topic_partition)
     eventually { inside.size == 2 }
     expect(stop(consumer)).to be(true)
     expect(inside).to eq([[:on_partitions_assigned, nil], [:on_partitions_revoked, nil], [:on_partitions_revoked, nil]])
@@ -62,20 +63,20 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
 
   it "tells the log and the listener while it runs, not only when something more comes" do
     heard = []
-    consumer = running_with(listener { |*call| heard << call }, place)
+    consumer = running_with(listener { |*call| heard << call }, topic_partition)
     eventually { heard == [[:on_partitions_assigned, [0]]] && log.entries(/Assigned/).size == 1 }
-    client.revoke(place)
+    client.revoke(topic_partition)
     eventually { heard.last == [:on_partitions_revoked, [0]] && log.entries(/Revoked/).size == 1 }
     expect(thread_of(consumer)).to be_alive
   end
 
   # The client of this spec notes it in `misuse` when it is asked for it where it may not answer.
   it "never asks for the protocol, but after each" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     client.eager = true
-    [place, ["orders", 1]].each { |moved| client.assign(moved) }
+    [topic_partition, ["orders", 1]].each { |moved| client.assign(moved) }
     client.revoke(["orders", 1])
-    client.on_close = -> { client.assign_now(place) }
+    client.on_close = -> { client.assign_now(topic_partition) }
     expect(stop(consumer)).to be(true)
     expect(client.calls.count(:eager)).to be_between(1, 4)
     expect(client.misuse).to be_empty
@@ -84,7 +85,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
   describe "while it is being closed" do
     it "ignores partitions that come then" do
       heard = []
-      consumer = running_with(listener { |*call| heard << call }, place)
+      consumer = running_with(listener { |*call| heard << call }, topic_partition)
       client.on_close = -> { client.assign_now(["orders", 1]) }
       expect(stop(consumer)).to be(true)
       expect(log.entries(/Assigned/).map { |entry| entry[:partitions] }).to eq([%w[orders/0]])
@@ -94,8 +95,8 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
 
     it "ignores them also when they come instead of those that were there" do
       client.eager = true
-      consumer = running(place)
-      client.on_close = -> { client.assign_now(place, ["orders", 1]) }
+      consumer = running(topic_partition)
+      client.on_close = -> { client.assign_now(topic_partition, ["orders", 1]) }
       expect(stop(consumer)).to be(true)
       expect(log.entries(/Assigned/).size).to eq(1)
       expect(log.entries(/Revoked/).size).to eq(1)
@@ -105,7 +106,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     it "ignores them when it never had any" do
       consumer = running
       eventually { client.takes.positive? }
-      client.on_close = -> { client.assign_now(place) }
+      client.on_close = -> { client.assign_now(topic_partition) }
       expect(stop(consumer)).to be(true)
       expect(log.entries(/Assigned|Revoked/)).to be_empty
       expect(consumer.stats[:assignment]).to be_empty
@@ -120,16 +121,16 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     end
 
     it "ends run with it when what hears of partitions that go raises it" do
-      consumer = running(place)
-      assignment_of(consumer).on_leaving { raise NoMemoryError, "none left" }
-      client.revoke(place)
+      consumer = running(topic_partition)
+      assignment_of(consumer).on_revoked { raise NoMemoryError, "none left" }
+      client.revoke(topic_partition)
       expect_end_with_no_memory(consumer)
     end
 
-    it "ends run with it when the crew raises it" do
-      consumer = running(place)
+    it "ends run with it when the pool raises it" do
+      consumer = running(topic_partition)
       allow(crew_of(consumer)).to receive(:revoke).and_raise(NoMemoryError, "none left")
-      client.revoke(place)
+      client.revoke(topic_partition)
       expect_end_with_no_memory(consumer)
     end
 
@@ -142,8 +143,8 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
           Thread.report_on_exception = false
           Thread.new do
             wait_until("worked") { client.offset_of("orders", 0) == 2 }
-            assignment = c.instance_variable_get(:@session).instance_variable_get(:@assignment)
-            assignment.on_leaving { raise NoMemoryError, "none left" }
+            assignment = c.instance_variable_get(:@poll_loop).instance_variable_get(:@assignment)
+            assignment.on_revoked { raise NoMemoryError, "none left" }
             #{ending}
           end
           same("none left", raised(NoMemoryError) { c.run }.message, "error")

@@ -4,7 +4,7 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "back pressure" do
-  let(:place) { ["orders", 0] }
+  let(:topic_partition) { ["orders", 0] }
   let(:limit) { 100 }
   # back_pressure.rb: one message every FULL_WAIT until PAUSE_AFTER; and a turn or two.
   let(:slack) { 55 }
@@ -23,12 +23,12 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   end
 
   # Full for as long as the gate is closed. (Two messages a worker come in at once: as many as the limit.)
-  def full_consumer(gate, *places, **options)
-    consumer = running(*places, max_in_flight: limit, concurrency: limit / 2, **options) do |message|
+  def full_consumer(gate, *topic_partitions, **options)
+    consumer = running(*topic_partitions, max_in_flight: limit, concurrency: limit / 2, **options) do |message|
       gate.pass
       done << message.offset
     end
-    places.map(&:last).each { |partition| produce(1000, partition: partition) }
+    topic_partitions.map(&:last).each { |partition| produce(1000, partition: partition) }
     eventually { consumer.stats[:in_flight] >= limit }
     consumer
   end
@@ -45,7 +45,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
       faults << [messages.size, taken] if messages.size > [limit - taken, 1].max
       taken += messages.size
     end
-    consumer = full_consumer(gate, place)
+    consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     expect(faults).to be_empty
     turns(5)
@@ -56,18 +56,18 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     gate = self.gate
     taken = []
     client.on_take = ->(messages) { messages.each { taken << ManagerHelpers.now } }
-    consumer = full_consumer(gate, place)
+    consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     expect(ManagerHelpers.now - taken[limit - 1]).to be >= 1
     expect(taken.size).to be_between(limit + 5, limit + slack)
-    expect(client.places_paused).to eq([place])
-    turned_at = session_of(consumer).turned_at
-    eventually { session_of(consumer).turned_at > turned_at }
+    expect(client.paused_partitions).to eq([topic_partition])
+    turned_at = poll_loop_of(consumer).turned_at
+    eventually { poll_loop_of(consumer).turned_at > turned_at }
     expect(consumer).to be_healthy(max_silence: 5)
   end
 
   it "never pauses while it is full for moments only" do
-    running(place, max_in_flight: 10, concurrency: 2) { |message| done << message.offset }
+    running(topic_partition, max_in_flight: 10, concurrency: 2) { |message| done << message.offset }
     produce(5000)
     eventually { done.size == 5000 }
     expect(client.calls).not_to include(:pause)
@@ -78,10 +78,10 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     pause_after(0.1)
     3.times do |round|
       gate = self.gate
-      consumer = full_consumer(gate, place)
+      consumer = full_consumer(gate, topic_partition)
       paused(consumer)
       gate.open
-      eventually { client.offset_of(*place) == 1000 }
+      eventually { client.offset_of(*topic_partition) == 1000 }
       expect(consumer.stats[:paused]).to be_empty
       expect(done.sort).to eq((0...1000).to_a), "round #{round}"
       expect(in_order?(done)).to be(true)
@@ -94,7 +94,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   it "resumes when a quarter of the room is free, not before" do
     pause_after(0.1)
     gates = gates_by_name
-    consumer = running(place, max_in_flight: 10, concurrency: 40) { |message| gates[message.offset].pass }
+    consumer = running(topic_partition, max_in_flight: 10, concurrency: 40) { |message| gates[message.offset].pass }
     produce(40)
     paused(consumer)
     taken = consumer.stats[:in_flight]
@@ -107,17 +107,17 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     gates[taken - 9].open
     eventually { consumer.stats[:paused].empty? }
     gates.open
-    eventually { client.offset_of(*place) == 40 }
+    eventually { client.offset_of(*topic_partition) == 40 }
   end
 
   it "resumes only what it has paused, and once" do
     pause_after(0.1)
     gate = self.gate
-    consumer = full_consumer(gate, place)
+    consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     turns(5)
     gate.open
-    eventually { client.offset_of(*place) == 1000 }
+    eventually { client.offset_of(*topic_partition) == 1000 }
     turns(5)
     expect(client.calls.tally).to include(pause: 1, resume: 1)
     expect(consumer.stats[:total_enqueued]).to eq(1000)
@@ -126,7 +126,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   it "pauses what comes while it is full" do
     pause_after(0.1)
     gate = self.gate
-    consumer = full_consumer(gate, place)
+    consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     client.assign(["orders", 1])
     eventually { consumer.stats[:paused] == %w[orders/0 orders/1] }
@@ -140,27 +140,27 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   it "leaves no pause behind in a partition that goes" do
     pause_after(0.1)
     gate = self.gate
-    consumer = full_consumer(gate, place, ["orders", 1])
+    consumer = full_consumer(gate, topic_partition, ["orders", 1])
     paused(consumer)
-    client.revoke(place)
+    client.revoke(topic_partition)
     expect(consumer.stats[:paused]).to eq(%w[orders/1])
-    expect(client.places_paused).to eq([["orders", 1]])
+    expect(client.paused_partitions).to eq([["orders", 1]])
     gate.open
     eventually { client.offset_of("orders", 1) == 1000 }
-    client.assign(place)
-    eventually { client.offset_of(*place) == 1000 }
+    client.assign(topic_partition)
+    eventually { client.offset_of(*topic_partition) == 1000 }
   end
 
   it "is over at once when what fills it goes" do
     pause_after(0.1)
     gates = gates_by_name
-    consumer = running(place, ["orders", 1], max_in_flight: 20, concurrency: 20) do |message|
+    consumer = running(topic_partition, ["orders", 1], max_in_flight: 20, concurrency: 20) do |message|
       gates["slow"].pass if message.partition.zero?
       done << message.offset
     end
     produce(1000)
     paused(consumer)
-    client.revoke(place)
+    client.revoke(topic_partition)
     client.produce("orders", 1, *Array.new(50))
     eventually { client.offset_of("orders", 1) == 50 }
     expect(consumer.stats[:paused]).to be_empty
@@ -169,16 +169,16 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   it "with a limit of one works on one after the other" do
     sizes = []
     client.on_take = ->(messages) { sizes << messages.size }
-    running(place, max_in_flight: 1) { |message| done << message.offset }
+    running(topic_partition, max_in_flight: 1) { |message| done << message.offset }
     produce(200)
-    eventually { client.offset_of(*place) == 200 }
+    eventually { client.offset_of(*topic_partition) == 200 }
     expect(in_order?(done)).to be(true)
     expect(sizes).to all(eq(1))
   end
 
   it "holds back a slow key only when all is full" do
     gates = gates_by_name
-    running(place, max_in_flight: 1000, concurrency: 3) do |message|
+    running(topic_partition, max_in_flight: 1000, concurrency: 3) do |message|
       gates["slow"].pass if message.key == "key-0"
       done << message.offset
     end
@@ -188,9 +188,9 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   end
 
   describe "by the size of a batch" do
-    let(:pressure) { inner(:BackPressure).new(window, client, assignment) }
-    let(:window) { instance_double(inner(:Window), size: 10_000, await_room: 5000, full_for: 0) }
-    let(:assignment) { instance_double(inner(:Assignment), on_leaving: nil, places: {}) }
+    let(:pressure) { inner(:BackPressure).new(in_flight_limit, client, assignment) }
+    let(:in_flight_limit) { instance_double(inner(:InFlightLimit), size: 10_000, await_room: 5000, full_for: 0) }
+    let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, topic_partitions: {}) }
 
     # The allowances up to the largest.
     def grown
@@ -201,7 +201,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     def sizes(**options, &sub_key)
       found = []
       client.on_take = ->(messages) { found << messages.size }
-      running(place, sub_key: sub_key, **options)
+      running(topic_partition, sub_key: sub_key, **options)
       found
     end
 
@@ -211,7 +211,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
 
     it "asks for as many as there is room for" do
       grown
-      allow(window).to receive(:await_room).and_return(17)
+      allow(in_flight_limit).to receive(:await_room).and_return(17)
       expect(pressure.allowance).to eq(17)
     end
 
@@ -238,7 +238,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
         message.key
       end
       produce(100)
-      eventually { client.offset_of(*place) == 100 }
+      eventually { client.offset_of(*topic_partition) == 100 }
       expect(found.max).to be <= 2
       expect(found.sum).to eq(100)
     end
@@ -246,7 +246,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     it "takes a thousand at a time with a quick one" do
       found = sizes(concurrency: 5000, &:partition)
       eventually(-> { "never took more than #{found.max} at once" }) do
-        produce(3000) if client.end_offset(*place) == found.sum
+        produce(3000) if client.end_offset(*topic_partition) == found.sum
         found.max.to_i >= 1000
       end
       expect(found.max).to eq(1000)

@@ -5,13 +5,13 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
-  let(:place) { ["orders", 0] }
+  let(:topic_partition) { ["orders", 0] }
   let(:fatal) { -150 }
   let(:transport) { -195 }
   let(:unknown_topic) { 3 }
 
   it "that are fatal end run with them, and it leaves the group" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     client.fail_with(fatal, "fenced by another instance")
     expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError)
       .and have_attributes(code: :fatal, message: /fenced by another instance/)
@@ -21,7 +21,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
 
   it "that are not are logged, counted, and otherwise of no effect" do
     done = []
-    consumer = running(place) { |message| done << message.payload }
+    consumer = running(topic_partition) { |message| done << message.payload }
     client.fail_with(transport, "1 of 1 brokers down")
     client.fail_with(29, "not allowed", "orders")
     client.produce("orders", 0, "a")
@@ -34,7 +34,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
   end
 
   it "may be without a text, and of a kind that nobody knows" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     client.fail_with(transport, nil)
     client.fail_with(31_999, nil)
     eventually { consumer.stats[:errors] == 2 }
@@ -50,7 +50,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
   end
 
   it "that say so later are of no effect: it may come back" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     client.fail_with(unknown_topic, "gone", "orders")
     eventually { consumer.stats[:errors] == 1 }
     expect(consumer).to be_healthy
@@ -96,7 +96,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
   it "out of a pause end run with them" do
     replace_constant(inner(:BackPressure), :PAUSE_AFTER, 0.01)
     gate = self.gate
-    consumer = running(place, max_in_flight: 1) { gate.pass }
+    consumer = running(topic_partition, max_in_flight: 1) { gate.pass }
     client.define_singleton_method(:pause) { |_places| raise Rdkafka::RdkafkaError, -172 }
     client.produce("orders", 0, "a", "b")
     expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError)
@@ -105,8 +105,8 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
 
   describe "at the start" do
     it "are told within about ten seconds when no broker answers, with the address" do
-      expect(inner(:Session)::STARTING_TIME).to be_between(5, 12)
-      replace_constant(inner(:Session), :STARTING_TIME, 0.3)
+      expect(inner(:PollLoop)::STARTING_TIME).to be_between(5, 12)
+      replace_constant(inner(:PollLoop), :STARTING_TIME, 0.3)
       port = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
       consumer = made_consumer(config: config_for("127.0.0.1:#{port}", "specs"), topics: "orders")
       began = ManagerHelpers.now
@@ -132,7 +132,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       consumer = running
       eventually { client.calls.include?(:answered) }
       client.answered = true
-      client.assign(place)
+      client.assign(topic_partition)
       expect(consumer.stats[:assignment]).to eq(%w[orders/0])
     end
   end
@@ -183,8 +183,8 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       start(consumer)
       eventually { consumer.stats[:assignment]&.any? }
       mock.down
-      turned_at = session_of(consumer).turned_at
-      eventually { session_of(consumer).turned_at > turned_at + 0.5 }
+      turned_at = poll_loop_of(consumer).turned_at
+      eventually { poll_loop_of(consumer).turned_at > turned_at + 0.5 }
       mock.up
       mock.produce_numbered(topic, 5)
       eventually { done.size == 5 }

@@ -4,7 +4,7 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "when work fails" do
-  let(:place) { ["orders", 3] }
+  let(:topic_partition) { ["orders", 3] }
   let(:done) { [] }
   let(:errors) { [] }
   let(:on_error) do
@@ -18,9 +18,9 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
   end
 
   it "tells on_error of the error, the message, its partition's number and its offset; the offset is finished" do
-    consumer = running(place, on_error: on_error) { |message| failing(message) }
+    consumer = running(topic_partition, on_error: on_error) { |message| failing(message) }
     client.produce("orders", 3, "a", "bad", "bad", "a")
-    eventually { client.offset_of(*place) == 4 }
+    eventually { client.offset_of(*topic_partition) == 4 }
     expect(errors).to eq([["broken bad:1", "bad:1", 3, 1], ["broken bad:2", "bad:2", 3, 2]])
     expect(done).to eq(%w[a:0 a:3])
     expect(consumer.stats[:total_failed]).to eq(2)
@@ -28,30 +28,32 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
   end
 
   it "logs it without on_error" do
-    running(place) { |message| failing(message) }
+    running(topic_partition) { |message| failing(message) }
     client.produce("orders", 3, "bad")
-    eventually { client.offset_of(*place) == 1 }
+    eventually { client.offset_of(*topic_partition) == 1 }
     expect(log.messages("ERROR").to_s).to include("broken bad:0", "orders/3")
   end
 
   it "logs what on_error raises, and goes on" do
-    running(place, on_error: ->(*) { raise "on_error is broken" }) { |message| failing(message) }
+    running(topic_partition, on_error: ->(*) { raise "on_error is broken" }) { |message| failing(message) }
     client.produce("orders", 3, "bad", "a")
-    eventually { client.offset_of(*place) == 2 }
+    eventually { client.offset_of(*topic_partition) == 2 }
     expect(log.messages("ERROR").to_s).to include("on_error is broken")
   end
 
   it "takes a throw that nobody catches for an error" do
-    running(place, on_error: on_error) { throw :nobody }
+    running(topic_partition, on_error: on_error) { throw :nobody }
     client.produce("orders", 3, "a")
-    eventually { client.offset_of(*place) == 1 }
+    eventually { client.offset_of(*topic_partition) == 1 }
     expect(errors.first.first).to include("uncaught throw")
   end
 
   it "goes on after break, next and return in the block as with any that ends" do
-    consumer = running(place, on_error: on_error) { |message| message.key == "a" ? next : done << message.payload }
+    consumer = running(topic_partition, on_error: on_error) do |message|
+      message.key == "a" ? next : done << message.payload
+    end
     client.produce("orders", 3, "a", "b")
-    eventually { client.offset_of(*place) == 2 }
+    eventually { client.offset_of(*topic_partition) == 2 }
     expect(stop(consumer)).to be(true)
   end
 
@@ -61,7 +63,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     # Others run and wait; one ends the consumer.
     def end_with(keys: %w[a b c], &ending)
       gate = self.gate
-      consumer = running(place, ["orders", 4]) do |message|
+      consumer = running(topic_partition, ["orders", 4]) do |message|
         ending.call if message.key == "end"
         gate.pass if message.key == "slow"
         done << message.payload
@@ -70,7 +72,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       client.produce("orders", 4, "slow")
       eventually { gate.waiting == 1 && done.size == keys.size }
       client.produce("orders", 3, "end", "d")
-      eventually { session_of(consumer).instance_variable_get(:@crew).shutting_down? }
+      eventually { poll_loop_of(consumer).instance_variable_get(:@pool).shutting_down? }
       expect(thread_of(consumer)).to be_alive
       gate.open
       failure_of(consumer)
@@ -78,7 +80,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
 
     def expect_the_rest_to_be_committed
       expect(client).to be_closed
-      expect(client.committed).to eq(place => 3, ["orders", 4] => 1)
+      expect(client.committed).to eq(topic_partition => 3, ["orders", 4] => 1)
     end
 
     it "ends run with a NoMemoryError; all else that ran is finished and committed" do
@@ -101,28 +103,28 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
 
     it "raises what ended it, also when messages come in at that moment, and commits what else ran" do
       gate = self.gate
-      consumer = running(place, ["orders", 4]) do |message|
+      consumer = running(topic_partition, ["orders", 4]) do |message|
         raise NoMemoryError, "no memory" if message.key == "end"
 
         gate.pass if message.key == "slow"
       end
       client.produce("orders", 4, "slow")
       eventually { gate.waiting == 1 }
-      crew = session_of(consumer).instance_variable_get(:@crew)
+      pool = poll_loop_of(consumer).instance_variable_get(:@pool)
       client.on_take = lambda do |messages|
-        sleep ManagerHelpers::POLL_SEC until messages.map(&:key).include?("end") || crew.shutting_down?
+        sleep ManagerHelpers::POLL_SEC until messages.map(&:key).include?("end") || pool.shutting_down?
       end
       client.within_take { client.produce("orders", 3, "end") }
       client.produce("orders", 3, "later")
-      eventually { crew.shutting_down? }
+      eventually { pool.shutting_down? }
       gate.open
       expect(failure_of(consumer)).to be_a(NoMemoryError)
       expect(client.committed).to eq(["orders", 4] => 1)
     end
 
     it "says so when the polling thread is killed" do
-      consumer = running(place)
-      session_of(consumer).instance_variable_get(:@thread).kill
+      consumer = running(topic_partition)
+      poll_loop_of(consumer).instance_variable_get(:@thread).kill
       expect(failure_of(consumer)).to be_a(WorkShaper::Error).and have_attributes(message: /killed/)
       expect(client).to be_closed
     end
@@ -130,11 +132,11 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
 
   it "is not cut off in the middle of a call into librdkafka, whatever comes to the polling thread" do
     gate = self.gate
-    consumer = running(place)
+    consumer = running(topic_partition)
     calls = []
     hanging = in_thread { client.within_take { calls << gate.pass << :ended } }
     eventually { gate.waiting == 1 }
-    session_of(consumer).instance_variable_get(:@thread).raise(IOError, "from outside")
+    poll_loop_of(consumer).instance_variable_get(:@thread).raise(IOError, "from outside")
     expect(client).not_to be_closed
     gate.open
     value_of(hanging)
@@ -149,12 +151,12 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     consumer = fake_consumer { |message| failing(message) }
     WorkShaper.logger = broken
     start(consumer)
-    client.assign(place)
+    client.assign(topic_partition)
     client.produce("orders", 3, "a", "bad")
     client.fail_with(-195, "broker transport failure")
-    client.revoke(place)
-    client.assign(place)
-    eventually { client.offset_of(*place) == 2 }
+    client.revoke(topic_partition)
+    client.assign(topic_partition)
+    eventually { client.offset_of(*topic_partition) == 2 }
     expect(stop(consumer)).to be(true)
   end
 
@@ -179,17 +181,17 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
         work.call
         seen << [:after, message.payload]
       end
-      running(place, around: around) { |message| seen << [:work, message.payload] }
+      running(topic_partition, around: around) { |message| seen << [:work, message.payload] }
       client.produce("orders", 3, "a", "a")
-      eventually { client.offset_of(*place) == 2 }
+      eventually { client.offset_of(*topic_partition) == 2 }
       expect(seen).to eq(%w[a:0 a:1].flat_map { |payload| [[:before, payload], [:work, payload], [:after, payload]] })
     end
 
     it "passes on what the work returns" do
       results = []
-      running(place, around: ->(_message, &work) { results << work.call }) { |message| message.offset * 10 }
+      running(topic_partition, around: ->(_message, &work) { results << work.call }) { |message| message.offset * 10 }
       client.produce("orders", 3, "a", "a", "a")
-      eventually { client.offset_of(*place) == 3 }
+      eventually { client.offset_of(*topic_partition) == 3 }
       expect(results).to eq([0, 10, 20])
     end
 
@@ -199,25 +201,26 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       rescue StandardError => e
         done << [message.payload, e.message]
       end
-      running(place, around: around, on_error: on_error) { |message| failing(message) }
+      running(topic_partition, around: around, on_error: on_error) { |message| failing(message) }
       client.produce("orders", 3, "bad")
-      eventually { client.offset_of(*place) == 1 }
+      eventually { client.offset_of(*topic_partition) == 1 }
       expect(done).to eq([["bad:0", "broken bad:0"]])
       expect(errors).to be_empty
     end
 
     it "counts what it raises itself as the message's failure" do
-      running(place, around: ->(*, &_) { raise "around is broken" }, on_error: on_error) { |message| done << message }
+      around = ->(*, &_) { raise "around is broken" }
+      running(topic_partition, around: around, on_error: on_error) { |message| done << message }
       client.produce("orders", 3, "a")
-      eventually { client.offset_of(*place) == 1 }
+      eventually { client.offset_of(*topic_partition) == 1 }
       expect(errors.map(&:first)).to eq(["around is broken"])
       expect(done).to be_empty
     end
 
     it "that does not yield skips the work; the offset is finished" do
-      running(place, around: ->(message, &_work) { message }) { |message| done << message }
+      running(topic_partition, around: ->(message, &_work) { message }) { |message| done << message }
       client.produce("orders", 3, "a", "b")
-      eventually { client.offset_of(*place) == 2 }
+      eventually { client.offset_of(*topic_partition) == 2 }
       expect(done).to be_empty
     end
 
@@ -230,9 +233,9 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
           yield
         end
       end.new
-      running(place, around: around) { |message| done << message.payload }
+      running(topic_partition, around: around) { |message| done << message.payload }
       client.produce("orders", 3, "a")
-      eventually { client.offset_of(*place) == 1 }
+      eventually { client.offset_of(*topic_partition) == 1 }
       expect([around.seen, done]).to eq([%w[a:0], %w[a:0]])
     end
   end
@@ -255,17 +258,17 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
 
     it "wraps each piece of work in the application's executor" do
       rails_with(Struct.new(:executor).new(executor))
-      running(place) { |message| done << message.payload }
+      running(topic_partition) { |message| done << message.payload }
       client.produce("orders", 3, "a", "b")
-      eventually { client.offset_of(*place) == 2 }
+      eventually { client.offset_of(*topic_partition) == 2 }
       expect([executor.wrapped, done.sort]).to eq([2, %w[a:0 b:1]])
     end
 
     it "leaves it to around when there is one" do
       rails_with(Struct.new(:executor).new(executor))
-      running(place, around: ->(_message, &work) { work.call }) { |message| done << message.payload }
+      running(topic_partition, around: ->(_message, &work) { work.call }) { |message| done << message.payload }
       client.produce("orders", 3, "a")
-      eventually { client.offset_of(*place) == 1 }
+      eventually { client.offset_of(*topic_partition) == 1 }
       expect([executor.wrapped, done]).to eq([nil, %w[a:0]])
     end
 
@@ -273,9 +276,9 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       [Module.new, Module.new { def self.application; end }].each do |rails|
         @client = nil
         stub_const("Rails", rails)
-        consumer = running(place) { |message| done << message.payload }
+        consumer = running(topic_partition) { |message| done << message.payload }
         client.produce("orders", 3, "a")
-        eventually { client.offset_of(*place) == 1 }
+        eventually { client.offset_of(*topic_partition) == 1 }
         expect(stop(consumer)).to be(true)
       end
     end

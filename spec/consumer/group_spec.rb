@@ -31,7 +31,7 @@ RSpec.describe WorkShaper::Consumer, "in a group" do
     watcher = in_thread do
       longest = 0
       until ended
-        longest = [longest, session_of(consumer).silence].max
+        longest = [longest, poll_loop_of(consumer).silence].max
         sleep ManagerHelpers::POLL_SEC
       end
       longest
@@ -107,7 +107,7 @@ RSpec.describe WorkShaper::Consumer, "in a group" do
     consumer = mock_consumer(topic, config: config, sub_key: sub_key) { |message| done << message.offset }
     start(consumer)
     eventually { gate.waiting == 1 }
-    hangs_since = session_of(consumer).turned_at
+    hangs_since = poll_loop_of(consumer).turned_at
     eventually { ManagerHelpers.now - hangs_since > 1.8 }
     expect(consumer).not_to be_healthy(max_silence: 1.5)
     gate.open

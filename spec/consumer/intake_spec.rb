@@ -268,7 +268,7 @@ RSpec.describe "WorkShaper::Intake" do
     consumer = mock_consumer(topic) { |message| done << message.offset }
     start(consumer)
     eventually { done.any? }
-    thread = session_of(consumer).instance_variable_get(:@thread)
+    thread = poll_loop_of(consumer).instance_variable_get(:@thread)
     waker = in_thread { loop { sleep(0.0005) && thread.wakeup } }
     3.times { mock.produce_numbered(topic, 1000) }
     eventually { done.size >= 6000 }

@@ -127,7 +127,7 @@ RSpec.describe WorkShaper::Message do
       expect(given == again || given.eql?(again)).to be(false)
       expect({ given => 1, again => 2 }).to include(given => 1, again => 2)
       others = [{ topic: "orders2" }, { partition: 4 }, { offset: 43 }, { partition: 42, offset: 3 }]
-      others.map! { |place| described_class.new(topic: "orders", partition: 3, offset: 42, **place).hash }
+      others.map! { |fields| described_class.new(topic: "orders", partition: 3, offset: 42, **fields).hash }
       expect([given.hash, *others].uniq.size).to eq(5)
     end
 

@@ -156,7 +156,7 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       client.produce("orders", 1, "slow")
       eventually { gate.waiting == 1 }
       client.produce("orders", 0, "a")
-      eventually { session_of(consumer).instance_variable_get(:@crew).shutting_down? }
+      eventually { poll_loop_of(consumer).instance_variable_get(:@pool).shutting_down? }
       expect(thread_of(consumer)).to be_alive
       gate.open
       expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError).and have_attributes(code: :invalid_arg)

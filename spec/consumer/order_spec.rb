@@ -201,7 +201,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     client.produce("orders", 0, "a", *(["bad"] * 10))
     eventually { consumer.stats[:in_flight] == 11 && gate.waiting == 1 }
     client.revoke(["orders", 0])
-    expect(session_of(consumer).instance_variable_get(:@crew).instance_variable_get(:@sub_key_errors)).to be_empty
+    expect(poll_loop_of(consumer).instance_variable_get(:@pool).instance_variable_get(:@sub_key_errors)).to be_empty
   end
 
   it "stands the garbage collector at every allocation, and compaction" do
@@ -210,15 +210,15 @@ RSpec.describe WorkShaper::Consumer, "order" do
         WorkShaper::Message.new(topic: "orders", partition: n % 2, offset: n, key: (n % 5 == 0 ? nil : "k\#{n % 3}"))
       end
       by_key = Hash.new { |hash, key| hash[key] = [] }
-      crew_class = WorkShaper::Consumer.const_get(:Crew)
+      crew_class = WorkShaper::Consumer.const_get(:Pool)
       [nil, ->(m) { m.key && m.key + "!" }].each do |sub_key|
-        crew = crew_class.new(sub_key: sub_key, handler: ->(m) { by_key[m.key] << m.offset }, heartbeat_period_sec: 0,
+        pool = crew_class.new(sub_key: sub_key, handler: ->(m) { by_key[m.key] << m.offset }, heartbeat_period_sec: 0,
                               ack: ->(partition, offset) { acked[partition] << offset }, concurrency: 3)
         GC.stress = true
-        messages.each_slice(13) { |slice| crew.take_in(slice) }
+        messages.each_slice(13) { |slice| pool.feed(slice) }
         GC.stress = false
         GC.compact if GC.respond_to?(:compact)
-        same(true, crew.shutdown(timeout: 10), "shutdown")
+        same(true, pool.shutdown(timeout: 10), "shutdown")
       end
       expected = messages.map(&:offset).group_by { |n| messages[n].key }
       by_key.delete(nil)

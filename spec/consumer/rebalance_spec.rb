@@ -4,7 +4,7 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "rebalance" do
-  let(:place) { ["orders", 0] }
+  let(:topic_partition) { ["orders", 0] }
   let(:done) { [] }
 
   # Keys that begin with "slow" wait at their gate.
@@ -23,16 +23,16 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
   # Longer than a tick, and the acknowledger has had its turn: what was to be stored by now, is.
   def after_a_tick(consumer)
     turns(3)
-    session_of(consumer).instance_variable_get(:@crew).flush
+    poll_loop_of(consumer).instance_variable_get(:@pool).flush
   end
 
   describe "when a partition goes" do
     it "drops what waits, and stores nothing of it any more" do
       gates = gates_by_name
-      consumer = running(place, &gated(gates))
+      consumer = running(topic_partition, &gated(gates))
       client.produce("orders", 0, "slow", "slow", "a", "slow")
       eventually { done == %w[a:2] && gates["slow"].waiting == 1 }
-      client.revoke(place)
+      client.revoke(topic_partition)
       expect(consumer.stats).to include(assignment: [], waiting: 0, partitions: {})
       expect(dropped).to eq(2)
       gates.open
@@ -44,21 +44,21 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
 
     it "stores what was finished before, and nothing that is finished after" do
       gates = gates_by_name
-      consumer = running(place, &gated(gates))
+      consumer = running(topic_partition, &gated(gates))
       client.produce("orders", 0, "a", "slow")
-      eventually { gates["slow"].waiting == 1 && client.stored_of(*place) == [1] }
-      client.revoke(place)
-      expect(client.committed).to eq(place => 1)
+      eventually { gates["slow"].waiting == 1 && client.stored_of(*topic_partition) == [1] }
+      client.revoke(topic_partition)
+      expect(client.committed).to eq(topic_partition => 1)
       gates.open
       eventually { done.size == 2 }
       after_a_tick(consumer)
-      expect(client.stored_of(*place)).to eq([1])
+      expect(client.stored_of(*topic_partition)).to eq([1])
       expect(client.refused).to be_empty
     end
 
     it "waits for the offset that is being stored, and returns then" do
       gate = self.gate
-      running(place)
+      running(topic_partition)
       stored = []
       client.on_store = lambda do |*row|
         gate.pass
@@ -66,7 +66,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       end
       client.produce("orders", 0, "a")
       eventually { gate.waiting == 1 }
-      revoking = blocked_thread { client.revoke(place) }
+      revoking = blocked_thread { client.revoke(topic_partition) }
       client.produce("orders", 0, "b")
       gate.open
       value_of(revoking)
@@ -77,11 +77,11 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
 
     it "answers at once, though all workers are busy and all is full" do
       gate = self.gate
-      consumer = running(place, ["orders", 1], concurrency: 10, max_in_flight: 20) { gate.pass }
+      consumer = running(topic_partition, ["orders", 1], concurrency: 10, max_in_flight: 20) { gate.pass }
       2.times { |partition| client.produce("orders", partition, *Array.new(100, &:to_s)) }
       eventually { consumer.stats[:in_flight] >= 20 && gate.waiting == 10 }
       began = ManagerHelpers.now
-      client.revoke(place)
+      client.revoke(topic_partition)
       client.assign(["orders", 2])
       expect(ManagerHelpers.now - began).to be < 0.2
       expect(consumer.stats[:assignment]).to eq(%w[orders/1 orders/2])
@@ -89,11 +89,11 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
 
     it "leaves the others as they are" do
       gates = gates_by_name
-      consumer = running(place, ["orders", 1], ["payments", 0], topics: %w[orders payments], &gated(gates))
+      consumer = running(topic_partition, ["orders", 1], ["payments", 0], topics: %w[orders payments], &gated(gates))
       client.produce("orders", 1, "slow-other", "a")
       client.produce("payments", 0, "slow-payment", "b")
       eventually { done.size == 2 }
-      client.revoke(place)
+      client.revoke(topic_partition)
       gates.open
       eventually { [client.offset_of("orders", 1), client.offset_of("payments", 0)] == [2, 2] }
       expect(consumer.stats[:assignment]).to contain_exactly("orders/1", "payments/0")
@@ -104,30 +104,30 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     it "lets a key wait of which an old message still runs" do
       gates = gates_by_name
       at_work = []
-      running(place) do |message|
+      running(topic_partition) do |message|
         at_work << message.payload
         gates["slow"].pass if message.key == "slow"
       end
       client.produce("orders", 0, "slow", "a")
       eventually { gates["slow"].waiting == 1 && at_work.size == 2 }
-      client.revoke(place)
-      client.assign(place)
+      client.revoke(topic_partition)
+      client.assign(topic_partition)
       eventually { at_work.count("a:1") == 2 }
       turns(3)
       expect(at_work.count("slow:0")).to eq(1)
       gates.open
-      eventually { client.offset_of(*place) == 2 }
+      eventually { client.offset_of(*topic_partition) == 2 }
       expect(at_work.count("slow:0")).to eq(2)
     end
 
     it "counts what ends of its first time for nothing" do
       gates = gates_by_name
       calls = 0
-      running(place) { |message| (calls += 1) == 1 ? gates["first"].pass : gates[message.key].pass }
+      running(topic_partition) { |message| (calls += 1) == 1 ? gates["first"].pass : gates[message.key].pass }
       client.produce("orders", 0, "slow")
       eventually { calls == 1 }
-      client.revoke(place)
-      client.assign(place)
+      client.revoke(topic_partition)
+      client.assign(topic_partition)
       gates["first"].open
       eventually { calls == 2 }
       turns(3)
@@ -137,13 +137,13 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     end
 
     it "goes on from what is committed" do
-      running(place) { |message| done << message.payload }
+      running(topic_partition) { |message| done << message.payload }
       client.produce("orders", 0, "a", "b")
-      eventually { client.offset_of(*place) == 2 }
-      client.revoke(place)
+      eventually { client.offset_of(*topic_partition) == 2 }
+      client.revoke(topic_partition)
       client.produce("orders", 0, "c")
-      client.assign(place)
-      eventually { client.offset_of(*place) == 3 }
+      client.assign(topic_partition)
+      eventually { client.offset_of(*topic_partition) == 3 }
       expect(done.sort).to eq(%w[a:0 b:1 c:2])
     end
   end
@@ -151,15 +151,15 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
   describe "as librdkafka tells of it" do
     it "may bring the whole assignment each time" do
       client.eager = true
-      consumer = running(place)
-      client.assign(place, ["orders", 1])
+      consumer = running(topic_partition)
+      client.assign(topic_partition, ["orders", 1])
       expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1")
-      client.assign(place, ["orders", 1], ["orders", 2])
+      client.assign(topic_partition, ["orders", 1], ["orders", 2])
       expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1", "orders/2")
     end
 
     it "may bring what is new only" do
-      consumer = running(place)
+      consumer = running(topic_partition)
       client.assign(["orders", 1])
       client.assign(["payments", 0])
       expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1", "payments/0")
@@ -169,7 +169,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     it "may say no word of a partition that goes: it is fenced all the same" do
       gates = gates_by_name
       client.eager = true
-      consumer = running(place, ["orders", 1], &gated(gates))
+      consumer = running(topic_partition, ["orders", 1], &gated(gates))
       client.produce("orders", 0, "slow-0", "slow-0")
       client.produce("orders", 1, "slow-1", "slow-1")
       eventually { gates["slow-0"].waiting == 1 && gates["slow-1"].waiting == 1 }
@@ -179,18 +179,18 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       gates.open
       eventually { client.offset_of("orders", 1) == 2 }
       after_a_tick(consumer)
-      expect(client.stored_of(*place) + client.refused).to be_empty
+      expect(client.stored_of(*topic_partition) + client.refused).to be_empty
     end
 
     it "may be a list without partitions" do
-      consumer = running(place)
+      consumer = running(topic_partition)
       client.within_take { client.listener.on_partitions_assigned(Rdkafka::Consumer::TopicPartitionList.new.freeze) }
       client.within_take { client.listener.on_partitions_revoked(Rdkafka::Consumer::TopicPartitionList.new.freeze) }
       expect(consumer.stats[:assignment]).to eq(%w[orders/0])
     end
 
     it "may revoke what we never had" do
-      consumer = running(place)
+      consumer = running(topic_partition)
       client.revoke(["payments", 7])
       expect(consumer.stats[:assignment]).to eq(%w[orders/0])
     end
@@ -198,28 +198,28 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     it "may start a partition that stays all over again (eager)" do
       gates = gates_by_name
       client.eager = true
-      consumer = running(place, &gated(gates))
+      consumer = running(topic_partition, &gated(gates))
       client.produce("orders", 0, "slow", "a", "slow")
       eventually { gates["slow"].waiting == 1 && done == %w[a:1] }
-      client.assign(place, ["orders", 1])
+      client.assign(topic_partition, ["orders", 1])
       expect(consumer.stats[:assignment]).to eq(%w[orders/0 orders/1])
       expect(dropped).to eq(1)
       gates.open
-      eventually { client.offset_of(*place) == 3 }
+      eventually { client.offset_of(*topic_partition) == 3 }
       expect(done.tally).to eq("a:1" => 2, "slow:0" => 2, "slow:2" => 1)
     end
   end
 
   describe "while messages are taken" do
     it "keeps what was taken of a partition that went meanwhile from being worked on" do
-      consumer = running(place, ["orders", 1]) { |message| done << [message.partition, message.offset] }
+      consumer = running(topic_partition, ["orders", 1]) { |message| done << [message.partition, message.offset] }
       gone = nil
       client.on_take = lambda do |messages|
         next unless messages.map(&:partition).uniq.size == 2
 
         client.on_take = nil
         gone = messages.select { |message| message.partition.zero? }.map(&:offset)
-        client.revoke_now(place)
+        client.revoke_now(topic_partition)
       end
       eventually("no take brought messages of both") do
         2.times { |partition| client.produce("orders", partition, "a", "b", "c") }
@@ -230,15 +230,15 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       of_gone, of_other = [0, 1].map { |number| done.select { |partition, _offset| partition == number }.map(&:last) }
       expect(of_gone).to all(be < gone.first)
       expect(of_other).to match_array(0...client.end_offset("orders", 1))
-      expect(client.stored_of(*place)).to all(be <= gone.first)
+      expect(client.stored_of(*topic_partition)).to all(be <= gone.first)
       expect(client.refused).to be_empty
     end
 
     it "works on what came after a partition was assigned" do
       running { |message| done << message.payload }
       client.produce("orders", 0, "a")
-      client.within_take { client.assign_now(place) }
-      eventually { client.offset_of(*place) == 1 }
+      client.within_take { client.assign_now(topic_partition) }
+      eventually { client.offset_of(*topic_partition) == 1 }
       expect(done).to eq(%w[a:0])
     end
   end
@@ -248,7 +248,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     at_work = Hash.new(0)
     faults = []
     keys = %w[a b c d e]
-    running(place, ["orders", 1], concurrency: 8) do |message|
+    running(topic_partition, ["orders", 1], concurrency: 8) do |message|
       name = message.key
       faults << "two of #{name} at once" unless (at_work[name] += 1) == 1
       Thread.pass if message.offset.even?
@@ -268,7 +268,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       2.times do |partition|
         client.produce("orders", partition, *Array.new(20) { "#{keys.sample(random: random)}-#{partition}" })
       end
-      gone = [place, ["orders", 1]].sample(random: random)
+      gone = [topic_partition, ["orders", 1]].sample(random: random)
       client.revoke(gone)
       client.assign(gone)
     end
@@ -308,8 +308,8 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
 
     it "tells it of everything, up to the end" do
       consumer = running_with(listener)
-      client.assign(place, ["orders", 1])
-      client.revoke(place)
+      client.assign(topic_partition, ["orders", 1])
+      client.revoke(topic_partition)
       stop(consumer)
       expect(listener.heard).to eq([[:assigned, { "orders" => [0, 1] }], [:revoked, { "orders" => [0] }],
                                     [:revoked, { "orders" => [1] }]])
@@ -321,16 +321,16 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       listener.define_singleton_method(:on_partitions_assigned) { |_list| seen << consumer.stats[:assignment] }
       listener.define_singleton_method(:on_partitions_revoked) { |_list| seen << consumer.stats[:assignment] }
       consumer = running_with(listener)
-      client.assign(place)
+      client.assign(topic_partition)
       eventually { client.interrupt || seen.size == 1 }
-      client.revoke(place)
+      client.revoke(topic_partition)
       eventually { client.interrupt || seen.size == 2 }
       expect(seen).to eq([%w[orders/0], []])
     end
 
     it "does without the methods that it has not" do
       consumer = running_with(Object.new) { |message| done << message.payload }
-      client.assign(place)
+      client.assign(topic_partition)
       client.produce("orders", 0, "a")
       eventually { done == %w[a:0] }
       expect(stop(consumer)).to be(true)
@@ -341,7 +341,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
         @client = nil
         broken = Object.new.tap { |made| made.define_singleton_method(event) { |_list| raise "broken #{event}" } }
         consumer = running_with(broken)
-        client.within_take { [client.assign_now(place), client.revoke_now(place)] }
+        client.within_take { [client.assign_now(topic_partition), client.revoke_now(topic_partition)] }
         client.interrupt
         expect(failure_of(consumer)).to have_attributes(message: "broken #{event}")
         expect(client).to be_closed
@@ -351,7 +351,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     it "ends run with what it raises when all is over, too" do
       broken = Object.new.tap { |made| made.define_singleton_method(:on_partitions_revoked) { |_list| raise "broken" } }
       consumer = running_with(broken)
-      client.assign(place)
+      client.assign(topic_partition)
       consumer.stop
       expect(failure_of(consumer)).to have_attributes(message: "broken")
       expect(client).to be_closed

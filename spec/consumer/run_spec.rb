@@ -130,7 +130,7 @@ RSpec.describe WorkShaper::Consumer, "#run" do
     expect_consumer_to_pass(<<~RUBY)
       gate = Queue.new
       slowly = Module.new { define_method(:new) { |*arguments, **options| gate.pop && super(*arguments, **options) } }
-      WorkShaper::Consumer.const_get(:Session).singleton_class.prepend(slowly)
+      WorkShaper::Consumer.const_get(:PollLoop).singleton_class.prepend(slowly)
       c = fake_consumer(signals: false) { |_message| nil }
       threads = Array.new(5) { Thread.new { c.run } }
       threads.each { |thread| thread.report_on_exception = false }

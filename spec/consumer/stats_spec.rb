@@ -4,7 +4,7 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
-  let(:place) { ["orders", 0] }
+  let(:topic_partition) { ["orders", 0] }
 
   describe "#stats" do
     it "is empty before run" do
@@ -13,7 +13,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
 
     it "has the manager's numbers, and the assignment with its partitions" do
       gate = self.gate
-      consumer = running(place, ["orders", 1]) { |message| gate.pass if message.key == "slow" }
+      consumer = running(topic_partition, ["orders", 1]) { |message| gate.pass if message.key == "slow" }
       client.produce("orders", 0, "a", "slow", "a", "slow")
       eventually { consumer.stats[:partitions].dig("orders/0", :last_acked) == 0 && gate.waiting == 1 }
       eventually { consumer.stats.values_at(:running, :waiting) == [1, 1] }
@@ -26,7 +26,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
 
     it "counts the lag up to the end of the partition, also what was not taken yet" do
       gate = self.gate
-      consumer = running(place, max_in_flight: 5, concurrency: 1) { gate.pass }
+      consumer = running(topic_partition, max_in_flight: 5, concurrency: 1) { gate.pass }
       client.produce("orders", 0, *Array.new(30, &:to_s))
       eventually { consumer.stats[:partitions].dig("orders/0", :lag) == 30 }
       expect(consumer.stats[:in_flight]).to be < 30
@@ -37,7 +37,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
     it "knows no lag where nobody told the end" do
       gate = self.gate
       client.define_singleton_method(:end_offset) { |*| nil }
-      consumer = running(place) { gate.pass }
+      consumer = running(topic_partition) { gate.pass }
       client.produce("orders", 0, "a")
       eventually { consumer.stats[:partitions].key?("orders/0") }
       expect(consumer.stats[:partitions]["orders/0"]).to include(lag: nil)
@@ -45,7 +45,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
 
     it "has the age of the oldest message that is not finished" do
       gates = gates_by_name
-      consumer = running(place, ["orders", 1]) { |message| gates[message.partition].pass }
+      consumer = running(topic_partition, ["orders", 1]) { |message| gates[message.partition].pass }
       expect(consumer.stats[:oldest_age_sec]).to be_nil
       client.produce("orders", 0, "a")
       eventually { consumer.stats[:oldest_age_sec].to_f > 0.1 }
@@ -60,9 +60,9 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
     end
 
     it "is there after run, with nothing assigned any more" do
-      consumer = running(place)
+      consumer = running(topic_partition)
       client.produce("orders", 0, "a", "b")
-      eventually { client.offset_of(*place) == 2 }
+      eventually { client.offset_of(*topic_partition) == 2 }
       stop(consumer)
       expect(consumer.stats).to include(total_enqueued: 2, total_acked: 2, assignment: [], paused: [], partitions: {},
                                         oldest_age_sec: nil, errors: 0)
@@ -70,7 +70,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
 
     it "shows no message in place of a sub key" do
       gate = self.gate
-      consumer = running(place, sub_key: ->(_message) {}) { gate.pass }
+      consumer = running(topic_partition, sub_key: ->(_message) {}) { gate.pass }
       client.produce("orders", 0, "secret")
       eventually { gate.waiting == 1 }
       expect(consumer.stats[:partitions]["orders/0"]).to include(oldest_unfinished: 0, oldest_sub_key: nil)
@@ -89,9 +89,9 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
       end
       start(consumer)
       10.times do
-        client.assign(place)
+        client.assign(topic_partition)
         client.produce("orders", 0, *Array.new(20, &:to_s))
-        client.revoke(place)
+        client.revoke(topic_partition)
       end
       stop(consumer)
       stop = true
@@ -120,7 +120,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
       consumer = fake_consumer
       expect(consumer).not_to be_healthy
       start(consumer)
-      client.assign(place)
+      client.assign(topic_partition)
       expect(consumer).to be_healthy
       stop(consumer)
       expect(consumer).not_to be_healthy
@@ -130,13 +130,13 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
     def longest_silence(consumer, seconds = 0.7)
       limit = ManagerHelpers.now + seconds
       longest = 0
-      eventually { (longest = [longest, session_of(consumer).silence].max) && ManagerHelpers.now > limit }
+      eventually { (longest = [longest, poll_loop_of(consumer).silence].max) && ManagerHelpers.now > limit }
       longest
     end
 
     it "is true however busy the workers are" do
       gate = self.gate
-      consumer = running(place, concurrency: 2, max_in_flight: 5) { gate.pass }
+      consumer = running(topic_partition, concurrency: 2, max_in_flight: 5) { gate.pass }
       client.produce("orders", 0, "a")
       eventually { gate.waiting == 1 }
       expect(longest_silence(consumer)).to be < 0.25
@@ -146,7 +146,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
 
     it "is true while it winds down" do
       gate = self.gate
-      consumer = running(place) { gate.pass }
+      consumer = running(topic_partition) { gate.pass }
       client.produce("orders", 0, "a")
       eventually { gate.waiting == 1 }
       consumer.stop
@@ -159,7 +159,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
 
     it "is false when the loop hangs for longer than it may" do
       gate = self.gate
-      consumer = running(place)
+      consumer = running(topic_partition)
       hanging = in_thread { client.within_take { gate.pass } }
       eventually { gate.waiting == 1 }
       eventually { !consumer.healthy?(max_silence: 0.2) }
@@ -170,7 +170,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
     end
 
     it "is false when run has failed" do
-      consumer = running(place)
+      consumer = running(topic_partition)
       client.fail_with(-150, "fenced")
       failure_of(consumer)
       expect(consumer).not_to be_healthy

@@ -4,7 +4,7 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "when it is to stop" do
-  let(:place) { ["orders", 0] }
+  let(:topic_partition) { ["orders", 0] }
   let(:done) { [] }
 
   # Works on all; "slow" waits at the gate.
@@ -17,7 +17,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
 
   # It has one running ("slow"), waiting behind it another of its key, and is done with the rest.
   def busy(gate, **options)
-    running(place, **options, &gated(gate)).tap do |consumer|
+    running(topic_partition, **options, &gated(gate)).tap do |consumer|
       client.produce("orders", 0, "a", "slow", "b", "slow", "c")
       eventually { done.size == 3 && consumer.stats[:waiting] == 1 }
     end
@@ -25,7 +25,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
 
   def stopping(consumer)
     consumer.stop
-    eventually { session_of(consumer).instance_variable_get(:@stops).positive? }
+    eventually { poll_loop_of(consumer).instance_variable_get(:@stops).positive? }
     takes = client.takes
     eventually { client.takes > takes + 2 }
   end
@@ -38,7 +38,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
     expect(done).to eq(%w[a:0 b:2 c:4 slow:1])
-    expect(client.committed).to eq(place => 3)
+    expect(client.committed).to eq(topic_partition => 3)
     expect(client).to be_closed
   end
 
@@ -49,7 +49,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
     expect(done).to eq(%w[a:0 b:2 c:4 slow:1 slow:3])
-    expect(client.committed).to eq(place => 5)
+    expect(client.committed).to eq(topic_partition => 5)
   end
 
   it "takes nothing in any more, but goes on polling" do
@@ -59,11 +59,11 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     client.produce("orders", 0, "late")
     turns(10)
     expect(consumer.stats[:total_enqueued]).to eq(5)
-    expect(client.places_paused).to eq([place])
+    expect(client.paused_partitions).to eq([topic_partition])
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
     expect(done).not_to include("late:5")
-    expect(client.committed).to eq(place => 5)
+    expect(client.committed).to eq(topic_partition => 5)
   end
 
   it "answers rebalances while it waits for what runs" do
@@ -71,11 +71,11 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     consumer = busy(gate)
     client.assign(["orders", 1])
     stopping(consumer)
-    client.revoke(place)
+    client.revoke(topic_partition)
     expect(consumer.stats[:assignment]).to eq(%w[orders/1])
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
-    expect(client.committed.fetch(place, 0)).to be <= 1
+    expect(client.committed.fetch(topic_partition, 0)).to be <= 1
   end
 
   it "leaves what comes to it meanwhile alone" do
@@ -92,7 +92,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
   end
 
   it "closes on the polling thread, after the last commit, and commits once" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     stop(consumer)
     expect(client.calls.tally).to include(commit: 1, close: 1)
     expect(client.calls.index(:commit)).to be < client.calls.index(:close)
@@ -103,7 +103,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     10.times do
       @client = nil
       gate = self.gate
-      consumer = running(place, concurrency: 20) { gate.pass }
+      consumer = running(topic_partition, concurrency: 20) { gate.pass }
       client.produce("orders", 0, *Array.new(30, &:to_s))
       eventually { gate.waiting == 20 }
       gate.open
@@ -113,7 +113,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
   end
 
   it "is idle: it stops at once" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     began = ManagerHelpers.now
     expect(stop(consumer)).to be(true)
     expect(ManagerHelpers.now - began).to be < 0.2
@@ -131,7 +131,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       gate.open
       eventually { done.include?("slow:1") }
       eventually { manager_threads.empty? }
-      expect(client.committed).to eq(place => 1)
+      expect(client.committed).to eq(topic_partition => 1)
     end
 
     it "does not store what ends while it commits and closes, either" do
@@ -140,11 +140,11 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       client.on_commit = lambda do |_milliseconds|
         gate.open
         sleep ManagerHelpers::POLL_SEC until done.include?("slow:1")
-        session_of(consumer).instance_variable_get(:@crew).flush
+        poll_loop_of(consumer).instance_variable_get(:@pool).flush
         true
       end
       expect(stop(consumer)).to be(false)
-      expect(client.stored_of(*place)).to eq([1])
+      expect(client.stored_of(*topic_partition)).to eq([1])
       expect(client.refused).to be_empty
     end
 
@@ -154,17 +154,17 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       began = ManagerHelpers.now
       expect(stop(consumer)).to be(false)
       expect(ManagerHelpers.now - began).to be < 0.5
-      expect(client.committed).to eq(place => 1)
+      expect(client.committed).to eq(topic_partition => 1)
     end
 
     it "commits what was finished when work hangs for ever" do
-      consumer = running(place, shutdown_timeout: 0.1) do |message|
+      consumer = running(topic_partition, shutdown_timeout: 0.1) do |message|
         message.key == "hang" ? sleep : done << message.payload
       end
       client.produce("orders", 0, "a", "b", "hang", "c")
       eventually { done.size == 3 }
       expect(stop(consumer)).to be(false)
-      expect(client.committed).to eq(place => 2)
+      expect(client.committed).to eq(topic_partition => 2)
       worker_threads.each(&:kill)
     end
 
@@ -172,7 +172,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       gate = self.gate
       consumer = busy(gate, drain: true, shutdown_timeout: 0.2)
       expect(stop(consumer)).to be(false)
-      expect(client.committed).to eq(place => 1)
+      expect(client.committed).to eq(topic_partition => 1)
     end
 
     it "may be without limit" do
@@ -223,7 +223,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       expect(ManagerHelpers.now - began).to be < 0.5
       gate.open
       eventually { done.include?("slow:1") }
-      expect(client.committed).to eq(place => 1)
+      expect(client.committed).to eq(topic_partition => 1)
     end
 
     it "many times is as twice" do
@@ -235,13 +235,13 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     end
 
     it "can be called from within work" do
-      consumer = running(place) do |message|
+      consumer = running(topic_partition) do |message|
         done << message.payload
         consumer.stop if message.key == "last"
       end
       client.produce("orders", 0, "a", "last")
       expect(value_of(thread_of(consumer))).to be(true)
-      expect(client.committed).to eq(place => 2)
+      expect(client.committed).to eq(topic_partition => 2)
     end
 
     it "can be called from on_error, around, sub_key and a rebalance listener" do
@@ -252,14 +252,14 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       }
       callers.each_value do |options|
         @client = nil
-        consumer = running(place, **options.call(-> { consumer })) { raise "broken" }
+        consumer = running(topic_partition, **options.call(-> { consumer })) { raise "broken" }
         client.produce("orders", 0, "a")
         expect(value_of(thread_of(consumer))).to be(true)
       end
     end
 
     it "can be called from a trap" do
-      consumer = running(place)
+      consumer = running(topic_partition)
       before = Signal.trap("USR2") { consumer.stop }
       Process.kill("USR2", Process.pid)
       expect(value_of(thread_of(consumer))).to be(true)
@@ -282,7 +282,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
         eventually { client.takes > takes + 2 }
         gate.open
         eventually { !thread_of(consumer).alive? }
-        expect(client.committed).to eq(place => 3)
+        expect(client.committed).to eq(topic_partition => 3)
         expect(client).to be_closed
         expect(failure_of(consumer)).to be_a(IOError) if name == "Thread#raise"
       end
@@ -292,9 +292,9 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       consumer = fake_consumer { |message| done << message.payload }
       client.produce("orders", 0, "a")
       thread = in_thread { Timeout.timeout(0.3) { consumer.run } }
-      client.assign(place)
+      client.assign(topic_partition)
       expect { value_of(thread) }.to raise_error(Timeout::Error)
-      expect(client.committed).to eq(place => 1)
+      expect(client.committed).to eq(topic_partition => 1)
       expect(client).to be_closed
     end
 
@@ -312,7 +312,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
   end
 
   it "can be run once only" do
-    consumer = running(place)
+    consumer = running(topic_partition)
     expect { consumer.run }.to raise_error(WorkShaper::Error, /runs once/)
     expect(stop(consumer)).to be(true)
     expect { consumer.run }.to raise_error(WorkShaper::Error, /runs once/)
@@ -320,7 +320,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
 
   it "says in the return value when the last commit was not confirmed" do
     client.on_commit = ->(_milliseconds) { false }
-    consumer = running(place)
+    consumer = running(topic_partition)
     expect(stop(consumer)).to be(false)
     expect(log.entries(/commit/, "WARN").size).to eq(1)
     expect(client).to be_closed
@@ -328,7 +328,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
 
   it "raises what closing raises" do
     client.on_close = -> { raise IOError, "cannot close" }
-    consumer = without_thread_reports { running(place) }
+    consumer = without_thread_reports { running(topic_partition) }
     consumer.stop
     expect(failure_of(consumer)).to be_a(IOError)
     eventually { manager_threads.empty? }

@@ -28,23 +28,23 @@ static void begin(void) {
     }
 }
 
-static void insert(int list, int place, int index) {
-    memmove(&model[list][place + 1], &model[list][place], (size_t)(length[list] - place) * sizeof(int));
-    model[list][place] = index;
+static void insert(int list, int position, int index) {
+    memmove(&model[list][position + 1], &model[list][position], (size_t)(length[list] - position) * sizeof(int));
+    model[list][position] = index;
     length[list]++;
     members[index].list = list;
 }
 
 static void take_out(int index) {
-    int list = members[index].list, place = 0;
+    int list = members[index].list, position = 0;
     if (list < 0) {
         return;
     }
-    while (model[list][place] != index) {
-        place++;
+    while (model[list][position] != index) {
+        position++;
     }
     length[list]--;
-    memmove(&model[list][place], &model[list][place + 1], (size_t)(length[list] - place) * sizeof(int));
+    memmove(&model[list][position], &model[list][position + 1], (size_t)(length[list] - position) * sizeof(int));
     members[index].list = -1;
 }
 
@@ -54,14 +54,14 @@ static int index_of(const struct list *link) {
 
 static void check(void) {
     for (int i = 0; i < LISTS; i++) {
-        int place = 0;
+        int position = 0;
         const struct list *link;
         list_each(link, &lists[i]) {
-            CHECK(place < length[i] && index_of(link) == model[i][place]);
+            CHECK(position < length[i] && index_of(link) == model[i][position]);
             CHECK(link->next->previous == link && link->previous->next == link);
-            place++;
+            position++;
         }
-        CHECK(place == length[i]);
+        CHECK(position == length[i]);
         CHECK(list_empty(&lists[i]) == (length[i] == 0));
         CHECK(length[i] ? index_of(list_first(&lists[i])) == model[i][0] : !list_first(&lists[i]));
     }

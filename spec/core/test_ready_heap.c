@@ -70,11 +70,11 @@ static void sorts_what_came_in_any_order(void) {
     for (int order = 0; order < 3; order++) {
         begin();
         for (int i = 0; i < MOST; i++) {
-            int place = order == 0 ? i : order == 1 ? MOST - 1 - i : i * 7 % MOST;
-            add(i, 1 + (uint64_t)place);
+            int rank = order == 0 ? i : order == 1 ? MOST - 1 - i : i * 7 % MOST;
+            add(i, 1 + (uint64_t)rank);
         }
-        for (uint64_t place = 1; place <= MOST; place++) {
-            CHECK(heap.top->rank == place);
+        for (uint64_t rank = 1; rank <= MOST; rank++) {
+            CHECK(heap.top->rank == rank);
             take_out(heap.top);
         }
         CHECK(!heap.top);

@@ -3,7 +3,7 @@
 # Reads the log of a run and says which invariants (I1 to I7 of the design) it breaks. It is as naive as it
 # can be: it knows nothing of queues, trackers or workers, only which moment came before which.
 class InvariantChecker
-  # The moments of one message as places in the log; `epoch` counts the revokes of its partition before it.
+  # The moments of one message as indexes in the log; `epoch` counts the revokes of its partition before it.
   Life = Struct.new(:message, :epoch, :call, :enqueued, :turned_away, :starts, :finish, :dropped, keyword_init: true)
   Ack = Struct.new(:partition, :offset, :epoch, :call, :return, :accepted, :not_before, keyword_init: true)
   NEVER = Float::INFINITY
@@ -39,52 +39,52 @@ class InvariantChecker
   private
 
   def read_log
-    @log.each_with_index { |(kind, *details), place| send(:"read_#{kind}", place, *details) }
+    @log.each_with_index { |(kind, *details), moment| send(:"read_#{kind}", moment, *details) }
   end
 
-  def read_enqueue_call(place, message)
-    @lives[message] = Life.new(message: message, epoch: @epochs[message.partition], call: place, starts: [])
+  def read_enqueue_call(moment, message)
+    @lives[message] = Life.new(message: message, epoch: @epochs[message.partition], call: moment, starts: [])
   end
 
-  def read_enqueued(place, message)
-    @lives[message].enqueued = place
+  def read_enqueued(moment, message)
+    @lives[message].enqueued = moment
   end
 
-  def read_turned_away(place, message)
-    @lives[message].turned_away = place
+  def read_turned_away(moment, message)
+    @lives[message].turned_away = moment
   end
 
-  def read_start(place, message)
-    @lives[message].starts << place
+  def read_start(moment, message)
+    @lives[message].starts << moment
   end
 
   def read_failed(_place, _message); end
 
-  def read_finish(place, message)
+  def read_finish(moment, message)
     @violations << "#{message} finished twice" if @lives[message].finish
-    @lives[message].finish = place
+    @lives[message].finish = moment
   end
 
-  def read_ack_call(place, partition, offset)
+  def read_ack_call(moment, partition, offset)
     before = @acks.reverse.find { |ack| ack.partition == partition }
     @violations << "two acks of #{partition.inspect} overlap" if before && !before.return
-    @acks << Ack.new(partition: partition, offset: offset, epoch: @epochs[partition], call: place,
+    @acks << Ack.new(partition: partition, offset: offset, epoch: @epochs[partition], call: moment,
                      not_before: before&.return || 0)
   end
 
-  def read_ack_return(place, partition, offset, accepted)
+  def read_ack_return(moment, partition, offset, accepted)
     ack = @acks.reverse.find { |one| one.partition == partition && one.offset == offset }
-    ack.return = place
+    ack.return = moment
     ack.accepted = accepted
   end
 
-  def read_revoke_call(place, partition)
-    @revokes << { partition: partition, epoch: @epochs[partition], call: place }
+  def read_revoke_call(moment, partition)
+    @revokes << { partition: partition, epoch: @epochs[partition], call: moment }
   end
 
-  def read_revoke_return(place, partition, dropped)
+  def read_revoke_return(moment, partition, dropped)
     revoke = @revokes.reverse.find { |one| one[:partition] == partition }
-    revoke.update(return: place, dropped: dropped)
+    revoke.update(return: moment, dropped: dropped)
     dropped.map { |tuple| tuple[1] }.each { |message| @lives[message].dropped = revoke[:call] }
     @epochs[partition] += 1
   end
@@ -119,7 +119,7 @@ class InvariantChecker
     return if ack.call.downto(ack.not_before).any? { |moment| settled?(received, moment) }
 
     unfinished = received.select { |life| life.enqueued && life.enqueued < ack.call && !before?(life.finish, ack.call) }
-    @violations << "I3: ack of #{name(ack)} (place #{ack.call}) before the end of #{unfinished.map(&:message)}"
+    @violations << "I3: ack of #{name(ack)} (moment #{ack.call}) before the end of #{unfinished.map(&:message)}"
   end
 
   def settled?(lives, moment)
@@ -187,8 +187,8 @@ class InvariantChecker
 
   # That none is called after it is seen by I3: each ack is held against what came after the last revoke.
   def check_fenced(revoke)
-    place = revoke[:return]
-    spanning = @acks.select { |ack| ack.partition == revoke[:partition] && ack.call < place && place < ack.return }
+    moment = revoke[:return]
+    spanning = @acks.select { |ack| ack.partition == revoke[:partition] && ack.call < moment && moment < ack.return }
     spanning.each { |ack| @violations << "I6: revoke returned while #{name(ack)} was being acknowledged" }
   end
 
@@ -206,10 +206,10 @@ class InvariantChecker
   # `ack` that covers it: never more than what the manager itself must count.
   def check_bounds
     @lives.values.select(&:enqueued).each do |life|
-      place = life.enqueued
-      held = @lives.values.select { |other| other.enqueued && other.enqueued <= place }
+      moment = life.enqueued
+      held = @lives.values.select { |other| other.enqueued && other.enqueued <= moment }
       check_queue(life, held)
-      flying = held.count { |other| in_flight?(other, place) }
+      flying = held.count { |other| in_flight?(other, moment) }
       next if flying <= @settings[:max_in_flight]
 
       @violations << "I7: #{flying} in flight after #{life.message} (limit #{@settings[:max_in_flight]})"
@@ -217,22 +217,22 @@ class InvariantChecker
   end
 
   def check_queue(life, held)
-    place = life.enqueued
-    same = held.select { |other| other.message.key == life.message.key && !before?(other.dropped, place) }
-    here = same.count { |other| !before?(other.finish, place) }
+    moment = life.enqueued
+    same = held.select { |other| other.message.key == life.message.key && !before?(other.dropped, moment) }
+    here = same.count { |other| !before?(other.finish, moment) }
     return if here <= @settings[:max_in_queue] + 1
 
     @violations << "I7: #{here} waiting or at work for key #{life.message.key} after #{life.message}"
   end
 
-  def in_flight?(life, place)
+  def in_flight?(life, moment)
     partition = life.message.partition
     over = @revokes.find { |revoke| revoke[:partition] == partition && revoke[:epoch] == life.epoch }
-    return false if over && over[:call] < place
-    return true unless before?(life.finish, place)
+    return false if over && over[:call] < moment
+    return true unless before?(life.finish, moment)
 
     @acks.none? do |ack|
-      ack.partition == partition && ack.epoch == life.epoch && ack.offset >= life.message.offset && ack.call < place
+      ack.partition == partition && ack.epoch == life.epoch && ack.offset >= life.message.offset && ack.call < moment
     end
   end
 
@@ -281,8 +281,8 @@ class InvariantChecker
     @lives.values.select { |life| life.message.partition == partition && life.epoch == epoch }
   end
 
-  def before?(place, moment)
-    !place.nil? && place < moment
+  def before?(moment, other)
+    !moment.nil? && moment < other
   end
 
   def name(ack)

@@ -3,8 +3,8 @@
 require_relative "../support/kafka/suite"
 
 RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchdog: 180 do
-  let(:cluster) { KafkaSpecs::Cluster.new(brokers: 3) }
-  let(:brokers) { KafkaSpecs::RealBroker.new(cluster.servers, cluster: cluster) }
+  let(:cluster) { KafkaSupport::Cluster.new(brokers: 3) }
+  let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
 
   after do
     clean_up_kafka # clients first: they would complain in the middle of the output

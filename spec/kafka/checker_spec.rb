@@ -3,7 +3,7 @@
 require "tmpdir"
 require_relative "../support/kafka/checker"
 require_relative "../support/kafka/group"
-require_relative "../support/kafka/topic"
+require_relative "../../support/kafka/topic"
 
 # The specs on Kafka are worth what their checker sees: each way to be wrong is shown to it here.
 RSpec.describe KafkaSpecs::Checker do

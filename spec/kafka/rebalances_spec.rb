@@ -11,7 +11,7 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
                                  "heartbeat.interval.ms": KafkaSpecs::Helpers::HEARTBEAT_MS,
                                  "partition.assignment.strategy": "range").consumer
     joiner.subscribe(topic.name)
-    began = KafkaSpecs::ChildProcess.now
+    began = KafkaSupport::ChildProcess.now
     await_kafka(-> { "no partitions" }) { joiner.poll(5) || !joiner.assignment.empty? }
     answered = member.await("answer") { |log| log.events.find { |event| event.kind == "revoked" && event.at > began } }
     (answered.at - began) / 1_000_000.0

@@ -13,7 +13,7 @@ RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
     await_commits(group, topic)
     silent.pause
     other.await_assignment(4)
-    taken_over = KafkaSpecs::ChildProcess.now
+    taken_over = KafkaSupport::ChildProcess.now
     await_kafka(-> { "nothing finished of what was taken over" }) do
       other.log.read.attempts.any? { |attempt| attempt.ended && attempt.started > taken_over }
     end

@@ -19,9 +19,9 @@ module BatchesHelpers
     end
   end
 
-  # A call of work_off on a thread that has come to rest in it.
+  # A call of process on a thread that has come to rest in it.
   def waiting_in(shaper, messages, **options)
-    blocked_thread { shaper.work_off(messages, **options) }
+    blocked_thread { shaper.process(messages, **options) }
   end
 
   # Messages of several sub keys, in turn: [sub key, number].

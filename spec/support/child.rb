@@ -111,7 +111,7 @@ module Child
   end
 
   # The manager is whole: it takes, finishes and acknowledges more, ends cleanly and leaves no thread.
-  def whole(manager, partition: :after, fatal: false)
+  def expect_intact(manager, partition: :after, fatal: false)
     unless fatal
       3.times { |number| manager.enqueue([:after, number], nil, partition, number, timeout: PATIENCE) }
       same(true, manager.drain(timeout: PATIENCE), "drain")

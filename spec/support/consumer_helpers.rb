@@ -106,15 +106,15 @@ module ConsumerHelpers
     @running.assoc(consumer).last
   end
 
-  def session_of(consumer)
-    consumer.instance_variable_get(:@session)
+  def poll_loop_of(consumer)
+    consumer.instance_variable_get(:@poll_loop)
   end
 
   # A fake consumer that runs and has its partitions.
-  def running(*places, **options, &work)
+  def running(*topic_partitions, **options, &work)
     fake_consumer(**options, &work).tap do |consumer|
       start(consumer)
-      (options[:client] || client).assign(*places) if places.any?
+      (options[:client] || client).assign(*topic_partitions) if topic_partitions.any?
     end
   end
 

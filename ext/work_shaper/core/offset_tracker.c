@@ -57,7 +57,7 @@ static bool window_push(struct offset_tracker *tracker, struct item *item) {
     }
     uint32_t sequence = tracker->head + tracker->length;
     *window_at(tracker, sequence) = (struct tracked){.offset = item->offset, .item = item};
-    item->place = sequence & INT32_MAX; /* enough to find it: no window is longer than that */
+    item->position = sequence & INT32_MAX; /* enough to find it: no window is longer than that */
     item->late = 0;
     tracker->length++;
     tracker->highest = item->offset;
@@ -73,7 +73,7 @@ static void window_shift(struct offset_tracker *tracker) {
 static void late_put(struct offset_tracker *tracker, uint32_t index, struct tracked entry) {
     tracker->late[index] = entry;
     if (entry.item && entry.item != &offset_tracker_abandoned) {
-        entry.item->place = index & INT32_MAX;
+        entry.item->position = index & INT32_MAX;
     }
 }
 
@@ -214,14 +214,14 @@ bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item) {
 
 void offset_tracker_finish(struct offset_tracker *tracker, const struct item *item) {
     if (item->late) {
-        late_sink(tracker, item->place, (struct tracked){.offset = item->offset});
+        late_sink(tracker, item->position, (struct tracked){.offset = item->offset});
     } else {
-        window_at(tracker, item->place)->item = NULL;
+        window_at(tracker, item->position)->item = NULL;
     }
 }
 
 void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *item) {
-    struct tracked *entry = item->late ? &tracker->late[item->place] : window_at(tracker, item->place);
+    struct tracked *entry = item->late ? &tracker->late[item->position] : window_at(tracker, item->position);
     entry->item = &offset_tracker_abandoned;
     tracker->abandoned++;
 }

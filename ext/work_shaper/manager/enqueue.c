@@ -12,7 +12,7 @@ struct entry {
     VALUE sub_key, message, partition;
     int64_t offset;
     struct address address;
-    VALUE place; /* what holds its place in line, while it stands in one */
+    VALUE waiter; /* keeps what stands in line for it, while it does */
 };
 
 static int64_t check_offset(VALUE offset) {
@@ -95,7 +95,7 @@ static void leave_line(struct waiter *waiter) {
 /* Returns Qfalse when it stands in the wrong line: the key was changed meanwhile. */
 static VALUE wait_and_go_in(VALUE argument) {
     struct entry *entry = (struct entry *)argument;
-    struct blocked *blocked = (struct blocked *)waiter_of(entry->place);
+    struct blocked *blocked = (struct blocked *)waiter_of(entry->waiter);
     do {
         enum wait_end end = waiter_wait(&blocked->waiter);
         if (end == WAIT_DESERTED) {
@@ -116,7 +116,7 @@ static VALUE wait_and_go_in(VALUE argument) {
 
 static VALUE leave_place(VALUE argument) {
     const struct entry *entry = (const struct entry *)argument;
-    struct blocked *blocked = (struct blocked *)waiter_of(entry->place);
+    struct blocked *blocked = (struct blocked *)waiter_of(entry->waiter);
     waiter_leave(&blocked->waiter);
     if (!manager_forked(entry->manager)) {
         room_made(entry->manager, blocked->sub_key);
@@ -140,8 +140,8 @@ static bool wait_in_line(struct entry *entry, enum room_left left, uint64_t dead
     const struct blocked blocked = {
         .waiter = {.manager = manager, .over = turn_has_come, .leave = leave_line, .deadline = deadline},
         .sub_key = entry->address.sub_key};
-    entry->place = waiter_join(&blocked.waiter, sizeof blocked);
-    room_enter_line((struct blocked *)waiter_of(entry->place));
+    entry->waiter = waiter_join(&blocked.waiter, sizeof blocked);
+    room_enter_line((struct blocked *)waiter_of(entry->waiter));
     return RTEST(rb_ensure(wait_and_go_in, (VALUE)entry, leave_place, (VALUE)entry));
 }
 
@@ -153,7 +153,7 @@ static struct entry entry_of(struct manager *manager, VALUE sub_key, VALUE messa
                           .message = message,
                           .partition = partition,
                           .offset = offset,
-                          .place = Qnil};
+                          .waiter = Qnil};
 }
 
 void manager_enqueue(struct manager *manager, VALUE sub_key, VALUE message, VALUE partition, int64_t offset) {

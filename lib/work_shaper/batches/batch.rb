@@ -2,7 +2,7 @@
 
 module WorkShaper
   class Batches
-    # The messages of one {Batches#work_off}: how far they are finished without a gap, and what failed. To the manager
+    # The messages of one {Batches#process}: how far they are finished without a gap, and what failed. To the manager
     # it is a partition, and the index of a message its offset.
     class Batch
       # The error of the message that failed first, or nil.
@@ -32,7 +32,7 @@ module WorkShaper
         yield unless left_out?(index)
       end
 
-      # The work of a message raised a StandardError. The log tells of those that work_off will not raise.
+      # The work of a message raised a StandardError. The log tells of those that process will not raise.
       def failed(error, index)
         log(error, index) unless note(error, index)
       end

@@ -8,7 +8,7 @@ module WorkShaper
     # @private
     class Assignment
       # @return [Hash{String => Array(String, Integer)}] topic and partition by the manager's name for them
-      attr_reader :places
+      attr_reader :partitions
 
       # @return [Integer] how often it changed
       attr_reader :version
@@ -16,50 +16,50 @@ module WorkShaper
       # What went wrong in a call; rdkafka would swallow it. Or what the caller's listener raised.
       attr_reader :failure
 
-      # @param crew [Crew] is told of partitions that go
+      # @param pool [Pool] is told of partitions that go
       # @param listener [Object, nil] the caller's own rebalance listener, called after us
-      def initialize(crew, listener)
-        @crew = crew
+      def initialize(pool, listener)
+        @pool = pool
         @listener = listener
-        @places = {}.freeze
+        @partitions = {}.freeze
         @version = 0
-        @goers = []
-        @news = []
+        @revoke_hooks = []
+        @deferred = []
       end
 
       # It knows the protocol.
       attr_writer :client
 
-      # Calls the block with the places that go, before they are forgotten.
-      def on_leaving(&block)
-        @goers << block
+      # Calls the block with the partitions that go, before they are forgotten.
+      def on_revoked(&block)
+        @revoke_hooks << block
       end
 
       def on_partitions_assigned(list)
         guarded do
           next if @over # librdkafka may go through with a rebalance while it is closed
 
-          leave(@places) if @eager # it replaces what was there, and starts anew also what stays ours
+          leave(@partitions) if @eager # it replaces what was there, and starts anew also what stays ours
           come(named(list))
-          announce(:on_partitions_assigned, list)
+          defer(:on_partitions_assigned, list)
         end
       end
 
       def on_partitions_revoked(list)
         guarded do
-          leave(@places.slice(*named(list).keys))
-          announce(:on_partitions_revoked, list)
+          leave(@partitions.slice(*named(list).keys))
+          defer(:on_partitions_revoked, list)
         end
       end
 
       # Tells the log and the caller's own listener what happened. Not inside librdkafka: whatever they do there could
       # not be interrupted, and threads that they started would be deaf for ever. Nor can librdkafka be asked for the
       # protocol there: it never answers when it is being closed. Nothing depends on it before the first assignment.
-      def pass_on
-        return if @news.empty?
+      def run_deferred
+        return if @deferred.empty?
 
         @eager = @client.eager? unless @over
-        @news.shift.call until @news.empty?
+        @deferred.shift.call until @deferred.empty?
       rescue StandardError => e
         @failure ||= e
       end
@@ -67,11 +67,11 @@ module WorkShaper
       # Fences everything, for good: nothing of it is stored any more.
       def leave_all
         @over = true
-        guarded { leave(@places) }
+        guarded { leave(@partitions) }
       end
 
       def ours?(message)
-        @places.key?(Assignment.name_of(message.topic, message.partition))
+        @partitions.key?(Assignment.name_of(message.topic, message.partition))
       end
 
       def self.name_of(topic, partition)
@@ -86,35 +86,35 @@ module WorkShaper
         @failure ||= e
       end
 
-      def announce(event, list)
-        @news << -> { @listener.public_send(event, list) } if @listener.respond_to?(event)
+      def defer(event, list)
+        @deferred << -> { @listener.public_send(event, list) } if @listener.respond_to?(event)
       end
 
       def log(...)
-        @news << -> { Note.info(...) }
+        @deferred << -> { SafeLog.info(...) }
       end
 
-      def come(places)
-        @places = @places.merge(places).freeze
+      def come(partitions)
+        @partitions = @partitions.merge(partitions).freeze
         @version += 1
-        log(message: "Assigned", partitions: places.keys) if places.any?
+        log(message: "Assigned", partitions: partitions.keys) if partitions.any?
       end
 
       def leave(gone)
         return if gone.empty?
 
-        @places = @places.except(*gone.keys).freeze
+        @partitions = @partitions.except(*gone.keys).freeze
         @version += 1
-        dropped = gone.keys.sum { |name| @crew.revoke(name).size }
-        @goers.each { |block| block.call(gone) }
+        dropped = gone.keys.sum { |name| @pool.revoke(name).size }
+        @revoke_hooks.each { |block| block.call(gone) }
         log(message: "Revoked", partitions: gone.keys, dropped: dropped)
       end
 
       def named(list)
-        list.to_h.each_with_object({}) do |(topic, partitions), places|
+        list.to_h.each_with_object({}) do |(topic, listed), partitions|
           topic = topic.dup.force_encoding(Encoding::UTF_8).freeze
-          partitions.to_a.map(&:partition).each do |partition|
-            places[Assignment.name_of(topic, partition).freeze] = [topic, partition].freeze
+          listed.to_a.map(&:partition).each do |partition|
+            partitions[Assignment.name_of(topic, partition).freeze] = [topic, partition].freeze
           end
         end
       end

@@ -16,14 +16,14 @@ module WorkShaper
       # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
       attr_reader :paused
 
-      def initialize(window, client, assignment)
-        @window = window
+      def initialize(in_flight_limit, client, assignment)
+        @in_flight_limit = in_flight_limit
         @client = client
         @assignment = assignment
         @batch = 1
         @paused = {}
         @quiet = false
-        assignment.on_leaving { |gone| forget(gone) }
+        assignment.on_revoked { |gone| forget(gone) }
       end
 
       # Takes nothing more in, for good.
@@ -35,9 +35,9 @@ module WorkShaper
       def allowance
         return hold if @quiet
 
-        room = @window.await_room(FULL_WAIT, @paused.any?)
-        release if @paused.any? && room >= [@window.size / 4, 1].max
-        return hold if @paused.any? || @window.full_for > PAUSE_AFTER
+        room = @in_flight_limit.await_room(FULL_WAIT, @paused.any?)
+        release if @paused.any? && room >= [@in_flight_limit.size / 4, 1].max
+        return hold if @paused.any? || @in_flight_limit.full_for > PAUSE_AFTER
 
         room.clamp(1, @batch)
       end
@@ -54,7 +54,7 @@ module WorkShaper
       private
 
       def hold
-        fresh = @assignment.places.except(*@paused.keys)
+        fresh = @assignment.partitions.except(*@paused.keys)
         if fresh.any?
           @client.pause(fresh.values)
           @paused = @paused.merge(fresh)

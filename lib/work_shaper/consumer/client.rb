@@ -95,12 +95,12 @@ module WorkShaper
         call(:string, "rebalance_protocol", @native) == "EAGER"
       end
 
-      def pause(places)
-        @consumer.pause(list(places))
+      def pause(topic_partitions)
+        @consumer.pause(list(topic_partitions))
       end
 
-      def resume(places)
-        @consumer.resume(list(places))
+      def resume(topic_partitions)
+        @consumer.resume(list(topic_partitions))
       end
 
       # Commits what is stored. Returns whether the broker says so within some milliseconds; rdkafka's own commit would
@@ -160,9 +160,9 @@ module WorkShaper
         raise
       end
 
-      def list(places)
+      def list(topic_partitions)
         Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
-          places.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
+          topic_partitions.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
         end
       end
     end

@@ -10,7 +10,7 @@ module WorkShaper
     # @private
     module Signals
       COMMANDS = { "INT" => :stop, "TERM" => :stop, "QUIT" => :stop, "TSTP" => :quiet, "TTIN" => :backtraces }.freeze
-      HANDLERS = COMMANDS.to_h { |signal, command| [signal, proc { heed(signal, command) }] }.freeze
+      HANDLERS = COMMANDS.to_h { |signal, command| [signal, proc { on_signal(signal, command) }] }.freeze
 
       # Made beforehand: to make a Hash calls `hash`, where an exception could come in before the mask is there.
       UNDISTURBED = { Object => :never }.freeze
@@ -63,7 +63,7 @@ module WorkShaper
         end
 
         # A child that the work forked has inherited the handler, but no consumer: there the signal is as it was before.
-        def heed(signal, command)
+        def on_signal(signal, command)
           return @running.each { |commands| commands << command } if Process.pid == @pid
 
           Signal.trap(signal, @before.fetch(signal, "DEFAULT"))

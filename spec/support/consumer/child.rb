@@ -39,8 +39,8 @@ module ConsumerChild
   end
 
   # The partitions come as soon as the consumer takes messages.
-  def assign_later(*places)
-    Thread.new { client.assign(*places) }
+  def assign_later(*topic_partitions)
+    Thread.new { client.assign(*topic_partitions) }
   end
 
   def mock

@@ -17,9 +17,9 @@ module ConsumerHelpers
 
     # Accepted offsets in the order of the calls of store: [topic, partition, offset]; what was refused.
     attr_reader :stored, :refused
-    # place => offset from which the group is to go on.
+    # topic_partition => offset from which the group is to go on.
     attr_reader :committed
-    attr_reader :config, :listener, :topics, :misuse, :failures, :places_paused, :calls, :takes
+    attr_reader :config, :listener, :topics, :misuse, :failures, :paused_partitions, :calls, :takes
     # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
     attr_reader :inside
     # What answered? says; whether assignments replace each other.
@@ -31,12 +31,12 @@ module ConsumerHelpers
     attr_accessor :on_take, :on_commit, :on_close
 
     def initialize
-      @log = Hash.new { |log, place| log[place] = [] }
+      @log = Hash.new { |log, topic_partition| log[topic_partition] = [] }
       @positions = {}
       @starts = {}
       @committed = {}
       @kept = {}
-      @stored, @refused, @misuse, @failures, @places_paused, @calls, @events, @given = Array.new(8) { [] }
+      @stored, @refused, @misuse, @failures, @paused_partitions, @calls, @events, @given = Array.new(8) { [] }
       @answered = true
       @takes = 0
       @mutex = Mutex.new
@@ -57,13 +57,13 @@ module ConsumerHelpers
 
     # The partitions come at the next take, added to what is there; or, when eager, instead of it, and what goes is not
     # revoked (as in KIP-848 on librdkafka 2.8.0). Returns when the listener has returned.
-    def assign(*places)
-      within_take { assign_now(*places) }
+    def assign(*topic_partitions)
+      within_take { assign_now(*topic_partitions) }
     end
 
     # The partitions go.
-    def revoke(*places)
-      within_take { revoke_now(*places) }
+    def revoke(*topic_partitions)
+      within_take { revoke_now(*topic_partitions) }
     end
 
     # An error comes instead of a message.
@@ -99,18 +99,18 @@ module ConsumerHelpers
     end
 
     # For use on the polling thread.
-    def assign_now(*places)
+    def assign_now(*topic_partitions)
       within("a rebalance") do
-        @positions.keys.each { |place| leave(place) } if @eager # rubocop:disable Style/HashEachMethods
-        places.each { |place| enter(place) }
-        @listener.on_partitions_assigned(list(places))
+        @positions.keys.each { |topic_partition| leave(topic_partition) } if @eager # rubocop:disable Style/HashEachMethods
+        topic_partitions.each { |topic_partition| enter(topic_partition) }
+        @listener.on_partitions_assigned(list(topic_partitions))
       end
     end
 
-    def revoke_now(*places)
+    def revoke_now(*topic_partitions)
       within("a rebalance") do
-        places.each { |place| leave(place) }
-        @listener.on_partitions_revoked(list(places))
+        topic_partitions.each { |topic_partition| leave(topic_partition) }
+        @listener.on_partitions_revoked(list(topic_partitions))
       end
     end
 
@@ -128,7 +128,7 @@ module ConsumerHelpers
       stored.select { |row| row.first(2) == [topic, partition] }.map(&:last)
     end
 
-    # What the session calls
+    # What the poll loop calls
 
     def connect(config, listener)
       @config = config
@@ -181,16 +181,16 @@ module ConsumerHelpers
       @eager ? true : false
     end
 
-    def pause(places)
+    def pause(topic_partitions)
       note(:pause)
-      @places_paused |= places
+      @paused_partitions |= topic_partitions
     end
 
-    def resume(places)
+    def resume(topic_partitions)
       note(:resume)
-      misused("resume of what is not paused") if (places - @places_paused).any?
-      (places - @places_paused).each { |place| @positions[place] = @starts[place] if @positions.key?(place) }
-      @places_paused -= places
+      misused("resume of what is not paused") if (topic_partitions - @paused_partitions).any?
+      (topic_partitions - @paused_partitions).each { |name| @positions[name] = @starts[name] if @positions.key?(name) }
+      @paused_partitions -= topic_partitions
     end
 
     # What on_commit returns, if it is there.
@@ -213,14 +213,14 @@ module ConsumerHelpers
 
     private
 
-    def enter(place)
-      @positions[place] = @starts[place] = @committed.fetch(place, 0)
+    def enter(topic_partition)
+      @positions[topic_partition] = @starts[topic_partition] = @committed.fetch(topic_partition, 0)
     end
 
     # librdkafka commits what was stored when a partition goes.
-    def leave(place)
-      @positions.delete(place)
-      @given.reject! { |message| [message.topic, message.partition] == place }
+    def leave(topic_partition)
+      @positions.delete(topic_partition)
+      @given.reject! { |message| [message.topic, message.partition] == topic_partition }
       keep
     end
 
@@ -229,9 +229,9 @@ module ConsumerHelpers
       @kept.clear
     end
 
-    def list(places)
+    def list(topic_partitions)
       Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
-        places.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
+        topic_partitions.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
       end.freeze
     end
 
@@ -266,10 +266,10 @@ module ConsumerHelpers
     end
 
     def fetch(count)
-      (@positions.keys - @places_paused).flat_map do |place|
-        found = @log[place].slice(@positions[place], count) || []
+      (@positions.keys - @paused_partitions).flat_map do |topic_partition|
+        found = @log[topic_partition].slice(@positions[topic_partition], count) || []
         count -= found.size
-        @positions[place] += found.size
+        @positions[topic_partition] += found.size
         found
       end
     end

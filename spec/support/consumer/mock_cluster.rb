@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
-require_relative "../../../demo/mock_cluster"
+require_relative "../../../support/kafka/mock_cluster"
 
 module ConsumerHelpers
   # librdkafka's mock cluster in this process, and what an example does to it.
-  class MockCluster < Demo::MockCluster
+  class MockCluster < KafkaSupport::MockCluster
     # More of librdkafka's mock.h.
     module Native
       extend FFI::Library

@@ -30,7 +30,7 @@ module KafkaSpecs
 
     # How often a message was started again.
     def repeats
-      attempts.size - attempts.uniq { |attempt| place(attempt) }.size
+      attempts.size - attempts.uniq { |attempt| identity(attempt) }.size
     end
 
     # Starts at one member while work on the same key ran on at another, which that one repeats.
@@ -59,8 +59,8 @@ module KafkaSpecs
       @evidence.tenures.values.flatten
     end
 
-    def place(of)
-      @evidence.place(of)
+    def identity(of)
+      @evidence.identity(of)
     end
 
     def name(of)
@@ -78,7 +78,7 @@ module KafkaSpecs
 
     def unknown
       wrong = attempts.reject do |attempt|
-        message = @evidence.message_at(place(attempt))
+        message = @evidence.message_at(identity(attempt))
         message && [message.key || "-", message.id] == [attempt.key, attempt.id]
       end
       wrong.map { |attempt| "never produced: #{name(attempt)} with id #{attempt.id}, at #{attempt.member}" }
@@ -89,11 +89,11 @@ module KafkaSpecs
       due = {}
       keyed(@evidence.produced).group_by { |message| [message.partition, message.key] }.each_value do |messages|
         messages.inject(0) do |latest, message|
-          due[place(message)] = latest
+          due[identity(message)] = latest
           [latest, @evidence.ended(message)].max
         end
       end
-      early = attempts.select { |attempt| attempt.started < due.fetch(place(attempt), 0) }
+      early = attempts.select { |attempt| attempt.started < due.fetch(identity(attempt), 0) }
       early.reject! { |attempt| @evidence.zombie?(attempt) }
       early.map { |attempt| "order: #{name(attempt)} started at #{attempt.member} before the end of one below it" }
     end

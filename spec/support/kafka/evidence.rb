@@ -20,7 +20,7 @@ module KafkaSpecs
     # `zombies`: names of members that were paused for longer than their session.
     def initialize(produced:, logs:, samples: [], zombies: [])
       @produced = produced.sort_by { |message| [message.partition, message.offset] }
-      @by_place = @produced.to_h { |message| [place(message), message] }
+      @by_identity = @produced.to_h { |message| [identity(message), message] }
       @logs = logs.to_h { |log| [log.member, log] }
       @samples = samples.select(&:committed)
       @zombies = zombies
@@ -29,12 +29,12 @@ module KafkaSpecs
       @tenures.default = [].freeze
     end
 
-    def place(of)
+    def identity(of)
       [of.partition, of.offset]
     end
 
-    def message_at(place)
-      @by_place[place]
+    def message_at(identity)
+      @by_identity[identity]
     end
 
     # The offsets that are there, in order.
@@ -45,15 +45,15 @@ module KafkaSpecs
 
     # The moment at which a message was first finished, by whomever.
     def ended(message)
-      @ends ||= attempts.select(&:ended).group_by { |attempt| place(attempt) }
+      @ends ||= attempts.select(&:ended).group_by { |attempt| identity(attempt) }
                         .transform_values { |of_it| of_it.map(&:ended).min }
-      @ends.fetch(place(message), NEVER)
+      @ends.fetch(identity(message), NEVER)
     end
 
     # The moment from which a message and all below it in its partition are finished.
     def frontier(partition, offset)
       @frontiers ||= produced.group_by(&:partition).each_value.with_object({}) do |messages, found|
-        messages.inject(0) { |latest, message| found[place(message)] = [latest, ended(message)].max }
+        messages.inject(0) { |latest, message| found[identity(message)] = [latest, ended(message)].max }
       end
       @frontiers.fetch([partition, offset])
     end

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-require_relative "child_process"
-require_relative "native"
+require_relative "../../../support/kafka/child_process"
+require_relative "../../../support/kafka/native"
 
 module KafkaSpecs
   # What the broker knows of a consumer group, asked by a client that never joins it.
@@ -28,11 +28,11 @@ module KafkaSpecs
 
     # "topic/0" => offset; nil where nothing is committed. Asks again while a broker or the group changes.
     def committed
-      deadline = ChildProcess.now + (6 * TIMEOUT_MS * 1_000_000)
+      deadline = KafkaSupport::ChildProcess.now + (6 * TIMEOUT_MS * 1_000_000)
       begin
         ask
       rescue Rdkafka::RdkafkaError
-        raise if ChildProcess.now > deadline
+        raise if KafkaSupport::ChildProcess.now > deadline
 
         retry
       end
@@ -69,13 +69,13 @@ module KafkaSpecs
     # How many members it has. (Only of a group of the classic protocol brokers say it so.)
     def member_count
       list = FFI::MemoryPointer.new(:pointer)
-      error = inner { |handle| Native.rd_kafka_list_groups(handle, name, list, TIMEOUT_MS) }
+      error = inner { |handle| KafkaSupport::Native.rd_kafka_list_groups(handle, name, list, TIMEOUT_MS) }
       raise Rdkafka::RdkafkaError, error unless error.zero?
 
-      groups = Native::GroupList.new(list.read_pointer)
-      groups[:count].zero? ? 0 : Native::GroupInfo.new(groups[:groups])[:member_count]
+      groups = KafkaSupport::Native::GroupList.new(list.read_pointer)
+      groups[:count].zero? ? 0 : KafkaSupport::Native::GroupInfo.new(groups[:groups])[:member_count]
     ensure
-      Native.rd_kafka_group_list_destroy(list.read_pointer) unless list.read_pointer.null?
+      KafkaSupport::Native.rd_kafka_group_list_destroy(list.read_pointer) unless list.read_pointer.null?
     end
 
     def close
@@ -99,7 +99,7 @@ module KafkaSpecs
 
     def sample
       seen = ask
-      at = ChildProcess.now
+      at = KafkaSupport::ChildProcess.now
       @looks += 1
       seen.each { |partition, offset| @samples << Sample.new(at, partition, offset) if offset != @last[partition] }
       @last = seen

@@ -4,7 +4,7 @@ require "tmpdir"
 require_relative "checker"
 require_relative "group"
 require_relative "member_process"
-require_relative "topic"
+require_relative "../../../support/kafka/topic"
 
 module KafkaSpecs
   # What the examples tagged :kafka share. Whatever they start is ended after the example.
@@ -26,7 +26,7 @@ module KafkaSpecs
     end
 
     def kafka_topic(partitions: 1, settings: {}, broker: kafka)
-      kept(Topic.new(broker, partitions: partitions, settings: settings))
+      kept(KafkaSupport::Topic.new(broker, partitions: partitions, settings: settings))
     end
 
     # `topics`: those whose committed offsets are looked at.
@@ -87,9 +87,9 @@ module KafkaSpecs
 
     # Waits for a condition; not longer than until a member breaks off that nobody asked to end.
     def await_kafka(reason, seconds = PATIENCE_SEC)
-      deadline = ChildProcess.now + (seconds * 1_000_000_000)
+      deadline = KafkaSupport::ChildProcess.now + (seconds * 1_000_000_000)
       until (value = yield)
-        why = "waited #{seconds} s" if ChildProcess.now > deadline
+        why = "waited #{seconds} s" if KafkaSupport::ChildProcess.now > deadline
         why ||= members.find(&:broken_off?)&.then { |member| "#{member.name} ended" }
         raise MemberProcess::Failure, "#{reason.call} (#{why})\n#{members.join("\n")}" if why
 

@@ -96,10 +96,10 @@ class EachRecord
   end
 
   def call(message)
-    place = "#{message.topic}/#{message.partition} #{message.offset}"
-    @journal.write("+", place, message.key || "-", message.payload.to_i)
+    identity = "#{message.topic}/#{message.partition} #{message.offset}"
+    @journal.write("+", identity, message.key || "-", message.payload.to_i)
     @work.call
-    @journal.write("-", place)
+    @journal.write("-", identity)
   end
 
   def finish; end

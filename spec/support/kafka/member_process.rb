@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "json"
-require_relative "child_process"
+require_relative "../../../support/kafka/child_process"
 require_relative "work_log"
 
 module KafkaSpecs
@@ -25,8 +25,8 @@ module KafkaSpecs
       path = File.join(directory, "#{name}.log")
       @log = WorkLog.new(name, path, whole_assignments: whole_assignments)
       input, @orders = IO.pipe
-      @pid = ChildProcess.spawn_ruby(SCRIPT, JSON.generate(options.merge(log: path)),
-                                     in: input, out: @said, err: %i[child out])
+      @pid = KafkaSupport::ChildProcess.spawn_ruby(SCRIPT, JSON.generate(options.merge(log: path)),
+                                                   in: input, out: @said, err: %i[child out])
       input.close
       @waiter = Process.detach(@pid)
       @guard = Thread.new { kill_overdue unless @waiter.join(@limit) }
@@ -34,13 +34,13 @@ module KafkaSpecs
 
     # Waits until the block, given the log as far as it goes, returns what is true; not beyond the end of the process.
     def await(what, seconds = PATIENCE_SEC)
-      deadline = ChildProcess.now + (seconds * 1_000_000_000)
+      deadline = KafkaSupport::ChildProcess.now + (seconds * 1_000_000_000)
       loop do
         running = running?
         found = yield log.read
         return found if found
         raise Failure, "#{name} ended before #{what}\n#{self}" unless running
-        raise Failure, "#{name}: no #{what} within #{seconds} s\n#{self}" if ChildProcess.now > deadline
+        raise Failure, "#{name}: no #{what} within #{seconds} s\n#{self}" if KafkaSupport::ChildProcess.now > deadline
 
         sleep POLL_SEC
       end
@@ -85,14 +85,14 @@ module KafkaSpecs
     def kill
       Process.kill(:KILL, pid) if running?
       @waiter.join
-      log.died_at ||= ChildProcess.now unless log.read.last("stopped")
+      log.died_at ||= KafkaSupport::ChildProcess.now unless log.read.last("stopped")
     end
 
     # Stopped with SIGSTOP; nothing of it runs any more when this returns.
     def pause
       Process.kill(:STOP, pid)
       sleep 0.001 until ps("state").start_with?("T")
-      log.paused_at = ChildProcess.now
+      log.paused_at = KafkaSupport::ChildProcess.now
     end
 
     def resume

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "logger"
-require_relative "brokers"
+require_relative "../../../support/kafka/brokers"
 require_relative "helpers"
 
 # Specs on Kafka. Which one: that of KAFKA_BOOTSTRAP_SERVERS, else one broker from ../shared/kafka where that is there
@@ -36,7 +36,7 @@ module KafkaSpecs
 
     def kind
       @kind ||= if given then :given
-                elsif Cluster.there? && Cluster.java? then :shared
+                elsif KafkaSupport::Cluster.there? && KafkaSupport::Cluster.java? then :shared
                 else
                   :mock
                 end
@@ -49,9 +49,10 @@ module KafkaSpecs
     def found
       case kind
       when :given then given
-      when :shared then "#{Cluster.version} from ../shared/kafka"
+      when :shared then "#{KafkaSupport::Cluster.version} from ../shared/kafka"
       else
-        missing = Cluster.there? ? "no Java #{Cluster::OLDEST_JAVA} for ../shared/kafka" : "none found"
+        no_java = "no Java #{KafkaSupport::Cluster::OLDEST_JAVA} for ../shared/kafka"
+        missing = KafkaSupport::Cluster.there? ? no_java : "none found"
         "#{missing}, on librdkafka's mock cluster"
       end
     end
@@ -61,11 +62,11 @@ module KafkaSpecs
     end
 
     def start
-      Cluster.remove_left_over
+      KafkaSupport::Cluster.remove_left_over
       case kind
-      when :given then RealBroker.new(given)
-      when :shared then Cluster.new.then { |cluster| RealBroker.new(cluster.servers, cluster: cluster) }
-      else MockBroker.new
+      when :given then KafkaSupport::RealBroker.new(given)
+      when :shared then KafkaSupport::Cluster.new.then { |cluster| KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
+      else KafkaSupport::MockBroker.new
       end
     end
   end

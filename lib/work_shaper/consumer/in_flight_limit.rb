@@ -1,0 +1,99 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # How many messages may be in flight: as many as keep the workers busy, and not many more. What waits has to be
+    # fetched again after a rebalance, and what is finished beyond a slow sub key is repeated after a kill.
+    #
+    # So it begins with two messages a worker, doubles when workers lacked work because it was full, and halves when
+    # they did not for a while.
+    #
+    # @private
+    class InFlightLimit
+      TOLERATED = 0.02 # the share of their time that workers may lack work
+      LOSS = 0.01 # seconds beyond that, for the average worker, at which it doubles
+      CALM = 0.5 # seconds without that, after which it halves
+      PATIENCE = 0.1 # seconds of being full that it waits for the tick in which offsets are acknowledged
+
+      # @return [Integer] messages
+      attr_reader :size
+
+      # @param pool [Pool] is told how large it is
+      # @param concurrency [Integer] workers at most
+      # @param most [Integer] messages at most
+      def initialize(pool, concurrency, most)
+        @pool = pool
+        @most = most
+        @least = [2 * concurrency, most].min
+        resize(@least)
+      end
+
+      # How many more messages may come in.
+      def room
+        [@size - @pool.in_flight, 0].max
+      end
+
+      def empty?
+        @pool.in_flight.zero?
+      end
+
+      # Seconds for which there has been no room.
+      def full_for
+        @full_since ? now - @full_since : 0
+      end
+
+      # To be called in each turn of the loop: waits some milliseconds for room when there is none. Returns it.
+      #
+      # @param held [Boolean] whether the loop takes nothing although there is room
+      def await_room(milliseconds, held)
+        note(now, @pool.idle_time) unless @tight
+        full = room.zero?
+        @tight = full || held
+        if full
+          @full_since ||= now
+          @pool.await_room(milliseconds, @size == @most || full_for > PATIENCE)
+        end
+        adapt(held)
+        @full_since = nil unless room.zero?
+        room
+      end
+
+      private
+
+      # When something is ready, workers do not lack work but the time to come for it.
+      def adapt(held)
+        now = self.now
+        idle = @pool.idle_time
+        @lost = [@lost + idle - @idle - (TOLERATED * (now - @looked_at)), 0].max if @tight && !@pool.ready?
+        note(now, idle)
+        if @lost > LOSS
+          resize([@size * 2, @most].min)
+        elsif now - @resized_at > CALM && !held && shrinkable?
+          resize([@size / 2, @least].max)
+        end
+      end
+
+      # Not as long as it is overfull from the last time.
+      def shrinkable?
+        @pool.in_flight <= @size * 1.25
+      end
+
+      def note(now, idle)
+        @looked_at = now
+        @idle = idle
+      end
+
+      def resize(size)
+        @pool.max_in_flight = @size = size
+        @lost = 0
+        @resized_at = now
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+
+    private_constant :InFlightLimit
+  end
+end

@@ -1,0 +1,233 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # One run of a consumer: the polling thread, from joining the group to leaving it.
+    #
+    # @private
+    class PollLoop
+      IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
+      BUSY_WAIT = 10 # the same while something is; workers that compute give way to the loop after it
+      STARTING_TIME = 10 # seconds in which a broker must have answered
+      COMMIT_TIME = 5000 # milliseconds for the answer to the last commit
+
+      # @return [Numeric] monotonic seconds at the last turn of the loop
+      attr_reader :turned_at
+
+      # @return [Boolean, nil] whether all that ran was finished and committed in time; nil until it is over
+      attr_reader :result
+
+      # @return [Exception, nil] what ended it
+      attr_reader :failure
+
+      # @return [Thread, nil] that polls, once it is started
+      attr_reader :thread
+
+      # @param options [Options]
+      # @param callbacks [Hash] what the pool is to call, but for ack
+      # @param drain [Boolean] whether what waits is worked on when it stops
+      # @param connect [#call] makes a client of a config and a rebalance listener
+      def initialize(options, callbacks, drain:, connect: Client.method(:new))
+        @options = options
+        @drain = drain
+        @connect = connect
+        @pool = Pool.new(**callbacks, **options.manager, acks: :latest, ack: method(:store))
+        limits = Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight)
+        @in_flight_limit = InFlightLimit.new(@pool, *limits)
+        @assignment = Assignment.new(@pool, options.listener)
+        @stops = 0
+        @errors = 0
+        @turned_at = now
+      end
+
+      # Starts the polling thread, which calls the block when it is over.
+      def start
+        @thread = Thread.new do
+          Thread.current.name = "work_shaper intake"
+          Thread.current.priority = 0 # like the mask of interrupts, inherited from whoever called
+          Thread.handle_interrupt(Object => :immediate) { run }
+        ensure
+          yield
+        end
+      end
+
+      # Asks it to end; a second time: not to wait for what runs.
+      def stop
+        @stops += 1
+        @thread&.wakeup
+      rescue ThreadError
+        nil # it has ended
+      end
+
+      # Takes nothing more in, for good, but stays in the group.
+      def quiet
+        @quiet = true
+      end
+
+      # Waits for its end.
+      def join
+        @thread ? @thread.join : @pool.request_shutdown
+      end
+
+      # Seconds since the last turn of the loop.
+      def silence
+        now - turned_at
+      end
+
+      # The manager's numbers, and those of the assignment.
+      def stats
+        stats = @pool.stats
+        partitions = @assignment.partitions
+        stats[:partitions].each { |name, row| row[:lag] = lag(partitions[name], row) }
+        stats.merge(assignment: partitions.keys, paused: @back_pressure ? @back_pressure.paused.keys : [],
+                    oldest_age_sec: stats[:partitions].each_value.filter_map { |row| row[:oldest_age_sec] }.max,
+                    errors: @errors)
+      end
+
+      # Without its state, which holds passwords.
+      def inspect
+        "#<#{self.class.name}>"
+      end
+
+      private
+
+      def run
+        join_group
+        turn until over?
+        @result = wind_down
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @failure = e
+      ensure
+        leave_group
+        @failure ||= @assignment.failure
+      end
+
+      def join_group
+        @client = @connect.call(@options.config, @assignment)
+        @assignment.client = @client
+        @back_pressure = BackPressure.new(@in_flight_limit, @client, @assignment)
+        await_broker
+        @client.subscribe(@options.topics) unless over?
+      end
+
+      def await_broker
+        limit = now + STARTING_TIME
+        until @stops.positive? || @client.answered?(100)
+          next if now <= limit
+
+          raise Error, "no broker answered at #{@options.servers} within #{STARTING_TIME} s; rdkafka's log may say why"
+        end
+      end
+
+      def over?
+        @stops.positive? || @pool.shutting_down?
+      end
+
+      # One turn of the loop.
+      def turn
+        @turned_at = now
+        @back_pressure.quiet! if @quiet
+        messages = take(@back_pressure.allowance)
+        feed(messages) unless messages.empty? || @quiet
+      rescue ShuttingDown
+        raise unless over? # it shut down by itself since the loop looked
+      end
+
+      def feed(messages)
+        began = now
+        @pool.feed(messages)
+        @back_pressure.fed(messages.size, now - began)
+      end
+
+      def take(count)
+        wait = @in_flight_limit.empty? ? IDLE_WAIT : BUSY_WAIT
+        version = @assignment.version
+        @pool.expect(wait)
+        messages = shielded { @client.take(count, wait) }
+        @pool.expect(0)
+        messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
+        @assignment.run_deferred
+        raise_or_log_errors
+        messages
+      end
+
+      # Where rdkafka's callbacks run inside librdkafka: no exception may unwind through that.
+      def shielded(&call)
+        Thread.handle_interrupt(Object => :never, &call)
+      end
+
+      # Raises what ends the consumer, and logs what else librdkafka had to say.
+      def raise_or_log_errors
+        raise @assignment.failure if @assignment.failure
+
+        while (failure = @client.failures.shift)
+          raise failure.error if failure.code == :fatal
+          raise Error, "topic #{failure.topic.inspect} does not exist at #{@options.servers}" if missing_topic?(failure)
+
+          @errors += 1
+          SafeLog.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
+        end
+      end
+
+      # At the start that is bad input; later, a topic that went may come back.
+      def missing_topic?(failure)
+        failure.code == :unknown_topic_or_part && @assignment.version.zero? &&
+          @options.topics.include?(failure.topic) && !@options.topics_may_appear?
+      end
+
+      # Called by the manager. What was enqueued before a partition went never gets here.
+      def store(name, offset)
+        topic, partition = @assignment.partitions[name]
+        topic ? @client.store(topic, partition, offset + 1) : false
+      end
+
+      # Polls on while what runs is finished, so that rebalances are answered; what comes in meanwhile is for others.
+      def wind_down
+        limit = now + @options.shutdown_timeout
+        @back_pressure.quiet!
+        @pool.drop_waiting unless @drain
+        until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= limit || @stops > 1
+          take(@back_pressure.allowance)
+          @turned_at = now
+        end
+        @pool.shutdown if done
+        raise_fatal
+        done && !(@drain && @pool.stats[:in_flight].positive?)
+      end
+
+      # The manager shut down by itself.
+      def raise_fatal
+        return unless (_, error = @pool.fatal)
+
+        raise error || Error.new(@pool.stats[:fatal])
+      end
+
+      # What still runs is fenced first, so that nothing is stored in a client that is closed.
+      def leave_group
+        @assignment.leave_all
+        @pool.request_shutdown
+        return if @client.nil? || @client.committed?(COMMIT_TIME)
+
+        @result = false
+        SafeLog.warn(message: "The last commit was not confirmed")
+      ensure
+        shielded { @client.close } if @client
+        @assignment.run_deferred
+      end
+
+      def lag((topic, partition), row)
+        last = @client.end_offset(topic, partition) if topic
+        done = row[:last_acked] ? row[:last_acked] + 1 : row[:oldest_unfinished]
+        last && done ? [last - done, 0].max : nil
+      rescue Error # closed meanwhile
+        nil
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+
+    private_constant :PollLoop
+  end
+end

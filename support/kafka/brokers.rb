@@ -1,0 +1,135 @@
+# frozen_string_literal: true
+
+require "logger"
+require "rdkafka"
+require_relative "child_process"
+require_relative "cluster"
+
+module KafkaSupport
+  # Brokers that run: a user's own, or those of a Cluster.
+  class RealBroker
+    DEFAULT_SHORTEST_SESSION_MS = 6_000
+    # What describe_configs calls the brokers.
+    BROKER_RESOURCE = 4
+    NOT_THERE = %i[unknown_topic_or_part group_id_not_found].freeze
+    LONGEST_SESSION = 15_000_000_000
+
+    attr_reader :servers, :cluster
+
+    def initialize(servers, cluster: nil)
+      @servers = servers
+      @cluster = cluster
+      @topics = []
+      @groups = []
+    end
+
+    def real?
+      true
+    end
+
+    def create_topic(name, partitions:, settings: {})
+      @topics << name
+      admin.create_topic(name, partitions, -1, settings).wait
+    end
+
+    def group(name)
+      @groups << name
+      name
+    end
+
+    # The shortest session.timeout.ms that it takes of its consumers.
+    def shortest_session_ms
+      @shortest_session_ms ||= broker_setting("group.min.session.timeout.ms") || DEFAULT_SHORTEST_SESSION_MS
+    end
+
+    # What an example made; a group whose member was killed at its end is deleted later.
+    def clean_up
+      @topics.reject! { |topic| deleted? { admin.delete_topic(topic).wait } }
+      @groups.reject! { |group| deleted? { admin.delete_group(group).wait } }
+    end
+
+    # On a user's own brokers nothing stays.
+    def close
+      clean_up
+      deadline = ChildProcess.now + LONGEST_SESSION
+      until cluster || @groups.empty? || ChildProcess.now > deadline
+        sleep 0.2
+        clean_up
+      end
+      @admin&.close
+      @cluster&.close
+    end
+
+    private
+
+    def admin
+      @admin ||= Rdkafka::Config.new("bootstrap.servers": @servers).admin
+    end
+
+    def broker_setting(name)
+      id = admin.metadata.brokers.first[:broker_id]
+      report = admin.describe_configs([{ resource_type: BROKER_RESOURCE, resource_name: id.to_s }]).wait
+      report.resources.first.configs.find { |config| config.name == name }&.value&.to_i
+    rescue Rdkafka::RdkafkaError
+      nil # not everybody may ask
+    end
+
+    def deleted?
+      yield
+      true
+    rescue Rdkafka::RdkafkaError => e
+      warn "Kafka: #{e.message}" unless NOT_THERE.include?(e.code) || e.code == :non_empty_group
+      NOT_THERE.include?(e.code)
+    end
+  end
+
+  # librdkafka's mock cluster, in a process of its own. It has neither transactions nor compaction nor KIP-848, and it
+  # forgets what is more than 5 MiB of a partition.
+  class MockBroker
+    attr_reader :servers
+
+    def initialize
+      input, @requests = IO.pipe
+      @answers, output = IO.pipe
+      pid = ChildProcess.spawn_ruby(File.join(__dir__, "mock_owner.rb"), in: input, out: output)
+      @owner = Process.detach(pid)
+      [input, output].each(&:close)
+      @servers = answer
+    end
+
+    def real?
+      false
+    end
+
+    def cluster; end
+
+    def create_topic(name, partitions:, settings: {})
+      raise ArgumentError, "the mock cluster knows no settings of topics: #{settings}" if settings.any?
+
+      @requests.puts("#{name} #{partitions}")
+      answer
+    end
+
+    def group(name)
+      name
+    end
+
+    # It ends a session within this, and rebalances as long as a session of 2 s less one.
+    def shortest_session_ms
+      2_000
+    end
+
+    def clean_up; end
+
+    def close
+      @requests.close
+      @owner.join
+    end
+
+    private
+
+    def answer
+      @answers.gets&.chomp || raise("the owner of the mock cluster ended: #{@owner.value}")
+    end
+  end
+end

@@ -1,0 +1,132 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "open3"
+require_relative "child_process"
+
+module KafkaSupport
+  # Brokers from ../shared/kafka, on data below tmp/kafka. A guard process starts them and removes them when the pipe to
+  # this process is closed, in whatever way this process ends; what is left when the guard was killed as well, the next
+  # suite removes.
+  class Cluster
+    SCRIPT = File.expand_path("../shared/kafka/kafka", ChildProcess::ROOT)
+    HOME = File.join(ChildProcess::ROOT, "tmp", "kafka")
+    PATIENCE_SEC = 120
+    OLDEST_JAVA = 17
+    # A broken pipe must not keep it from the removal.
+    GUARD = <<~SHELL
+      trap '' PIPE
+      script=$0 directory=$1
+      "$script" start "$@" && echo started
+      cat >/dev/null
+      "$script" remove "$directory"
+      rm -rf "$directory" "$directory.lock" "$directory.log"
+    SHELL
+
+    class Failure < StandardError; end
+
+    class << self
+      def there?
+        File.executable?(SCRIPT)
+      end
+
+      def version
+        jar = Dir.children(File.join(File.dirname(SCRIPT), "libs")).grep(/\Akafka-clients-/).first
+        jar[/-([\d.]+)\.jar\z/, 1]
+      end
+
+      def java?
+        java = File.join(*[ENV.fetch("JAVA_HOME", nil)].compact.map { |home| File.join(home, "bin") }, "java")
+        output, status = Open3.capture2e(java, "-version")
+        status.success? && output[/version "(\d+)/, 1].to_i >= OLDEST_JAVA
+      rescue SystemCallError
+        false
+      end
+
+      # A lock that can be had belongs to nobody any more.
+      def remove_left_over
+        Dir.glob(File.join(HOME, "*.lock")).each do |name|
+          File.open(name) do |lock|
+            remove(name.delete_suffix(".lock")) if lock.flock(File::LOCK_EX | File::LOCK_NB)
+          end
+        end
+      end
+
+      def remove(directory)
+        system(SCRIPT, "remove", directory, out: File::NULL, err: File::NULL) if File.directory?(directory)
+        FileUtils.rm_rf([directory, "#{directory}.log", "#{directory}.lock"])
+      end
+    end
+
+    attr_reader :servers
+
+    def initialize(brokers: 1)
+      FileUtils.mkdir_p(HOME)
+      @directory = File.join(HOME, "#{Process.pid}-#{object_id}")
+      @lock = File.open("#{@directory}.lock", "w")
+      @lock.flock(File::LOCK_EX)
+      start_guard(brokers)
+      await_start
+      @servers = said[/^127\.0\.0\.1:.*$/]
+    rescue StandardError
+      close
+      raise
+    end
+
+    # Kills a broker as a crash would; `up` starts what is not running.
+    def kill(id)
+      command("kill", id.to_s)
+    end
+
+    def up
+      command("up")
+    end
+
+    # What one of Kafka's own tools says; each call takes a second and a half.
+    def tool(name, *arguments)
+      command("tool", name, "--bootstrap-server", servers, *arguments)
+    end
+
+    def close
+      @pipe&.close
+      @guard&.join
+      self.class.remove(@directory)
+      @lock.close
+    end
+
+    private
+
+    def start_guard(brokers)
+      input, @pipe = IO.pipe
+      pid = Process.spawn("/bin/sh", "-c", GUARD, SCRIPT, @directory, "--brokers", brokers.to_s,
+                          in: input, out: "#{@directory}.log", err: %i[child out], pgroup: true)
+      @guard = Process.detach(pid)
+      input.close
+    end
+
+    def await_start
+      deadline = ChildProcess.now + (PATIENCE_SEC * 1_000_000_000)
+      until said.end_with?("started\n")
+        failed = said.include?("kafka: ") || !@guard.alive? || ChildProcess.now > deadline
+        raise Failure, "Kafka did not start:\n#{said}#{broker_logs}" if failed
+
+        sleep 0.02
+      end
+    end
+
+    def said
+      File.read("#{@directory}.log")
+    end
+
+    def broker_logs
+      Dir.glob(File.join(@directory, "broker-*.log")).map { |log| "#{log}:\n#{File.readlines(log).last(30).join}" }.join
+    end
+
+    def command(name, *arguments)
+      output, status = Open3.capture2e(SCRIPT, name, @directory, *arguments)
+      raise Failure, "kafka #{[name, *arguments].join(" ")}: #{output}" unless status.success?
+
+      output
+    end
+  end
+end
