@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
 
   spec.files = Dir.chdir(__dir__) do
-    Dir["lib/**/*.rb", "ext/**/*.{c,h,rb}", "sig/**/*.rbs", "docs/**/*.md",
+    Dir["lib/**/*.rb", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs", "docs/**/*.md",
         ".yardopts", "README.md", "CHANGELOG.md", "LICENSE.txt"]
   end
   spec.require_paths = ["lib"]
