@@ -12,7 +12,7 @@ RSpec.describe "Interrupting a wait" do
   }
   # With Timeout the wait itself has the limit.
   wrap = lambda do |way, wait|
-    way == "Timeout" ? "Timeout.timeout(0.05) { #{wait} }" : wait
+    way == "Timeout" ? "Timeout.timeout(0.4) { #{wait} }" : wait
   end
 
   ways.each do |way, (interrupt, outcome)|

@@ -35,7 +35,7 @@ module ConsumerHelpers
   end
 
   def client
-    @client ||= FakeClient.new
+    once(:@client) { FakeClient.new }
   end
 
   # A consumer on a FakeClient. Not taking signals and without a heartbeat, unless told otherwise.
@@ -55,7 +55,7 @@ module ConsumerHelpers
 
   # One group per example.
   def group
-    @group ||= "group-#{MockCluster.unique}"
+    once(:@group) { "group-#{MockCluster.unique}" }
   end
 
   # A topic of the mock cluster that nobody else uses.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "logger"
+require "monitor"
 require "stringio"
 require "timeout"
 
@@ -11,6 +12,7 @@ module ManagerHelpers
   DEADLINE = Float(ENV.fetch("SPEC_DEADLINE_SEC", "15"))
   POLL_SEC = 0.001
   ANY = Object.new.freeze
+  MAKING = Monitor.new
 
   def self.now
     Process.clock_gettime(Process::CLOCK_MONOTONIC)
@@ -175,10 +177,15 @@ module ManagerHelpers
 
   # The log of the example; WorkShaper.logger until the example ends.
   def log(level: ::Logger::INFO)
-    @log ||= begin
+    once(:@log) do
       @logger_before = WorkShaper.logger
       WorkShaper.logger = LogCapture.new(level: level)
     end
+  end
+
+  # What the block makes, once, whichever threads are the first to ask.
+  def once(variable)
+    MAKING.synchronize { instance_variable_get(variable) || instance_variable_set(variable, yield) }
   end
 
   # A manager whose callbacks record into calls; work:, ack:, on_done: and on_error: run inside the recording ones.

@@ -2,12 +2,14 @@
 
 # What the scripts of subprocess.rb find beside the helpers of child.rb when they deal with consumers. To be required by
 # the script.
+require "monitor"
 require "work_shaper/consumer"
 
 # The client of consumer_helpers.rb wants to know these.
 module ManagerHelpers
   DEADLINE = 10
   POLL_SEC = 0.001
+  MAKING = Monitor.new
 
   def self.now
     Process.clock_gettime(Process::CLOCK_MONOTONIC)
@@ -28,7 +30,7 @@ module ConsumerChild
   SERVERS = "127.0.0.1:9"
 
   def client
-    @client ||= ConsumerHelpers::FakeClient.new
+    ManagerHelpers::MAKING.synchronize { @client ||= ConsumerHelpers::FakeClient.new }
   end
 
   def fake_consumer(**options, &work)
@@ -44,7 +46,7 @@ module ConsumerChild
   end
 
   def mock
-    @mock ||= ConsumerHelpers::MockCluster.new
+    ManagerHelpers::MAKING.synchronize { @mock ||= ConsumerHelpers::MockCluster.new }
   end
 
   # Made before the consumer, for it is closed when nobody uses it any more.

@@ -23,7 +23,7 @@ module ConsumerHelpers
 
     class << self
       def shared
-        @shared ||= new
+        ManagerHelpers::MAKING.synchronize { @shared ||= new }
       end
 
       def close_shared
@@ -33,7 +33,7 @@ module ConsumerHelpers
 
       # A name that nothing else has.
       def unique
-        @count = (@count || 0) + 1
+        ManagerHelpers::MAKING.synchronize { @count = (@count || 0) + 1 }
         "#{Process.pid}-#{@count}"
       end
     end
