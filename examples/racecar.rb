@@ -3,11 +3,12 @@
 # A racecar consumer that works on each batch in parallel, in order for each key. racecar stores the offset of a batch
 # when all of it is finished; when a message fails it pauses the partition and repeats the batch.
 #
-#   bundle add work_shaper racecar
+#   bundle add work_shaper racecar ostruct
 #   RACECAR_BROKERS=localhost:9092 bundle exec racecar --require ./examples/racecar OrdersConsumer
 #
 # Put your own work into `work_on`, below. Run by specs with racecar 2.12.
 
+require "ostruct" # racecar 2.12 uses it, and relies on others to load it
 require "racecar"
 require "work_shaper"
 

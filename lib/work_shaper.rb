@@ -6,7 +6,7 @@ require_relative "work_shaper/log"
 require_relative "work_shaper/settings"
 require_relative "work_shaper/callbacks"
 require_relative "work_shaper/reports"
-require "work_shaper/work_shaper"
+require_relative "work_shaper/extension"
 require_relative "work_shaper/manager"
 require_relative "work_shaper/batches"
 
@@ -19,4 +19,6 @@ require_relative "work_shaper/batches"
 # @see Manager
 module WorkShaper
   private_constant :Intake, :Feeding
+
+  autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not everybody has
 end

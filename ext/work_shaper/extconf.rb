@@ -1,5 +1,13 @@
 # frozen_string_literal: true
 
+require_relative "requirements"
+
+begin
+  Requirements.new.check
+rescue Requirements::Missing => e
+  abort "work_shaper: #{e.message}"
+end
+
 require "mkmf"
 
 rooms = %w[core ruby manager kafka]

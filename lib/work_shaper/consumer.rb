@@ -5,7 +5,7 @@ require_relative "../work_shaper"
 begin
   require "rdkafka"
 rescue LoadError
-  raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22 or newer: bundle add rdkafka"
+  raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22.2 or newer: bundle add rdkafka"
 end
 
 require_relative "consumer/safe_log"

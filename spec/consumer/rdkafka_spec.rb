@@ -7,7 +7,7 @@ require "work_shaper/consumer"
 RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
   it "says what to add when the gem is missing" do
     Dir.mktmpdir do |empty|
-      bare = { "GEM_HOME" => empty, "GEM_PATH" => empty, "BUNDLE_GEMFILE" => nil, "RUBYOPT" => nil }
+      bare = { "GEM_HOME" => empty, "GEM_PATH" => empty, "BUNDLE_GEMFILE" => nil, "BUNDLER_SETUP" => nil, "RUBYOPT" => nil }
       expect_child_to_pass(<<~RUBY, env: bare)
         error = raised(LoadError) { require "work_shaper/consumer" }
         check(error.message.include?("rdkafka gem"), error.message)
@@ -16,6 +16,16 @@ RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
         passed
       RUBY
     end
+  end
+
+  it "is loaded when the Consumer is first named" do
+    expect_child_to_pass(<<~RUBY)
+      require "work_shaper"
+      check(!defined?(Rdkafka), "loaded before")
+      WorkShaper::Consumer
+      check(defined?(Rdkafka), "not loaded")
+      passed
+    RUBY
   end
 
   it "is not loaded by work_shaper itself" do

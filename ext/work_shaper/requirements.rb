@@ -3,16 +3,16 @@
 require "rbconfig"
 require "tmpdir"
 
-# What a machine must have before gems can be installed and the extension compiled. The first thing that is missing
-# is told in one line, with the command that brings it.
+# What a machine must have before the extension can be compiled. The first thing that is missing is told in one line,
+# with the command that brings it. (For extconf.rb, that is for `gem install`, and for bin/setup.)
 class Requirements
   class Missing < StandardError; end
 
   # What brings the headers of Ruby, and what brings a C compiler, for each package manager.
   PACKAGES = {
-    "apt-get" => ["apt-get install ruby-dev", "apt-get install build-essential"],
-    "dnf" => ["dnf install ruby-devel", "dnf install gcc make redhat-rpm-config"],
-    "apk" => ["apk add ruby-dev", "apk add build-base"],
+    "apt-get" => ["apt-get install ruby-dev", "apt-get install build-essential"], # Debian, Ubuntu
+    "dnf" => ["dnf install ruby-devel", "dnf install gcc make redhat-rpm-config"], # Fedora
+    "apk" => ["apk add ruby-dev", "apk add build-base"], # Alpine
     "pacman" => ["pacman -S ruby", "pacman -S base-devel"],
     "zypper" => ["zypper install ruby-devel", "zypper install gcc make"]
   }.freeze
@@ -23,9 +23,9 @@ class Requirements
     int main(void) { return puts("") < 0; }
   C
 
+  # Raises Missing.
   def check
     check_ruby
-    check_bundler
     check_compiler
     check_make
     check_headers
@@ -37,12 +37,6 @@ class Requirements
     return if RUBY_ENGINE == "ruby" && Gem::Version.new(RUBY_VERSION) >= Gem::Version.new("3.1")
 
     raise Missing, "CRuby 3.1 or newer is needed; this is #{RUBY_ENGINE} #{RUBY_VERSION}"
-  end
-
-  def check_bundler
-    Gem.bin_path("bundler", "bundle")
-  rescue Gem::LoadError, Gem::Exception
-    raise Missing, "Bundler is missing: gem install bundler"
   end
 
   def check_compiler

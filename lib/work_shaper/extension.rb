@@ -1,0 +1,15 @@
+# frozen_string_literal: true
+
+# The compiled part. A precompiled gem holds one for each Ruby, in a directory of its version; else it is what was
+# compiled at installation, or in a clone. When there is neither, the message says what to do, and the reason of each.
+begin
+  require "work_shaper/#{RUBY_VERSION[/\A\d+\.\d+/]}/work_shaper"
+rescue LoadError => e
+  begin
+    require "work_shaper/work_shaper"
+  rescue LoadError => compiled
+    raise LoadError, "work_shaper's extension cannot be loaded in Ruby #{RUBY_VERSION} (#{RUBY_PLATFORM}). For a gem: " \
+                     "gem pristine work_shaper --extensions. For a clone, or a Gemfile with path:, run there: " \
+                     "bundle install && bundle exec rake compile. (#{e.message}; #{compiled.message})"
+  end
+end
