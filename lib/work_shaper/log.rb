@@ -1,10 +1,15 @@
 # frozen_string_literal: true
 
 require "json"
+require_relative "plain_log"
+
+# Since Ruby 4.0 Logger is a gem, which a bundle need not have; to require it there warns from Ruby 3.4 on.
+gem_only = defined?(Gem::BUNDLED_GEMS) && Gem::BUNDLED_GEMS::SINCE.key?("logger")
+left_out = gem_only && defined?(Bundler) && !Gem.loaded_specs.key?("logger")
 begin
-  require "logger"
-rescue LoadError # since Ruby 4.0 it is a gem, which a bundle need not have
-  require_relative "plain_log"
+  require "logger" unless left_out
+rescue LoadError
+  nil # PlainLog stands in for it
 end
 
 # The log of all managers.

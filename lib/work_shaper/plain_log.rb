@@ -6,15 +6,23 @@ module WorkShaper
     # The levels, the lowest first; each is a method.
     LEVELS = %i[debug info warn error fatal unknown].freeze
 
+    # @return [Integer] the lowest level that is written, 0 for debug
+    attr_reader :level
+
     def initialize(io, level:, formatter:)
       @io = io
-      @level = level.is_a?(Integer) ? level : LEVELS.index(level.downcase.to_sym)
+      self.level = level
       @formatter = formatter
+    end
+
+    # @param level [Integer, String, Symbol] a number, or a name as in LEVELS
+    def level=(level)
+      @level = level.is_a?(Integer) ? level : LEVELS.index(level.downcase.to_sym)
     end
 
     LEVELS.each_with_index do |name, severity|
       define_method(name) do |message = nil, &block|
-        return true if severity < @level
+        return true if severity < level
 
         @io.write(@formatter.call(name.to_s.upcase, Time.now, nil, block ? block.call : message))
         true

@@ -1,0 +1,78 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "open3"
+require_relative "command"
+
+# A Debian release with its Ruby below tmp/rubies, made by debootstrap, in which commands run on a copy of this clone.
+# Only root on Linux can do that. What the machine trusts (certificates) is trusted there, too.
+class Rubies
+  class Failed < StandardError; end
+
+  RELEASES = %w[trixie sid].freeze # 13, and whatever is the newest
+  PACKAGES = %w[ruby-dev build-essential git ca-certificates].freeze
+  KEPT = %w[vendor tmp lib/work_shaper/work_shaper.so Gemfile.lock].freeze # of the copy, so that a second run is quick
+  CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+  # Mounts that end with the command; the copy's directory and the command follow.
+  INSIDE = <<~SH
+    set -e
+    root=$1; shift
+    for directory in proc sys dev; do mount --rbind "/$directory" "$root/$directory"; done
+    exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+      SSL_CERT_FILE=#{CERTIFICATES} CI="$CI" SPEC_OPTS="$SPEC_OPTS" /bin/sh -c 'cd /root/work_shaper && exec "$@"' sh "$@"
+  SH
+
+  # What is missing on this machine, or nil.
+  def self.missing
+    return "Linux" unless RUBY_PLATFORM.include?("linux")
+    return "root" unless Process.uid.zero?
+
+    %w[debootstrap unshare rsync].find { |name| !system("command -v #{name}", out: File::NULL) }
+  end
+
+  attr_reader :release
+
+  def initialize(release)
+    @release = release
+    @root = Clone.path("tmp", "rubies", release)
+  end
+
+  # Makes the root where it is missing, and copies the clone.
+  def prepare
+    make unless File.exist?(File.join(@root, "made"))
+    FileUtils.mkdir_p(File.join(@root, "root", "work_shaper"))
+    kept = KEPT.flat_map { |name| ["--exclude", "/#{name}"] }
+    run("rsync", "-a", "--delete", *kept, "#{Clone::ROOT}/", File.join(@root, "root", "work_shaper"))
+    FileUtils.cp(CERTIFICATES, File.join(@root, CERTIFICATES)) if File.exist?(CERTIFICATES)
+  end
+
+  # Returns whether the command succeeded in the copy. What it says is shown.
+  def execute(*command)
+    system("unshare", "--mount", "--propagation", "private", "sh", "-c", INSIDE, "sh", @root, *command)
+  end
+
+  def description
+    Open3.capture2("chroot", @root, "ruby", "--version").first.chomp
+  end
+
+  # A file of the copy.
+  def path(*names)
+    File.join(@root, "root", "work_shaper", *names)
+  end
+
+  private
+
+  def make
+    warn "rubies: making a root of Debian #{release} in #{@root} (once; some minutes) ..."
+    FileUtils.rm_rf(@root)
+    FileUtils.mkdir_p(@root)
+    run("debootstrap", "--variant=minbase", "--include=#{PACKAGES.join(",")}", release, @root)
+    %w[hosts resolv.conf].each { |name| FileUtils.cp("/etc/#{name}", File.join(@root, "etc", name)) }
+    FileUtils.touch(File.join(@root, "made"))
+  end
+
+  def run(*arguments)
+    command = Command.new(*arguments, log: "rubies-#{release}")
+    raise Failed, "#{command.excerpt}rubies: #{arguments.first} failed" unless command.run
+  end
+end
