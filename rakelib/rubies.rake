@@ -2,7 +2,7 @@
 
 require_relative "../tools/rubies"
 
-desc "Runs bin/test (or COMMAND=...) with the Rubies of Debian releases (#{Rubies::RELEASES.join(", ")}, or RELEASES=...)"
+desc "Runs bin/test (or COMMAND=...) with the Rubies of Debian #{Rubies::RELEASES.join(" and ")} (or RELEASES=...)"
 task :rubies do
   missing = Rubies.missing
   abort "rubies: #{missing} is needed to make roots of other Debian releases" if missing

@@ -3,6 +3,7 @@
 # Builds the gem, installs it into an empty directory and uses it there as somebody would who has nothing else:
 #
 #   ruby tools/package_check.rb
+#   ruby tools/package_check.rb pkg/work_shaper-X.Y.Z-PLATFORM.gem # a precompiled gem, with no compiler in reach
 #
 # Works without Bundler and without any other gem. Says nothing but `package: ...` when all is well.
 
@@ -34,7 +35,12 @@ class PackageCheck
     print WorkShaper::VERSION
   RUBY
 
-  def initialize(dir)
+  # The first that tells the platforms of precompiled gems for Linux apart.
+  RUBYGEMS = Gem::Version.new("3.3.22")
+
+  # `package`: a precompiled gem; else the source gem is built.
+  def initialize(dir, package)
+    @precompiled = package && File.expand_path(package)
     @dir = File.realpath(dir)
     @home = File.join(@dir, "gems")
     @empty = File.join(@dir, "empty")
@@ -42,21 +48,43 @@ class PackageCheck
   end
 
   def run
-    package = File.join(@dir, "work_shaper.gem")
-    step("build", "gem", "build", "--strict", "work_shaper.gemspec", "--output", package, dir: Clone::ROOT)
-    step("install", "gem", "install", "--local", "--no-document", "--install-dir", @home, package)
+    @precompiled ? install_precompiled : install_source
     use = step("use", "-e", PROGRAM)
-    puts "package: work_shaper #{File.read(use.log)} builds, installs and works"
+    puts "package: work_shaper #{File.read(use.log)} #{"builds, " unless @precompiled}installs and works"
   end
 
   private
 
+  def install_source
+    package = File.join(@dir, "work_shaper.gem")
+    step("build", "gem", "build", "--strict", "work_shaper.gemspec", "--output", package, dir: Clone::ROOT)
+    step("install", *install(package))
+  end
+
+  # RubyGems that is too old has to refuse it; what is in it is tried all the same.
+  def install_precompiled
+    return step("install", *install(@precompiled)) if Gem.rubygems_version >= RUBYGEMS
+
+    refused = command("install", *install(@precompiled))
+    abort "package: RubyGems #{Gem::VERSION} takes a precompiled gem" if refused.run
+    abort refused.excerpt unless refused.excerpt.include?("requires RubyGems version")
+    step("install", *install(@precompiled), "--force")
+  end
+
+  def install(package)
+    ["gem", "install", "--local", "--no-document", "--install-dir", @home, package]
+  end
+
   def step(name, *arguments, dir: @empty)
-    arguments = gem_command(arguments) if arguments.first == "gem"
-    command = Command.new(RbConfig.ruby, *arguments, log: "package-#{name}", env: environment, dir: dir, limit: 240)
+    command = command(name, *arguments, dir: dir)
     return command if command.run
 
     abort "#{command.excerpt}package: #{name} failed"
+  end
+
+  def command(name, *arguments, dir: @empty)
+    arguments = gem_command(arguments) if arguments.first == "gem"
+    Command.new(RbConfig.ruby, *arguments, log: "package-#{name}", env: environment, dir: dir, limit: 240)
   end
 
   # The `gem` of the Ruby that runs this.
@@ -68,7 +96,8 @@ class PackageCheck
   def environment
     ENV.keys.grep(/\A(BUNDLE|RUBYOPT|RUBYLIB|GEM_|WORK_SHAPER_)/).to_h { |name| [name, nil] }
        .merge("GEM_HOME" => @home, "GEM_PATH" => @home, "LOG_LEVEL" => "ERROR")
+       .merge(@precompiled ? { "PATH" => @empty } : {})
   end
 end
 
-Dir.mktmpdir("work_shaper") { |dir| PackageCheck.new(dir).run }
+Dir.mktmpdir("work_shaper") { |dir| PackageCheck.new(dir, ARGV.first).run }

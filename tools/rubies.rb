@@ -14,7 +14,7 @@ class Rubies
   KEPT = %w[vendor tmp lib/work_shaper/work_shaper.so Gemfile.lock].freeze # of the copy, so that a second run is quick
   CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
   # Mounts that end with the command; the copy's directory and the command follow.
-  INSIDE = <<~SH
+  INSIDE = <<~SH.freeze
     set -e
     root=$1; shift
     for directory in proc sys dev; do mount --rbind "/$directory" "$root/$directory"; done

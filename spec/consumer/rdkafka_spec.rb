@@ -7,7 +7,8 @@ require "work_shaper/consumer"
 RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
   it "says what to add when the gem is missing" do
     Dir.mktmpdir do |empty|
-      bare = { "GEM_HOME" => empty, "GEM_PATH" => empty, "BUNDLE_GEMFILE" => nil, "BUNDLER_SETUP" => nil, "RUBYOPT" => nil }
+      bundler = { "BUNDLE_GEMFILE" => nil, "BUNDLER_SETUP" => nil, "RUBYOPT" => nil }
+      bare = { "GEM_HOME" => empty, "GEM_PATH" => empty, **bundler }
       expect_child_to_pass(<<~RUBY, env: bare)
         error = raised(LoadError) { require "work_shaper/consumer" }
         check(error.message.include?("rdkafka gem"), error.message)
