@@ -9,7 +9,7 @@ rescue LoadError => e
     require "work_shaper/work_shaper"
   rescue LoadError => compiled
     raise LoadError, "work_shaper's extension cannot be loaded in Ruby #{RUBY_VERSION} (#{RUBY_PLATFORM}). " \
-                     "For a gem: gem pristine work_shaper --extensions. For a clone, or path: in a Gemfile, run in it: " \
+                     "For a gem: gem pristine work_shaper. For a clone, or path: in a Gemfile, run there: " \
                      "bundle install && bundle exec rake compile. (#{e.message}; #{compiled.message})"
   end
 end
