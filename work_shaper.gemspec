@@ -16,7 +16,7 @@ Gem::Specification.new do |spec|
 
   spec.files = Dir.chdir(__dir__) do
     Dir["lib/**/*.rb", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs", "docs/**/*.md",
-        ".yardopts", "README.md", "CHANGELOG.md", "LICENSE.txt"]
+        "examples/*.rb", ".yardopts", "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md", "LICENSE.txt"]
   end
   spec.require_paths = ["lib"]
   spec.extensions = ["ext/work_shaper/extconf.rb"]

@@ -7,3 +7,7 @@ Rake::ExtensionTask.new("work_shaper") do |task|
   task.lib_dir = "lib/work_shaper"
   task.source_pattern = "**/*.{c,h}"
 end
+
+# Source files that come or go change the time of their directory: then the Makefile, which names them, is made anew.
+directories = Dir["ext/work_shaper{,/*}/"].map { |directory| directory.chomp("/") }
+file "tmp/#{RUBY_PLATFORM}/work_shaper/#{RUBY_VERSION}/Makefile" => directories

@@ -46,6 +46,17 @@ module Clone
       File.join(ROOT, *names)
     end
 
+    # Whether the extension in lib/ is the one that rake made last of these sources, for this Ruby. (Rake would put it
+    # there each time, while another process may be loading it.)
+    def compiled?
+      name = "work_shaper.#{RbConfig::CONFIG["DLEXT"]}"
+      installed = path("lib", "work_shaper", name)
+      made = Dir[path("tmp", "*", "work_shaper", RUBY_VERSION, name)].first
+      return false unless made && File.exist?(installed) && FileUtils.identical?(made, installed)
+
+      Dir[path("ext", "**", "*")].none? { |source| File.mtime(source) > File.mtime(made) }
+    end
+
     # One process at a time changes what is installed and built: bin/demo may run beside bin/test.
     def locked
       FileUtils.mkdir_p(path("tmp"))

@@ -9,7 +9,7 @@ require_relative "command"
 class Rubies
   class Failed < StandardError; end
 
-  RELEASES = %w[trixie sid].freeze # 13, and whatever is the newest
+  RELEASES = %w[trixie experimental].freeze # 13, and the newest Ruby that Debian holds
   PACKAGES = %w[ruby-dev build-essential git ca-certificates].freeze
   KEPT = %w[vendor tmp lib/work_shaper/work_shaper.so Gemfile.lock].freeze # of the copy, so that a second run is quick
   CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -22,12 +22,23 @@ class Rubies
       SSL_CERT_FILE=#{CERTIFICATES} CI="$CI" SPEC_OPTS="$SPEC_OPTS" /bin/sh -c 'cd /root/work_shaper && exec "$@"' sh "$@"
   SH
 
+  # The newest Ruby of experimental becomes the one that `ruby` means.
+  NEWEST_RUBY = <<~SH
+    set -e
+    export DEBIAN_FRONTEND=noninteractive
+    sed 's/ sid / experimental /' /etc/apt/sources.list > /etc/apt/sources.list.d/experimental.list
+    apt-get -o Acquire::Check-Valid-Until=false update
+    newest=$(apt-cache search --names-only '^ruby[0-9.]+-dev$' | sed 's/-dev .*//' | sort -V | tail -n 1)
+    apt-get install -y -t experimental "$newest" "$newest-dev"
+    ln -sf "$newest" /usr/bin/ruby
+  SH
+
   # What is missing on this machine, or nil.
   def self.missing
     return "Linux" unless RUBY_PLATFORM.include?("linux")
     return "root" unless Process.uid.zero?
 
-    %w[debootstrap unshare rsync].find { |name| !system("command -v #{name}", out: File::NULL) }
+    %w[debootstrap unshare rsync].find { |name| !system("command -v #{name} >/dev/null") }
   end
 
   attr_reader :release
@@ -66,8 +77,10 @@ class Rubies
     warn "rubies: making a root of Debian #{release} in #{@root} (once; some minutes) ..."
     FileUtils.rm_rf(@root)
     FileUtils.mkdir_p(@root)
-    run("debootstrap", "--variant=minbase", "--include=#{PACKAGES.join(",")}", release, @root)
+    suite = release == "experimental" ? "sid" : release # of which it is an extension
+    run("debootstrap", "--variant=minbase", "--include=#{PACKAGES.join(",")}", suite, @root)
     %w[hosts resolv.conf].each { |name| FileUtils.cp("/etc/#{name}", File.join(@root, "etc", name)) }
+    run("chroot", @root, "sh", "-c", NEWEST_RUBY) if release == "experimental"
     FileUtils.touch(File.join(@root, "made"))
   end
 

@@ -20,7 +20,7 @@ struct item {
     int64_t offset;                 /* from 0 */
     uint64_t sequence;              /* how many were enqueued before it, in all */
     uint32_t received_at;           /* milliseconds of the caller's clock, modulo 2^32 */
-    uint32_t position : 31;            /* where the tracker keeps it: a sequence number or an index */
+    uint32_t position : 31;         /* where the tracker keeps it: a sequence number or an index */
     uint32_t late : 1;              /* which of the two: 1 when it came out of order */
 };
 
