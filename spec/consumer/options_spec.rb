@@ -150,9 +150,12 @@ RSpec.describe WorkShaper::Consumer, ".new" do
   end
 
   describe "topics" do
-    [[], nil, "", [""], ["orders", nil], :orders, ["orders", :more], 7, [["orders"]], {}].each do |wrong|
-      it "refuses #{wrong.inspect}" do
-        expect(refused(topics: wrong)).to match(/\Atopics /)
+    { ArgumentError => [[], "", [""]],
+      TypeError => [nil, ["orders", nil], :orders, ["orders", :more], 7, [["orders"]], {}] }.each do |error, bad|
+      bad.each do |wrong|
+        it "refuses #{wrong.inspect} with a #{error}" do
+          expect(refused(error, topics: wrong)).to match(/\Atopics /)
+        end
       end
     end
 
@@ -178,8 +181,10 @@ RSpec.describe WorkShaper::Consumer, ".new" do
 
   describe "settings" do
     it "refuses a shutdown_timeout that is no time" do
-      [-1, nil, "25", Float::NAN, Complex(1, 1), :soon].each do |wrong|
-        expect(refused(shutdown_timeout: wrong)).to include("shutdown_timeout is #{wrong.inspect}")
+      { ArgumentError => [-1, Float::NAN], TypeError => [nil, "25", Complex(1, 1), :soon] }.each do |error, bad|
+        bad.each do |wrong|
+          expect(refused(error, shutdown_timeout: wrong)).to include("shutdown_timeout is #{wrong.inspect}")
+        end
       end
     end
 

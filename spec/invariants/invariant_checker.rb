@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Reads the log of a run and says which invariants (I1 to I7 of the design) it breaks. It is as naive as it
+# Reads the log of a run and says which invariants (I1 to I7 of docs/invariants.md) it breaks. It is as naive as it
 # can be: it knows nothing of queues, trackers or workers, only which moment came before which.
 class InvariantChecker
   # The moments of one message as indexes in the log; `epoch` counts the revokes of its partition before it.

@@ -87,7 +87,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
 
   %i[every latest].each do |acks|
     describe "with acks: #{acks.inspect}" do
-      it "I3: never acknowledges past an unfinished offset" do
+      it "never acknowledges past an unfinished offset (I3)" do
         shaper, gates = gated_manager(%i[a b c], acks: acks)
         %i[a b c].each_with_index { |message, offset| shaper.enqueue(message, message, 0, offset) }
         settle(shaper, running: 3)
@@ -99,7 +99,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(calls.acks.last).to eq(2)
       end
 
-      it "I3: waits for on_done to return" do
+      it "waits for on_done to return (I3)" do
         held = gate
         shaper = manager(acks: acks, on_done: ->(_, _, _) { held.pass })
         shaper.enqueue(:a, :a, 0, 0)
@@ -111,7 +111,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(calls.all.map(&:kind)).to eq(%i[work worked done ack])
       end
 
-      it "I3: waits for on_error to return" do
+      it "waits for on_error to return (I3)" do
         held = gate
         shaper = manager(acks: acks, work: ->(_, _, _) { raise "failed" }, on_error: ->(_, _, _, _) { held.pass })
         shaper.enqueue(:a, :a, 0, 0)
@@ -122,7 +122,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(calls.acks).to eq([0])
       end
 
-      it "I3: does not acknowledge a higher offset that came first before a lower one that came later" do
+      it "does not acknowledge a higher offset that came first before a lower one that came later (I3)" do
         shaper, gates = gated_manager(%i[head high low], acks: acks)
         shaper.enqueue(:head, :head, 0, 1)
         shaper.enqueue(:high, :high, 0, 10)
@@ -137,7 +137,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(calls.acks.last).to eq(10)
       end
 
-      it "I3: waits for every copy of an offset that was enqueued twice" do
+      it "waits for every copy of an offset that was enqueued twice (I3)" do
         shaper, gates = gated_manager(%i[one two], acks: acks)
         shaper.enqueue(:a, :one, 0, 4)
         shaper.enqueue(:b, :two, 0, 4)
@@ -150,7 +150,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(shaper.total_acked).to eq(2)
       end
 
-      it "I3: waits for a redelivered offset below the frontier before going beyond it" do
+      it "waits for a redelivered offset below the frontier before going beyond it (I3)" do
         shaper, gates = gated_manager(%i[first late next], acks: acks)
         shaper.enqueue(:a, :first, 0, 7)
         settle(shaper, running: 1)
@@ -167,7 +167,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(shaper.total_acked).to eq(3)
       end
 
-      it "I3: keeps partitions apart" do
+      it "keeps partitions apart (I3)" do
         shaper, gates = gated_manager(%i[p q], acks: acks)
         shaper.enqueue(:a, :p, :p, 0)
         shaper.enqueue(:b, :q, :q, 1)
@@ -177,7 +177,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(acks_now(shaper, :p)).to be_empty
       end
 
-      it "I4: works on an offset that is acknowledged already, but never calls ack backwards" do
+      it "works on an offset that is acknowledged already, but never calls ack backwards (I4)" do
         shaper = manager(acks: acks)
         [5, 5, 3, 0, 5, 6, 2, 6].each do |offset|
           shaper.enqueue(:key, offset, 0, offset)
@@ -190,7 +190,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         expect(shaper.stats[:partitions][0]).to include(last_acked: 6)
       end
 
-      it "I3, I4: holds for shuffled and repeated offsets of three partitions" do
+      it "holds for shuffled and repeated offsets of three partitions (I3, I4)" do
         random = Random.new(7)
         received = Array.new(400) { |n| [random.rand(3), n, random.rand(150)] }
         shaper = manager(acks: acks, concurrency: 6)
@@ -204,7 +204,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
         end
       end
 
-      it "I3: neither gaps nor the ends of the range matter" do
+      it "neither gaps nor the ends of the range matter (I3)" do
         offsets = [0, 1, 5, 2**32, 2**62, (2**63) - 2, (2**63) - 1]
         shaper, gates = gated_manager(offsets, acks: acks)
         offsets.each { |offset| shaper.enqueue(offset, offset, 0, offset) }
@@ -265,7 +265,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
     expect(log.messages("WARN")).to be_empty
   end
 
-  it "I3: calls ack again when it was cut off, but not before what came back meanwhile is finished" do
+  it "calls ack again when it was cut off, but not before what came back meanwhile is finished (I3)" do
     held = gate
     late = gate
     shaper = manager(ack: ->(_, offset) { held.pass if offset == 5 },
@@ -339,7 +339,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
       expect(shaper.stats).to include(total_acked: 1, in_flight: 0)
     end
 
-    it "I4: is never called backwards after a refusal" do
+    it "is never called backwards after a refusal (I4)" do
       shaper = manager(ack: ->(_, offset) { offset != 5 })
       [5, 3, 5, 6].each do |offset|
         shaper.enqueue(:key, offset, 0, offset)

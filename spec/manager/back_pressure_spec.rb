@@ -54,7 +54,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(calls.acks).to eq((0...50).to_a)
   end
 
-  it "I7: a slow sub key does not stop enqueue for the others" do
+  it "a slow sub key does not stop enqueue for the others (I7)" do
     shaper = held_manager(max_in_queue: 1)
     fill(shaper, :slow, waiting: 1)
     blocked = blocked_thread { shaper.enqueue(:slow, :free, 0, 2) }
@@ -91,7 +91,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(shaper.total_acked).to eq(12)
   end
 
-  it "I7: is never beyond its limits, with many producers" do
+  it "is never beyond its limits, with many producers (I7)" do
     over = []
     shaper = nil
     shaper = manager(max_in_queue: 2, max_in_flight: 12, concurrency: 3, work: lambda do |_, _, _|
@@ -216,7 +216,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     eventually { calls.acks(:q) == [0] }
   end
 
-  it "I8: the killed, raised and timed out leave their place to the next" do
+  it "the killed, raised and timed out leave their place to the next (I8)" do
     shaper = held_manager(max_in_queue: 1)
     fill(shaper, :a, waiting: 1)
     killed, raised, first, second = Array.new(4) { |n| blocked_thread { shaper.enqueue(:a, :free, 1, n) } }
@@ -232,7 +232,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(shaper.total_enqueued).to eq(4)
   end
 
-  it "I5: loses no wake-up when who is woken is killed at that moment" do
+  it "loses no wake-up when who is woken is killed at that moment (I5)" do
     shaper = manager(max_in_queue: 1, max_in_flight: 2, concurrency: 1)
     40.times do |round|
       producers = Array.new(4) { |n| in_thread { 5.times { |m| shaper.enqueue(:a, :m, [round, n], m) } } }
@@ -243,7 +243,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(shaper.stats).to include(waiting: 0, in_flight: 0)
   end
 
-  it "I9: uses no CPU while it waits" do
+  it "uses no CPU while it waits (I9)" do
     shaper = held_manager(max_in_queue: 1)
     fill(shaper, :a, waiting: 1)
     blocked = blocked_thread { shaper.enqueue(:a, :free, 0, 2) }

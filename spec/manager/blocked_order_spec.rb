@@ -43,7 +43,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
   end
 
   [1, 3].each do |max_in_queue|
-    it "I2: go in as they came on one full sub key of #{max_in_queue}" do
+    it "go in as they came on one full sub key of #{max_in_queue} (I2)" do
       shaper = full_sub_key(max_in_queue: max_in_queue)
       blocked = block_in_order(shaper, 10)
       let_go(11 + max_in_queue)
@@ -64,7 +64,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
     end
   end
 
-  it "I2: go in as they came at max_in_flight, those of one sub key" do
+  it "go in as they came at max_in_flight, those of one sub key (I2)" do
     shaper = full_manager
     blocked = block_in_order(shaper, 8)
     let_go(10)
@@ -72,7 +72,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
     expect(numbers).to eq((0..7).to_a)
   end
 
-  it "I2: go in as they came at max_in_flight, each sub key for itself" do
+  it "go in as they came at max_in_flight, each sub key for itself (I2)" do
     shaper = full_manager
     blocked = block_in_order(shaper, 12, key: ->(n) { [:key, n % 3] })
     let_go(14)
@@ -82,7 +82,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
 
   { "a full sub key" => :full_sub_key, "max_in_flight" => :full_manager }.each do |what, make|
     # There is room already, but whoever is to have it has not come yet.
-    it "I2: are not overtaken at #{what} by a newcomer" do
+    it "are not overtaken at #{what} by a newcomer (I2)" do
       shaper = send(make)
       blocked = block_in_order(shaper, 3)
       # As fast as it can, all the while: it must not get in before the others.
@@ -98,7 +98,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
       expect(numbers).to eq([0, 1, 2, 100])
     end
 
-    it "I2: are not overtaken at #{what} by an enqueue that comes when room is made" do
+    it "are not overtaken at #{what} by an enqueue that comes when room is made (I2)" do
       20.times do |round|
         @calls = ManagerHelpers::Calls.new
         shaper = send(make)
@@ -116,7 +116,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
 
     cuts = { "is killed" => lambda(&:kill), "gets an exception" => ->(thread) { thread.raise(IOError, "enough") } }
     cuts.each do |name, cut|
-      it "I2, I5: go in as they came at #{what} when the first #{name}" do
+      it "go in as they came at #{what} when the first #{name} (I2, I5)" do
         shaper = send(make)
         blocked = block_in_order(shaper, 6)
         [0, 3].each { |n| cut.call(blocked[n]) && blocked[n].join(ManagerHelpers::DEADLINE) rescue nil } # rubocop:disable Style/RescueModifier
@@ -128,7 +128,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
       end
     end
 
-    it "I2, I5: go in as they came at #{what} when the first is out of time" do
+    it "go in as they came at #{what} when the first is out of time (I2, I5)" do
       shaper = send(make)
       first = blocked_thread do
         shaper.enqueue(:key, 50, :blocked, 50, timeout: 0.2)
@@ -145,7 +145,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked" do
     end
   end
 
-  it "I2: go in as they came when a revoke makes the room" do
+  it "go in as they came when a revoke makes the room (I2)" do
     shaper = full_sub_key(max_in_queue: 3)
     blocked = block_in_order(shaper, 3)
     expect(shaper.revoke(0).size).to eq(3)

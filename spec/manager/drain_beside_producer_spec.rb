@@ -17,7 +17,7 @@ RSpec.describe WorkShaper::Manager, "#drain beside producers" do
 
   [[:every, 5], [:latest, 5], [:every, 2_147_483_647], [:latest, 2_147_483_647]].each do |acks, tick|
     { "one partition" => 1, "several partitions" => 3 }.each do |what, partitions|
-      it "I5: returns when what was there is acknowledged, with acks: #{acks.inspect}, a tick of #{tick}, #{what}" do
+      it "returns when what was there is acknowledged, with acks: #{acks.inspect}, a tick of #{tick}, #{what} (I5)" do
         shaper = manager(acks: acks, offset_commit_period_ms: tick, concurrency: 5, max_in_flight: 60,
                          work: ->(*) { sleep 0.001 }, ack: ->(*) { sleep 0.0005 })
         # Three sub keys of which messages wait all the time.
@@ -36,7 +36,7 @@ RSpec.describe WorkShaper::Manager, "#drain beside producers" do
     end
   end
 
-  it "I5: returns in every thread that drains" do
+  it "returns in every thread that drains (I5)" do
     shaper = manager(concurrency: 5, max_in_flight: 60, work: ->(*) { sleep 0.001 })
     producing = producer(shaper, keys: 50)
     eventually { shaper.stats[:in_flight] > 30 }
@@ -49,7 +49,7 @@ RSpec.describe WorkShaper::Manager, "#drain beside producers" do
     value_of(producing)
   end
 
-  it "I5: returns although another sub key never comes to an end" do
+  it "returns although another sub key never comes to an end (I5)" do
     gates = gates_by_name
     shaper = manager(concurrency: 2, work: ->(message, *) { gates[message].pass if message.is_a?(Symbol) })
     5.times { |n| shaper.enqueue(:old, n, 0, n) }
@@ -65,7 +65,7 @@ RSpec.describe WorkShaper::Manager, "#drain beside producers" do
     expect(shaper.stats[:running]).to eq(1)
   end
 
-  it "I5: waits for what the work of a message from before enqueues, beside a producer" do
+  it "waits for what the work of a message from before enqueues, beside a producer (I5)" do
     shaper = nil
     held = gate
     shaper = manager(concurrency: 4, max_in_flight: 100, work: lambda do |message, _, offset|

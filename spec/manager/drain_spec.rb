@@ -9,7 +9,7 @@ RSpec.describe WorkShaper::Manager, "#drain" do
     expect(shaper.drain(timeout: 0)).to be(true)
   end
 
-  it "I5: waits until all is finished and acknowledged" do
+  it "waits until all is finished and acknowledged (I5)" do
     shaper = manager(concurrency: 5)
     300.times { |n| shaper.enqueue(n % 20, n, n % 3, n) }
 
@@ -137,7 +137,7 @@ RSpec.describe WorkShaper::Manager, "#drain" do
     expect(raised.values).to all(be_a(WorkShaper::Error))
   end
 
-  it "I8: ends on Timeout and on Thread#raise and kill, and others still get their answer" do
+  it "ends on Timeout and on Thread#raise and kill, and others still get their answer (I8)" do
     held = gate
     shaper = manager(work: ->(_, _, _) { held.pass })
     shaper.enqueue(:key, :message, 0, 0)

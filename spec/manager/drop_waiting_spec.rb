@@ -42,7 +42,7 @@ RSpec.describe WorkShaper::Manager, "#drop_waiting" do
   end
 
   %i[every latest].each do |acks|
-    it "I3: drops what waits, finishes what runs and acknowledges up to the first that was dropped (#{acks})" do
+    it "drops what waits, finishes what runs and acknowledges up to the first that was dropped (#{acks}) (I3)" do
       shaper = two_running(acks: acks)
       expect(drop_waiting(shaper)).to eq(4)
       expect(shaper.stats).to include(waiting: 0, running: 2, sub_keys: 2, total_dropped: 4, in_flight: 6)
@@ -90,7 +90,7 @@ RSpec.describe WorkShaper::Manager, "#drop_waiting" do
     expect(calls.of(:ack).map { |call| [call.partition, call.offset] }).to eq([[:p, 0]])
   end
 
-  it "I5: counts each message once when its partition is revoked then" do
+  it "counts each message once when its partition is revoked then (I5)" do
     shaper = two_running
     drop_waiting(shaper)
     expect(shaper.revoke(:p)).to eq([])

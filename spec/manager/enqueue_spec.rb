@@ -54,7 +54,7 @@ RSpec.describe WorkShaper::Manager, "#enqueue" do
     end
   end
 
-  it "I2: starts the work of one sub key in the order of enqueue" do
+  it "starts the work of one sub key in the order of enqueue (I2)" do
     shaper = manager(max_in_queue: 1_000)
     1_000.times { |offset| shaper.enqueue(:key, offset, 0, offset) }
     drained(shaper)
@@ -62,7 +62,7 @@ RSpec.describe WorkShaper::Manager, "#enqueue" do
     expect(calls.started).to eq((0...1_000).to_a)
   end
 
-  it "I2: holds for every sub key of many, whatever their partitions" do
+  it "holds for every sub key of many, whatever their partitions (I2)" do
     shaper = manager(max_in_queue: 1_000, concurrency: 8)
     2_000.times { |n| shaper.enqueue(n % 7, n, n % 3, n) }
     drained(shaper)
@@ -71,7 +71,7 @@ RSpec.describe WorkShaper::Manager, "#enqueue" do
     expect(calls.started.sort).to eq((0...2_000).to_a)
   end
 
-  it "I1: never runs two of one sub key at the same time" do
+  it "never runs two of one sub key at the same time (I1)" do
     work, overlaps = overlap_detector
     shaper = manager(work: work, concurrency: 8)
     1_000.times { |n| shaper.enqueue(n % 3, [n % 3, n], n % 2, n) }
@@ -81,7 +81,7 @@ RSpec.describe WorkShaper::Manager, "#enqueue" do
     expect(calls.worked.size).to eq(1_000)
   end
 
-  it "I1: counts on_done and on_error as part of the work of a sub key" do
+  it "counts on_done and on_error as part of the work of a sub key (I1)" do
     held = gate
     shaper = manager(work: ->(message, _, _) { raise "failed" if message == :failing },
                      on_done: ->(message, _, _) { held.pass if message == :slow },

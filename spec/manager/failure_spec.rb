@@ -110,7 +110,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
       expect(shaper.stats).to include(total_acked: 3, fatal: nil)
     end
 
-    it "I5: loses nothing when the logger raises" do
+    it "loses nothing when the logger raises (I5)" do
       faulty = Class.new(Logger) { define_method(:add) { |*| raise IOError, "log is full" } }
       %i[error warn info debug].each { |level| faulty.define_method(level) { |*| raise IOError, "log is full" } }
       log
@@ -159,7 +159,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
     }
 
     fatal.each do |name, failure|
-      it "I3: never acknowledges it after #{name}, shuts down, and says why" do
+      it "never acknowledges it after #{name}, shuts down, and says why (I3)" do
         shaper = run_with { failure.call }
         eventually { shaper.stats[:fatal] }
         expect(bounded { shaper.shutdown(timeout: 10) }).to be(false)
@@ -213,7 +213,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
       expect { worker.join(ManagerHelpers::DEADLINE) }.to raise_error(NotImplementedError, "not yet")
     end
 
-    it "I8: does the same for a worker that is killed while it works" do
+    it "does the same for a worker that is killed while it works (I8)" do
       held = gate
       shaper = run_with { held.pass }
       settle(shaper, running: 1, waiting: 1)

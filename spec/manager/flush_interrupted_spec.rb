@@ -34,7 +34,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
               "an Exception" => Class.new(NotImplementedError), "ShuttingDown" => WorkShaper::ShuttingDown,
               "Timeout::Error" => Timeout::Error, "SystemStackError" => SystemStackError }
   classes.each do |name, error|
-    it "I8: raises #{name} of a Timeout to its caller, and the manager goes on" do
+    it "raises #{name} of a Timeout to its caller, and the manager goes on (I8)" do
       shaper = hanging_manager
       outcome = bounded do
         Timeout.timeout(0.1, error) { shaper.flush }
@@ -45,7 +45,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
       expect_whole(shaper)
     end
 
-    it "I8: raises #{name} of Thread#raise to its caller, and the manager goes on" do
+    it "raises #{name} of Thread#raise to its caller, and the manager goes on (I8)" do
       shaper = hanging_manager
       flushing = blocked_thread do
         shaper.flush
@@ -58,7 +58,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     end
   end
 
-  it "I8: raises what Thread#raise makes of words" do
+  it "raises what Thread#raise makes of words (I8)" do
     shaper = hanging_manager
     flushing = blocked_thread { shaper.flush }
     flushing.raise("enough")
@@ -66,13 +66,13 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     expect_whole(shaper)
   end
 
-  it "I8: ends on a plain Timeout" do
+  it "ends on a plain Timeout (I8)" do
     shaper = hanging_manager
     expect { Timeout.timeout(0.1) { shaper.flush } }.to raise_error(Timeout::Error)
     expect_whole(shaper)
   end
 
-  it "I8: ends on kill" do
+  it "ends on kill (I8)" do
     shaper = hanging_manager
     flushing = blocked_thread { shaper.flush }
     flushing.kill
@@ -80,7 +80,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     expect_whole(shaper)
   end
 
-  it "I8: leaves those who flush beside it their answer" do
+  it "leaves those who flush beside it their answer (I8)" do
     shaper = hanging_manager
     killed, raised, waiting = Array.new(3) { blocked_thread { shaper.flush } }
     killed.kill
@@ -92,7 +92,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
   end
 
   # A fiber that is left in the middle and never resumed: nothing of it ensures anything.
-  it "I5: keeps nobody from acknowledging when the fiber that flushes is dropped, its ack yielding" do
+  it "keeps nobody from acknowledging when the fiber that flushes is dropped, its ack yielding (I5)" do
     expect_child_to_pass(<<~RUBY)
       m = manager(offset_commit_period_ms: 3_600_000, ack: lambda do |partition, offset|
         acked[partition] << offset
@@ -117,7 +117,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     RUBY
   end
 
-  it "I5: keeps nobody from acknowledging when an Enumerator that flushes is dropped" do
+  it "keeps nobody from acknowledging when an Enumerator that flushes is dropped (I5)" do
     expect_child_to_pass(<<~RUBY)
       m = manager(offset_commit_period_ms: 3_600_000)
       thread = Thread.new do

@@ -140,7 +140,7 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     expect(calls.acks).to eq((0...20).to_a)
   end
 
-  it "I4, I5: called by many threads at once acknowledges each offset once" do
+  it "called by many threads at once acknowledges each offset once (I4, I5)" do
     shaper = manager(offset_commit_period_ms: never)
     stopped = false
     flushers = Array.new(4) do
@@ -201,7 +201,7 @@ RSpec.describe WorkShaper::Manager, "#flush" do
 
   # I/O in ack for as long as work goes on: the passes follow each other without a pause.
   %i[every latest].each do |acks|
-    it "I5: returns soon beside a busy acknowledger, with acks: #{acks.inspect}" do
+    it "returns soon beside a busy acknowledger, with acks: #{acks.inspect} (I5)" do
       shaper = manager(acks: acks, max_in_flight: 50, concurrency: 10, work: ->(*) { sleep 0.001 },
                        ack: ->(*) { sleep 0.002 })
       stopped = false

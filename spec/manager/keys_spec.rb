@@ -61,7 +61,7 @@ RSpec.describe WorkShaper::Manager, "sub keys and partitions" do
   }
 
   kinds.each do |name, make|
-    it "I1: takes #{name} as sub key, and an equal one as the same" do
+    it "takes #{name} as sub key, and an equal one as the same (I1)" do
       expect(same_sub_key?(make.call, make.call)).to be(true)
     end
 
@@ -102,7 +102,7 @@ RSpec.describe WorkShaper::Manager, "sub keys and partitions" do
   { "binary" => utf8.b, "Latin-1" => utf8.dup.force_encoding("ISO-8859-1"),
     "UTF-16LE" => "ab".dup.force_encoding("UTF-16LE"), "a subclass" => Class.new(String).new(utf8) }
     .each do |name, key|
-      it "I1: compares String sub keys by their bytes: UTF-8 against #{name}" do
+      it "compares String sub keys by their bytes: UTF-8 against #{name} (I1)" do
         encoding = key.encoding
         expect(same_sub_key?(key.dup.force_encoding("UTF-8"), key)).to be(true)
         expect(key.encoding).to eq(encoding)
@@ -146,7 +146,7 @@ RSpec.describe WorkShaper::Manager, "sub keys and partitions" do
     expect(shaper.revoke("pé")).to eq([["clé", :waiting, "pé", 1]])
   end
 
-  it "I1, I2: holds with keys that switch threads, used by many threads at once" do
+  it "holds with keys that switch threads, used by many threads at once (I1, I2)" do
     running = Hash.new(0)
     overlaps = []
     shaper = manager(max_in_queue: 5, concurrency: 6, work: lambda do |(name, _), _, _|
@@ -194,7 +194,7 @@ RSpec.describe WorkShaper::Manager, "sub keys and partitions" do
     expect(calls.acks).to eq([0, 1, 2, 3])
   end
 
-  it "I5: finishes what was enqueued under a key whose hash raises from then on" do
+  it "finishes what was enqueued under a key whose hash raises from then on (I5)" do
     held = gate
     broken = false
     key = Class.new { define_method(:hash) { broken ? raise("no hash any more") : 5 } }.new
@@ -222,7 +222,7 @@ RSpec.describe WorkShaper::Manager, "sub keys and partitions" do
       expect(calls.acks).to eq([0, 1])
     end
 
-    it "I7: does not pass a limit that was reached meanwhile" do
+    it "does not pass a limit that was reached meanwhile (I7)" do
       held = gate
       shaper = manager(max_in_flight: 1, work: ->(_, _, _) { held.pass })
       key = MeddlingKey.new { shaper.enqueue(:inner, :inner, 0, 0) }
@@ -231,7 +231,7 @@ RSpec.describe WorkShaper::Manager, "sub keys and partitions" do
       expect(shaper.stats).to include(total_enqueued: 1, in_flight: 1)
     end
 
-    it "I5: loses nothing when the partition is revoked meanwhile" do
+    it "loses nothing when the partition is revoked meanwhile (I5)" do
       shaper = manager
       shaper.enqueue(:a, :before, :p, 10)
       drained(shaper)

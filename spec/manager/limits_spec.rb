@@ -11,14 +11,14 @@ RSpec.describe WorkShaper::Manager, "limits" do
   end
 
   [1, 2, 7].each do |limit|
-    it "I7: lets exactly max_in_queue: #{limit} of a sub key wait beside the one that runs" do
+    it "lets exactly max_in_queue: #{limit} of a sub key wait beside the one that runs (I7)" do
       held = gate
       shaper = manager(max_in_queue: limit, work: ->(_, _, _) { held.pass })
       expect(fitting_in_queue(shaper)).to eq(limit)
       expect(shaper.stats).to include(running: 1, waiting: limit)
     end
 
-    it "I7: lets exactly max_in_flight: #{limit} in, of however many sub keys" do
+    it "lets exactly max_in_flight: #{limit} in, of however many sub keys (I7)" do
       held = gate
       shaper = manager(max_in_flight: limit, work: ->(_, _, _) { held.pass })
       expect((0..50).take_while { |n| shaper.try_enqueue(n, n, n % 2, n) }.size).to eq(limit)

@@ -45,7 +45,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(shaper.revoke(:p).map(&:last)).to eq([9, 3, 3, 7])
   end
 
-  it "I6: never acknowledges what was running, nor what was finished behind it" do
+  it "never acknowledges what was running, nor what was finished behind it (I6)" do
     shaper = gated_manager
     shaper.enqueue(:a, :running, :p, 0)
     3.times { |n| shaper.enqueue(n, :free, :p, n + 1) }
@@ -69,7 +69,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(shaper.stats[:partitions].keys).to eq([:q])
   end
 
-  it "I5: counters add up whatever state each message was in" do
+  it "counters add up whatever state each message was in (I5)" do
     shaper = gated_manager(concurrency: 2)
     shaper.enqueue(:a, :one, :p, 0)
     shaper.enqueue(:b, :free, :p, 1)
@@ -110,7 +110,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
   end
 
   describe "when the partition returns" do
-    it "I1: waits for what still runs of a sub key before it starts the next" do
+    it "waits for what still runs of a sub key before it starts the next (I1)" do
       shaper = gated_manager
       shaper.enqueue(:key, :old, :p, 5)
       settle(shaper, running: 1)
@@ -129,7 +129,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
       expect(calls.acks).to eq([5])
     end
 
-    it "I6: does not take an old finish for a new one" do
+    it "does not take an old finish for a new one (I6)" do
       shaper = gated_manager
       shaper.enqueue(:a, :old, :p, 5)
       settle(shaper, running: 1)
@@ -157,7 +157,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
       expect(calls.acks).to eq([0, 1, 2])
     end
 
-    it "I4: starts anew, from a lower offset too, without a warning" do
+    it "starts anew, from a lower offset too, without a warning (I4)" do
       shaper = manager
       shaper.enqueue(:key, :m, :p, 100)
       drained(shaper)
@@ -168,7 +168,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
       expect(log.entries(/duplicate/i)).to be_empty
     end
 
-    it "I1, I6: many times over with one worker's message still running" do
+    it "many times over with one worker's message still running (I1, I6)" do
       shaper = gated_manager(max_in_queue: 100)
       shaper.enqueue(:key, :old, :p, 0)
       settle(shaper, running: 1)
@@ -184,7 +184,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
   end
 
   describe "while ack runs for the partition" do
-    it "I6: waits for it, and no further ack follows" do
+    it "waits for it, and no further ack follows (I6)" do
       held = gate
       shaper = manager(ack: ->(_, _) { held.pass })
       5.times { |n| shaper.enqueue(n, n, :p, n) }
@@ -203,7 +203,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
       expect(shaper.stats[:partitions]).to be_empty
     end
 
-    it "I8: can be interrupted, and is then done when called again" do
+    it "can be interrupted, and is then done when called again (I8)" do
       held = gate
       shaper = manager(ack: ->(_, _) { held.pass })
       5.times { |n| shaper.enqueue(n, n, :p, n) }
@@ -217,7 +217,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
       expect(calls.acks.size).to eq(count)
     end
 
-    it "I6: waits for it in every thread that revokes" do
+    it "waits for it in every thread that revokes (I6)" do
       held = gate
       shaper = manager(ack: ->(_, _) { held.pass })
       3.times { |n| shaper.enqueue(n, n, :p, n) }
@@ -228,7 +228,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     end
 
     { "taken" => nil, "refused" => false }.each do |what, answer|
-      it "I4, I6: keeps the old ack, when it is #{what} at last, out of the partition that has returned meanwhile" do
+      it "keeps the old ack, when it is #{what} at last, out of the partition that has returned meanwhile (I4, I6)" do
         held = gate
         shaper = manager(ack: ->(_, offset) { offset == 100 ? held.pass && answer : nil })
         shaper.enqueue(:a, :old, :p, 100)
@@ -290,7 +290,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(shaper.stats).to include(total_acked: 1, total_dropped: 1)
   end
 
-  it "I5: lets in who is blocked on a sub key of which it drops what waits" do
+  it "lets in who is blocked on a sub key of which it drops what waits (I5)" do
     held = gate
     shaper = manager(max_in_queue: 1, work: ->(message, _, _) { held.pass if message == :running })
     shaper.enqueue(:key, :running, :other, 0)
@@ -304,7 +304,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(calls.acks(:other)).to eq([0, 1])
   end
 
-  it "I6: holds with a producer, a flusher and a revoker at once" do
+  it "holds with a producer, a flusher and a revoker at once (I6)" do
     shaper = manager(concurrency: 4, max_in_queue: 5)
     stopped = false
     producer = in_thread { 2_000.times { |n| shaper.enqueue(n % 6, n, :p, n) } }

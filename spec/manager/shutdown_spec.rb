@@ -18,7 +18,7 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
     manager_threads.none?(&:alive?)
   end
 
-  it "I5: runs what is enqueued, acknowledges what is finished, and is true when all was" do
+  it "runs what is enqueued, acknowledges what is finished, and is true when all was (I5)" do
     shaper = manager(concurrency: 3)
     100.times { |n| shaper.enqueue(n % 10, n, n % 2, n) }
 
@@ -228,7 +228,7 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
     expect(ended).to eq([true, true])
   end
 
-  it "I8: ends on Timeout, raise and kill, and can be called again" do
+  it "ends on Timeout, raise and kill, and can be called again (I8)" do
     shaper = busy_manager
     expect { Timeout.timeout(0.02) { shaper.shutdown } }.to raise_error(Timeout::Error)
     killed, raised, waiting = Array.new(3) { blocked_thread { shaper.shutdown } }

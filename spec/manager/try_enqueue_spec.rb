@@ -10,7 +10,7 @@ RSpec.describe WorkShaper::Manager, "#try_enqueue" do
     expect(calls.acks).to eq([0])
   end
 
-  it "I7: returns false at once when the sub key is full, and changes nothing" do
+  it "returns false at once when the sub key is full, and changes nothing (I7)" do
     held = gate
     shaper = manager(max_in_queue: 2, work: ->(_, _, _) { held.pass })
     shaper.enqueue(:key, 0, 0, 0)
@@ -28,7 +28,7 @@ RSpec.describe WorkShaper::Manager, "#try_enqueue" do
     expect(calls.worked).to contain_exactly(0, 1, 2, :other)
   end
 
-  it "I7: returns false at once when the manager is full, and changes nothing" do
+  it "returns false at once when the manager is full, and changes nothing (I7)" do
     held = gate
     shaper = manager(max_in_flight: 3, concurrency: 2, work: ->(_, _, _) { held.pass })
     3.times { |n| expect(shaper.try_enqueue(n, n, 0, n)).to be(true) }

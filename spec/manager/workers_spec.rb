@@ -140,7 +140,7 @@ RSpec.describe WorkShaper::Manager, "workers" do
       expect(shaper.stats).to include(total_acked: 18, fatal: nil, shutting_down: false)
     end
 
-    it "I5: leave no message behind when exceptions from outside hit them at any time" do
+    it "leave no message behind when exceptions from outside hit them at any time (I5)" do
       shaper = manager(concurrency: 3)
       without_thread_reports do
         produced = in_thread { 1_000.times { |n| shaper.enqueue(n % 10, n, 0, n) } }
@@ -229,7 +229,7 @@ RSpec.describe WorkShaper::Manager, "workers" do
     expect(second_calls.acks.last).to eq(10)
   end
 
-  it "I9: use no CPU while parked, nor does the acknowledger" do
+  it "use no CPU while parked, nor does the acknowledger (I9)" do
     shaper = occupiable_manager(concurrency: 25, offset_commit_period_ms: 1)
     occupy(shaper, 25).open
     drained(shaper)

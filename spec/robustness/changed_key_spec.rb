@@ -38,7 +38,7 @@ RSpec.describe "A String that is changed while enqueue has it" do
 
   full.each do |how, (settings, fill)|
     changes.each do |what, change|
-      it "I1, I2: goes in as it is when there is room, #{what} while it waits #{how}" do
+      it "goes in as it is when there is room, #{what} while it waits #{how} (I1, I2)" do
         expect_child_to_pass(<<~RUBY)
           #{prelude}
           m = manager(work: work, #{settings})
@@ -71,7 +71,7 @@ RSpec.describe "A String that is changed while enqueue has it" do
     "the partition's #eql?" => ["on_eql", "key", "Odd.new(1)"],
     "the sub key's #hash" => ["on_hash", "Odd.new(1)", "key"],
     "the sub key's #eql?" => ["on_eql", "Odd.new(1)", "key"] }.each do |name, (hook, sub_key, partition)|
-    it "I1, I3: goes in as it was, changed by #{name}" do
+    it "goes in as it was, changed by #{name} (I1, I3)" do
       expect_child_to_pass(<<~RUBY)
         class Odd
           class << self
@@ -109,7 +109,7 @@ RSpec.describe "A String that is changed while enqueue has it" do
     end
   end
 
-  it "I5: leaves no entry behind although other threads change keys all the time" do
+  it "leaves no entry behind although other threads change keys all the time (I5)" do
     expect_child_to_pass(<<~RUBY)
       m = manager(concurrency: 6, max_in_queue: 1, max_in_flight: 8)
       buffers = Array.new(4) { +"key 0" }

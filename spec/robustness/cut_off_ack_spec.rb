@@ -36,7 +36,7 @@ RSpec.describe "An ack that is cut off while its partition is revoked" do
   RUBY
 
   %i[every latest].each do |acks|
-    it "I5: leaves nothing in flight, with acks: #{acks.inspect}" do
+    it "leaves nothing in flight, with acks: #{acks.inspect} (I5)" do
       expect_child_to_pass(<<~RUBY)
         #{prelude}
         m = manager(acks: #{acks.inspect}, max_in_flight: 40, ack: hanging_ack)
@@ -56,7 +56,7 @@ RSpec.describe "An ack that is cut off while its partition is revoked" do
       RUBY
     end
 
-    it "I5, I6: leaves the partition as new when it comes back meanwhile, with acks: #{acks.inspect}" do
+    it "leaves the partition as new when it comes back meanwhile, with acks: #{acks.inspect} (I5, I6)" do
       expect_child_to_pass(<<~RUBY)
         #{prelude}
         m = manager(acks: #{acks.inspect}, max_in_flight: 10, ack: hanging_ack)
@@ -87,7 +87,7 @@ RSpec.describe "An ack that is cut off while its partition is revoked" do
       RUBY
     end
 
-    it "I5: leaves nothing in flight when something is raised into ack instead, with acks: #{acks.inspect}" do
+    it "leaves nothing in flight when something is raised into ack instead, with acks: #{acks.inspect} (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         #{prelude}
         m = manager(acks: #{acks.inspect}, ack: hanging_ack)
@@ -105,7 +105,7 @@ RSpec.describe "An ack that is cut off while its partition is revoked" do
       RUBY
     end
 
-    it "I5: counts what was dropped beside it once, with acks: #{acks.inspect}" do
+    it "counts what was dropped beside it once, with acks: #{acks.inspect} (I5)" do
       expect_child_to_pass(<<~RUBY)
         #{prelude}
         gate = Queue.new
@@ -130,7 +130,7 @@ RSpec.describe "An ack that is cut off while its partition is revoked" do
     end
   end
 
-  it "I7: takes no room away for good, with a rebalance every time the limit is reached" do
+  it "takes no room away for good, with a rebalance every time the limit is reached (I7)" do
     expect_child_to_pass(<<~RUBY)
       #{prelude}
       m = manager(max_in_flight: 5, ack: hanging_ack)

@@ -26,7 +26,7 @@ RSpec.describe "A fiber that is dropped inside a method" do
            "the whole manager" => ["max_in_flight: 1", ""] }
 
   full.each do |name, (setting, fill)|
-    it "I5, I7: leaves the line for room on #{name} to the others" do
+    it "leaves the line for room on #{name} to the others (I5, I7)" do
       expect_child_to_pass(<<~RUBY, limit: 30)
         #{prelude}
         gate = Queue.new

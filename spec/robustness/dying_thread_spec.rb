@@ -22,7 +22,7 @@ RSpec.describe "Killing a thread of the manager" do
   # Which of the calls of #hash and #eql? comes after the worker was started is up to enqueue.
   { "the sub key" => ["Intruded.new(:b)", ":p"], "the partition" => [":b", "Intruded.new(:p)"],
     "both" => ["Intruded.new(:b)", "Intruded.new(:p)"] }.each do |what, (key, partition)|
-    it "I5: leaves no message behind when it is a worker, while enqueue looks #{what} up" do
+    it "leaves no message behind when it is a worker, while enqueue looks #{what} up (I5)" do
       expect_child_to_pass(<<~RUBY)
         #{key_class}
         (1..6).each do |moment|
@@ -51,7 +51,7 @@ RSpec.describe "Killing a thread of the manager" do
       RUBY
     end
 
-    it "I5: acknowledges all when it is the acknowledger, while enqueue looks #{what} up" do
+    it "acknowledges all when it is the acknowledger, while enqueue looks #{what} up (I5)" do
       expect_child_to_pass(<<~RUBY)
         #{key_class}
         (1..6).each do |moment|
@@ -87,7 +87,7 @@ RSpec.describe "Killing a thread of the manager" do
     RUBY
   }
   volleys.each do |name, volley|
-    it "I5: replaces an acknowledger that gets #{name}, with nobody but workers to notice" do
+    it "replaces an acknowledger that gets #{name}, with nobody but workers to notice (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         Thread.report_on_exception = false
         gate = Queue.new
@@ -112,7 +112,7 @@ RSpec.describe "Killing a thread of the manager" do
     end
 
     # It is called and gets the volley before it can come, so that its message needs another.
-    it "I5: replaces a worker that gets #{name} when it has just been called" do
+    it "replaces a worker that gets #{name} when it has just been called (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         Thread.report_on_exception = false
         m = manager(concurrency: 1)
@@ -141,7 +141,7 @@ RSpec.describe "Killing a thread of the manager" do
   # Now what it holds is cut off in the middle, and what comes then must not leave half of it behind.
   { "a kill and exceptions" => volleys["a kill and exceptions"],
     "exceptions and a kill" => volleys["exceptions and a kill"] }.each do |name, volley|
-    it "I5: replaces an acknowledger that gets #{name} inside ack, and leaves no offset in flight" do
+    it "replaces an acknowledger that gets #{name} inside ack, and leaves no offset in flight (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         Thread.report_on_exception = false
         in_ack = Queue.new
@@ -175,7 +175,7 @@ RSpec.describe "Killing a thread of the manager" do
       RUBY
     end
 
-    it "I5: lets the manager end when a worker gets #{name} at work" do
+    it "lets the manager end when a worker gets #{name} at work (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         Thread.report_on_exception = false
         10.times do

@@ -66,7 +66,7 @@ RSpec.describe "The end of the process, while dying threads use the manager" do
 
   masks.each do |state, mask|
     uses.each do |name, use|
-      it "I8: comes although a thread#{state} does this in its ensure: #{name}" do
+      it "comes although a thread#{state} does this in its ensure: #{name} (I8)" do
         seconds, result = seconds_to_end(script.call(use, mask), "")
         expect(result.status.exitstatus).to eq(0), -> { result.to_s }
         expect(seconds).to be < soon, -> { result.to_s }
@@ -87,7 +87,7 @@ RSpec.describe "The end of the process, while dying threads use the manager" do
   endings.each do |name, (ending, status, signal, words)|
     { "enqueues and drains" => "m.enqueue(:late, nil, 0, 1_000); m.drain",
       "flushes and shuts down" => "m.flush; m.shutdown" }.each do |what, use|
-      it "I8: by #{name} comes although a thread #{what} in its ensure" do
+      it "by #{name} comes although a thread #{what} in its ensure (I8)" do
         seconds, result = seconds_to_end(script.call(use, masks.fetch("")), ending)
         expect([result.status.exitstatus, result.status.termsig]).to eq([status, signal]), -> { result.to_s }
         expect(result.stderr).to match(words), -> { result.to_s }
@@ -96,7 +96,7 @@ RSpec.describe "The end of the process, while dying threads use the manager" do
     end
   end
 
-  it "I8: comes although a worker and an acknowledger do it in the ensure of work and ack" do
+  it "comes although a worker and an acknowledger do it in the ensure of work and ack (I8)" do
     seconds, result = seconds_to_end(<<~RUBY, "")
       gate = Queue.new
       m = nil
@@ -121,7 +121,7 @@ RSpec.describe "The end of the process, while dying threads use the manager" do
     expect(seconds).to be < soon, -> { result.to_s }
   end
 
-  it "I8: comes although threads that others start while they die use it" do
+  it "comes although threads that others start while they die use it (I8)" do
     seconds, result = seconds_to_end(<<~RUBY, "")
       Thread.report_on_exception = false
       m = manager

@@ -10,7 +10,7 @@ RSpec.describe "The end of the process, with a signal meanwhile" do
     "a manager of its own" => "manager.enqueue(:new, nil, 0, 9)"
   }
   uses.each do |name, use|
-    it "I8: comes although the trap handler uses #{name}" do
+    it "comes although the trap handler uses #{name} (I8)" do
       result = run_ruby(<<~RUBY, limit: 10)
         m = manager(concurrency: 2, work: lambda do |*|
           sleep
@@ -35,7 +35,7 @@ RSpec.describe "The end of the process, with a signal meanwhile" do
     end
   end
 
-  it "I8: comes although the workers of two managers wait for each other as they die" do
+  it "comes although the workers of two managers wait for each other as they die (I8)" do
     result = run_ruby(<<~RUBY, limit: 10)
       a = b = nil
       a = manager(work: lambda { |*| begin; sleep; ensure; b.drain; end })

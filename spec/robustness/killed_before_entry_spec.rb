@@ -40,7 +40,7 @@ RSpec.describe "A thread of the manager that dies before it has begun" do
            "raised into" => "->(thread) { thread.raise(IOError, 'too early') }" }
 
   ways.each do |name, how|
-    it "I5: is replaced when it is a worker that was #{name}" do
+    it "is replaced when it is a worker that was #{name} (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         #{prelude}
         m = manager
@@ -59,7 +59,7 @@ RSpec.describe "A thread of the manager that dies before it has begun" do
       RUBY
     end
 
-    it "I5: is replaced when it is an acknowledger that was #{name}" do
+    it "is replaced when it is an acknowledger that was #{name} (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         #{prelude}
         m = manager
@@ -77,7 +77,7 @@ RSpec.describe "A thread of the manager that dies before it has begun" do
       RUBY
     end
 
-    it "I5: is replaced when it is the first of its manager that was #{name}, a drain waiting" do
+    it "is replaced when it is the first of its manager that was #{name}, a drain waiting (I5)" do
       expect_child_to_pass(<<~RUBY, stderr: //)
         #{prelude}
         m = nil
@@ -93,7 +93,7 @@ RSpec.describe "A thread of the manager that dies before it has begun" do
     end
   end
 
-  it "I5: is replaced although it happens to several in a row" do
+  it "is replaced although it happens to several in a row (I5)" do
     expect_child_to_pass(<<~RUBY, stderr: //)
       #{prelude}
       m = manager(concurrency: 2)
@@ -110,7 +110,7 @@ RSpec.describe "A thread of the manager that dies before it has begun" do
     RUBY
   end
 
-  it "I5: takes no place of concurrency away" do
+  it "takes no place of concurrency away (I5)" do
     expect_child_to_pass(<<~RUBY, stderr: //)
       #{prelude}
       gate = Queue.new
@@ -129,7 +129,7 @@ RSpec.describe "A thread of the manager that dies before it has begun" do
     RUBY
   end
 
-  it "I5: does not keep a shutdown from ending" do
+  it "does not keep a shutdown from ending (I5)" do
     expect_child_to_pass(<<~RUBY, stderr: //)
       #{prelude}
       m = manager

@@ -72,7 +72,7 @@ RSpec.describe "A wake-up that gets lost" do
 
   waits.each do |how, wait|
     calls.each do |name, (settings, call)|
-      it "I5: costs #{name} little, when a finalizer #{how} in its sleep" do
+      it "costs #{name} little, when a finalizer #{how} in its sleep (I5)" do
         expect_child_to_pass(<<~RUBY, limit: 30)
           #{prelude.sub("%WAIT%", wait)}
           4.times do

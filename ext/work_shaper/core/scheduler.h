@@ -1,8 +1,8 @@
 /*
  * scheduler - what runs next, and which partitions have something to acknowledge.
  *
- * A deterministic machine: it knows neither threads nor clocks. The caller serialises the calls, owns the
- * queues and trackers, and frees a queue once sub_key_queue_idle says so.
+ * A deterministic machine: it knows neither threads nor clocks. What must hold, I1 to I9, is in docs/invariants.md.
+ * The caller serialises the calls, owns the queues and trackers, and frees a queue once sub_key_queue_idle says so.
  *
  *   offer -> (waits) -> take -> (runs) -> finish -> claim -> settle
  *

@@ -3,7 +3,8 @@
  *
  * The GVL guards all of it: every VALUE and every change of state. Between two calls that may run Ruby code
  * (callbacks, a key's #hash and #eql?, logging, a look at interrupts) a function has the state for itself; after such a
- * call it must look again. No code of ours runs without the GVL: threads sleep in Ruby's own sleep (ruby/parker.c).
+ * call it must look again. Nothing of it runs without the GVL: threads sleep in Ruby's own sleep (ruby/parker.c). What
+ * must hold, I1 to I9, is in docs/invariants.md.
  */
 #ifndef WORK_SHAPER_MANAGER_MANAGER_H
 #define WORK_SHAPER_MANAGER_MANAGER_H

@@ -2,7 +2,7 @@
 
 module WorkShaper
   class Consumer
-    # Checks what a consumer is made with, so that bad input is told of at the door.
+    # Checks what a consumer is made with, so that bad input gets an error at once.
     #
     # @private
     class Options
@@ -91,15 +91,18 @@ module WorkShaper
         names.each do |name|
           next if name.is_a?(String) && !name.empty?
 
-          raise ArgumentError, "topics has #{name.inspect}; each must be a String, a topic's name or \"^pattern\""
+          error = name.is_a?(String) ? ArgumentError : TypeError
+          raise error, "topics has #{name.inspect}; each must be a String, a topic's name or \"^pattern\""
         end
         names.map { |name| name.dup.freeze }.uniq.freeze
       end
 
       def check_timeout(seconds)
-        return seconds if seconds.is_a?(Numeric) && seconds.real? && seconds >= 0
+        number = seconds.is_a?(Numeric) && seconds.real?
+        return seconds if number && seconds >= 0
 
-        raise ArgumentError, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds, from 0"
+        error = number ? ArgumentError : TypeError
+        raise error, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds, from 0"
       end
 
       def check_manager(settings)
