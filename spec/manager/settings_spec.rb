@@ -190,7 +190,10 @@ RSpec.describe WorkShaper::Manager, "settings" do
     # A variable holds no NUL; whether an empty one is set is left open.
     (not_digits.grep_v(/\0/) - zeros - [""]).each do |value|
       it "refuse #{variables[name]}=#{value.inspect} with an ArgumentError that tells all" do
-        with_env(variables[name] => value) { expect_refusal(ArgumentError, variables[name], value) { build } }
+        with_env(variables[name] => value) do
+          read = ENV.fetch(variables[name]) # in the encoding of the locale
+          expect_refusal(ArgumentError, variables[name], read) { build }
+        end
       end
     end
   end
