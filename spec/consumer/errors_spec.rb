@@ -113,7 +113,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       start(consumer)
       expect(failure_of(consumer)).to be_a(WorkShaper::Error)
         .and have_attributes(message: /no broker answered at 127\.0\.0\.1:#{port} within 0.3 s/)
-      expect(ManagerHelpers.now - began).to be_between(0.3, 2)
+      expect(ManagerHelpers.now - began).to be_between(0.3, 5)
       expect(consumer.stats[:assignment]).to be_empty
     end
 
@@ -123,7 +123,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       eventually { client.calls.include?(:answered) }
       began = ManagerHelpers.now
       expect(stop(consumer)).to be(true)
-      expect(ManagerHelpers.now - began).to be < 1
+      expect(ManagerHelpers.now - began).to be < 5
       expect(client).to be_closed
     end
 

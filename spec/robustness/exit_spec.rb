@@ -51,10 +51,10 @@ RSpec.describe "The end of the process" do
     RUBY
   }
   states.each do |name, script|
-    it("is prompt with #{name}") { expect(seconds_to_end(script, limit: 15)).to be < 1 }
+    it("is prompt with #{name}") { expect(seconds_to_end(script, limit: 15)).to be < 4 }
 
     it "is prompt with #{name} by exit!" do
-      expect(seconds_to_end(script, limit: 15, last_act: "exit!(7)", status: 7)).to be < 1
+      expect(seconds_to_end(script, limit: 15, last_act: "exit!(7)", status: 7)).to be < 4
     end
   end
 
