@@ -13,7 +13,7 @@ RSpec.describe KafkaSpecs::Checker do
 
   # Offsets 0 to 5 of t/0 with the keys a, b, a, b, a, b; their ids are 100 and up.
   let(:produced) do
-    (0..5).map { |offset| KafkaSpecs::Produced.new("t/0", offset, offset.even? ? "a" : "b", 100 + offset) }
+    (0..5).map { |offset| KafkaSupport::Produced.new("t/0", offset, offset.even? ? "a" : "b", 100 + offset) }
   end
 
   # Moments are in milliseconds. "+0" is a start of offset 0, "-0" its end; other words are written as they are.
