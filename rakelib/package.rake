@@ -8,7 +8,7 @@ namespace :package do
   task :native do
     require_relative "../tools/native_gem"
     NativeGem.new.build
-  rescue NativeGem::Failed, Rubies::Failed => e
+  rescue NativeGem::Failed, Precompiled::Failed, Rubies::Failed => e
     abort e.message
   end
 end

@@ -3,13 +3,16 @@
 # Builds the gem, installs it into an empty directory and uses it there as somebody would who has nothing else:
 #
 #   ruby tools/package_check.rb
-#   ruby tools/package_check.rb pkg/work_shaper-X.Y.Z-PLATFORM.gem # a precompiled gem, with no compiler in reach
+#   ruby tools/package_check.rb pkg/work_shaper-X.Y.Z.gem # one that is built already
+#   ruby tools/package_check.rb pkg/work_shaper-X.Y.Z-PLATFORM.gem # a precompiled one, with no compiler in reach
 #
 # Works without Bundler and without any other gem. Says nothing but `package: ...` when all is well.
 
 require "fileutils"
+require "rubygems/package"
 require "tmpdir"
 require_relative "command"
+require_relative "precompiled"
 
 # One check, in a directory that is removed after it.
 class PackageCheck
@@ -35,12 +38,10 @@ class PackageCheck
     print WorkShaper::VERSION
   RUBY
 
-  # The first that tells the platforms of precompiled gems for Linux apart.
-  RUBYGEMS = Gem::Version.new("3.3.22")
-
-  # `package`: a precompiled gem; else the source gem is built.
+  # `package`: a gem; else the source gem is built.
   def initialize(dir, package)
-    @precompiled = package && File.expand_path(package)
+    @package = package && File.expand_path(package)
+    @spec = Gem::Package.new(@package).spec if package
     @dir = File.realpath(dir)
     @home = File.join(@dir, "gems")
     @empty = File.join(@dir, "empty")
@@ -48,31 +49,37 @@ class PackageCheck
   end
 
   def run
-    @precompiled ? install_precompiled : install_source
+    build unless @package
+    refuse if too_old?
+    step("install", *install, *("--force" if too_old?))
     use = step("use", "-e", PROGRAM)
-    puts "package: work_shaper #{File.read(use.log)} #{"builds, " unless @precompiled}installs and works"
+    puts "package: work_shaper #{File.read(use.log)} #{"builds, " unless @spec}installs and works"
   end
 
   private
 
-  def install_source
-    package = File.join(@dir, "work_shaper.gem")
-    step("build", "gem", "build", "--strict", "work_shaper.gemspec", "--output", package, dir: Clone::ROOT)
-    step("install", *install(package))
+  def build
+    @package = File.join(@dir, "work_shaper.gem")
+    step("build", "gem", "build", "--strict", "work_shaper.gemspec", "--output", @package, dir: Clone::ROOT)
   end
 
-  # RubyGems that is too old has to refuse it; what is in it is tried all the same.
-  def install_precompiled
-    return step("install", *install(@precompiled)) if Gem.rubygems_version >= RUBYGEMS
+  def precompiled?
+    @spec && @spec.platform != Gem::Platform::RUBY
+  end
 
-    refused = command("install", *install(@precompiled))
+  # Whether this RubyGems has to refuse the gem; what is in it is tried all the same.
+  def too_old?
+    @spec && Precompiled.linux?(@spec) && Gem.rubygems_version < Precompiled::RUBYGEMS
+  end
+
+  def refuse
+    refused = command("install", *install)
     abort "package: RubyGems #{Gem::VERSION} takes a precompiled gem" if refused.run
     abort refused.excerpt unless refused.excerpt.include?("requires RubyGems version")
-    step("install", *install(@precompiled), "--force")
   end
 
-  def install(package)
-    ["gem", "install", "--local", "--no-document", "--install-dir", @home, package]
+  def install
+    ["gem", "install", "--local", "--no-document", "--install-dir", @home, @package]
   end
 
   def step(name, *arguments, dir: @empty)
@@ -96,7 +103,7 @@ class PackageCheck
   def environment
     ENV.keys.grep(/\A(BUNDLE|RUBYOPT|RUBYLIB|GEM_|WORK_SHAPER_)/).to_h { |name| [name, nil] }
        .merge("GEM_HOME" => @home, "GEM_PATH" => @home, "LOG_LEVEL" => "ERROR")
-       .merge(@precompiled ? { "PATH" => @empty } : {})
+       .merge(precompiled? ? { "PATH" => @empty } : {})
   end
 end
 
