@@ -22,6 +22,9 @@ if !ENV["WORK_SHAPER_SANITIZE"] && try_link("int main(void) { return 0; }", "-fl
   $LDFLAGS << " -flto" # rubocop:disable Style/GlobalVars
 end
 
+# The Rubies of rake-compiler-dock were made with -O1, which a precompiled gem would take over. Ruby's default is -O3.
+append_cflags("-O3") if enable_config("cross-build")
+
 # For those who work on the gem; users build without either.
 # Last on the line, for mkmf's own -Wno-... come before; unused parameters are those of Ruby's headers.
 if ENV["WORK_SHAPER_WERROR"]
