@@ -191,7 +191,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   describe "by the size of a batch" do
     let(:pressure) { inner(:BackPressure).new(in_flight_limit, client, assignment) }
     let(:in_flight_limit) { instance_double(inner(:InFlightLimit), size: 10_000, await_room: 5000, full_for: 0) }
-    let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, topic_partitions: {}) }
+    let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, partitions: {}) }
 
     # The allowances up to the largest.
     def grown

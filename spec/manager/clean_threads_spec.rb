@@ -49,11 +49,11 @@ RSpec.describe WorkShaper::Manager, "threads, whoever starts them" do
         stranger.call { n.zero? ? m.enqueue(:a, nil, 0, n + 1) : m.try_enqueue(:a, nil, 0, n + 1); m.drain }
         expect_clean.call(m, [home])
       end
-      whole(m)
+      expect_intact(m)
       made = stranger.call { manager(work: see, ack: see) }
       made.enqueue(:a, nil, 0, 0)
       expect_clean.call(made, [home, STRANGERS])
-      whole(made)
+      expect_intact(made)
       passed
     RUBY
   end
@@ -83,7 +83,7 @@ RSpec.describe WorkShaper::Manager, "threads, whoever starts them" do
       %w[A B].each_with_index { |tenant, n| Thread.new { Fiber[:tenant] = tenant; m.enqueue(:key, nil, 0, n) }.join }
       same(true, m.drain(timeout: 5), "drain")
       same([nil, nil], Array.new(2) { tenants.pop }, "tenants")
-      whole(m)
+      expect_intact(m)
       passed
     RUBY
   end
@@ -108,7 +108,7 @@ RSpec.describe WorkShaper::Manager, "threads, whoever starts them" do
         same(true, enqueuer.value, "drain inside the group")
         expect_clean.call(m, [home, ThreadGroup::Default])
         same([], group.list, "left in the group")
-        whole(m)
+        expect_intact(m)
         passed
       RUBY
     end
@@ -130,7 +130,7 @@ RSpec.describe WorkShaper::Manager, "threads, whoever starts them" do
       manager_threads.each { |thread| thread.kill.join }
       m.enqueue(:b, nil, 0, 2)
       expect_clean.call(m, [group, ThreadGroup::Default])
-      whole(m)
+      expect_intact(m)
       passed
     RUBY
   end

@@ -19,7 +19,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
   end
 
   # The manager goes on, acknowledging what hung as well.
-  def expect_whole(shaper)
+  def expect_unhurt(shaper)
     expect(shaper.stats).to include(fatal: nil, shutting_down: false)
     @held.open
     shaper.enqueue(:key, :message, 0, 2)
@@ -42,7 +42,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
         e.class
       end
       expect(outcome).to eq(error)
-      expect_whole(shaper)
+      expect_unhurt(shaper)
     end
 
     it "raises #{name} of Thread#raise to its caller, and the manager goes on (I8)" do
@@ -54,7 +54,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
       end
       flushing.raise(error, "enough")
       expect(value_of(flushing)).to eq(error)
-      expect_whole(shaper)
+      expect_unhurt(shaper)
     end
   end
 
@@ -63,13 +63,13 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     flushing = blocked_thread { shaper.flush }
     flushing.raise("enough")
     expect { value_of(flushing) }.to raise_error(RuntimeError, "enough")
-    expect_whole(shaper)
+    expect_unhurt(shaper)
   end
 
   it "ends on a plain Timeout (I8)" do
     shaper = hanging_manager
     expect { Timeout.timeout(0.1) { shaper.flush } }.to raise_error(Timeout::Error)
-    expect_whole(shaper)
+    expect_unhurt(shaper)
   end
 
   it "ends on kill (I8)" do
@@ -77,7 +77,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     flushing = blocked_thread { shaper.flush }
     flushing.kill
     expect(flushing.join(ManagerHelpers::DEADLINE)).to equal(flushing)
-    expect_whole(shaper)
+    expect_unhurt(shaper)
   end
 
   it "leaves those who flush beside it their answer (I8)" do
@@ -88,7 +88,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     expect { value_of(raised) }.to raise_error(too_late)
     @held.open
     expect(value_of(waiting)).to eq(1)
-    expect_whole(shaper)
+    expect_unhurt(shaper)
   end
 
   # A fiber that is left in the middle and never resumed: nothing of it ensures anything.
@@ -112,7 +112,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
       3.times { |n| m.enqueue(:key, nil, 0, n + 2) }
       same(true, m.drain(timeout: 5), "drain")
       same((0..4).to_a, acked[0].uniq, "acked")
-      whole(m)
+      expect_intact(m)
       passed
     RUBY
   end
@@ -131,7 +131,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
       GC.start
       same(true, m.drain(timeout: 5), "drain")
       same((0..4).to_a, acked[0], "acked")
-      whole(m)
+      expect_intact(m)
       passed
     RUBY
   end
