@@ -33,7 +33,7 @@ module Clone
         "BUNDLE_APP_CONFIG" => path("vendor", "bundle_config"), # not there: a .bundle/config would win over this
         "BUNDLE_WITHOUT" => LEFT_OUT.fetch(purpose), "BUNDLE_WITH" => "", "BUNDLE_ONLY" => "",
         "BUNDLE_FROZEN" => "false", "BUNDLE_DEPLOYMENT" => "false",
-        "BUNDLE_SILENCE_ROOT_WARNING" => "true", "BUNDLE_IGNORE_MESSAGES" => "true"
+        "BUNDLE_SILENCE_ROOT_WARNING" => "true", "BUNDLE_IGNORE_MESSAGES" => "true", **locale
       )
     end
 
@@ -67,6 +67,11 @@ module Clone
     end
 
     private
+
+    # Bundler fails in a path with umlauts when the locale has ASCII alone.
+    def locale
+      Encoding.find("filesystem") == Encoding::US_ASCII ? { "LC_ALL" => "C.UTF-8" } : {}
+    end
 
     # The user's (--yjit, say), but for what another project's Bundler put there.
     def ruby_options
