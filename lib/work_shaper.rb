@@ -12,9 +12,9 @@ require_relative "work_shaper/batches"
 
 # Parallel work on one Kafka partition.
 #
-# The messages of one *sub key* run one after the other, in the order in which they were enqueued; different sub
-# keys run side by side; and the offsets of a *partition* are acknowledged only in contiguous, growing order: a
-# finished offset waits until all lower ones are finished.
+# The messages of one *sub key* run one after the other, in the order in which they were enqueued; different sub keys
+# run side by side; and the offsets of a *partition* are acknowledged only in contiguous, ascending order: a finished
+# offset waits until all lower ones are finished.
 #
 # @see Manager
 module WorkShaper

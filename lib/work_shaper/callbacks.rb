@@ -14,7 +14,7 @@ module WorkShaper
       # @param name [Symbol] which of the callbacks
       # @param callback [#call] what was passed for it
       # @param arguments [String] what it is called with
-      # @return [#call] what to call: the same, but a Method as a lambda, which is faster to call
+      # @return [#call] what to call: the callback itself, or for a Method a lambda, which is faster to call
       # @raise [TypeError] it does not answer `call`
       # @raise [ArgumentError] it is a lambda or Method that cannot take the arguments, or a lambda that cannot take
       #   the block

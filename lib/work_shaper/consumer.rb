@@ -32,28 +32,30 @@ module WorkShaper
   #     concurrency: 50
   #   ) { |message| Order.handle(message) }.run # until INT or TERM
   class Consumer
-    # @param config [Hash, Rdkafka::Config] librdkafka's settings, `bootstrap.servers` and `group.id` among them. The
-    #   rebalance listener of an Rdkafka::Config is called after the consumer has seen to a rebalance, on the polling
-    #   thread; an exception of its ends {#run}, which raises it
+    # @param config [Hash, Rdkafka::Config] librdkafka's settings, including `bootstrap.servers` and `group.id`. The
+    #   rebalance listener of an Rdkafka::Config is called on the polling thread, after the consumer has handled a
+    #   rebalance; if it raises, {#run} ends and raises the same exception
     # @param topics [String, Array<String>] names, or patterns that start with "^"
     # @param sub_key [#call(message), nil] gives a message's sub key, anything that can be a Hash key; nil: the
-    #   message's key. A message whose sub key is nil is run in no order. It is called on the polling thread, for each
-    #   message as it comes in, so it must be quick (no I/O). If it raises, so did the message's work
+    #   message's key. Messages whose sub key is nil are worked on in no particular order. It is called on the polling
+    #   thread, for each message as it comes in, so it must be quick (no I/O). If it raises, that counts as if the
+    #   message's work had raised
     # @param on_error [#call(exception, message, partition, offset), nil] is called when the work of a message raised a
-    #   StandardError; its offset counts as finished all the same. Left out: the error is logged
-    # @param around [#call(message, &work), nil] is called for each message and must call the block; a lambda must
-    #   take it, a Method may yield. Left out: the executor of the Rails application when there is one
-    # @param drain [Boolean] whether to work on what waits, too, when asked to stop; else only on what runs
+    #   StandardError; its offset counts as finished all the same. If left out, the error is logged
+    # @param around [#call(message, &work), nil] is called for each message and must call the block; a lambda must take
+    #   it as a parameter, a Method may yield. If left out: the executor of the Rails application, if there is one
+    # @param drain [Boolean] whether to finish the messages that wait, too, when asked to stop; otherwise only those
+    #   that run
     # @param shutdown_timeout [Numeric] seconds that {#run} waits for work when asked to stop
-    # @param signals [Boolean] whether {#run} takes the signals INT, TERM, QUIT, TSTP and TTIN
+    # @param signals [Boolean] whether {#run} handles the signals INT, TERM, QUIT, TSTP and TTIN
     # @param settings [Hash] see the options; what is not passed comes from the environment as for {Manager}
-    # @option settings [Integer, String] :concurrency (25) worker threads at most
-    # @option settings [Integer, String] :max_in_flight (10_000) messages taken and not yet finished, about, at most;
-    #   mostly far fewer, as many as keep the workers busy
+    # @option settings [Integer, String] :concurrency (25) maximum number of worker threads
+    # @option settings [Integer, String] :max_in_flight (10_000) approximate maximum of messages that are taken and not
+    #   yet finished; usually far fewer, as many as keep the workers busy
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
-    # @yieldparam message [Message] does the work of a message, in a worker thread
-    # @raise [ArgumentError, TypeError] something of this is not as it must be; the message says what is accepted
+    # @yieldparam message [Message] the message to work on; the block is called in a worker thread
+    # @raise [ArgumentError, TypeError] an argument is missing, unknown or invalid; the message says what is accepted
     def initialize(config:, topics:, sub_key: nil, on_error: nil, around: nil, drain: false, shutdown_timeout: 25,
                    signals: true, **settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
@@ -72,17 +74,17 @@ module WorkShaper
     end
 
     # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
-    # QUIT (a second one: at once, without waiting for what runs). TSTP ends the intake alone, for good; TTIN logs the
-    # backtraces of all threads. All consumers of the process that take signals get them. An exception raised into the
-    # calling thread stops it, too, and a second one hurries it; the last one goes on when nothing of it runs any more
-    # but work that was not waited for. A consumer runs once.
+    # QUIT (a second one stops it at once, without waiting for what runs). TSTP ends only the intake, permanently; TTIN
+    # logs the backtraces of all threads. All consumers of the process that handle signals get them. An exception raised
+    # into the calling thread also stops the consumer, and a second one hurries it; the last exception propagates once
+    # nothing of the consumer runs any more except work that it did not wait for. A consumer can run only once.
     #
     # @return [Boolean] whether all that ran was finished and committed within the timeout
-    # @raise [Error] no broker answered, a topic does not exist, or it ran already
-    # @raise [Rdkafka::RdkafkaError] librdkafka cannot go on, or offsets cannot be stored
+    # @raise [Error] no broker answered, a topic does not exist, or it has run already
+    # @raise [Rdkafka::RdkafkaError] librdkafka had a fatal error, or offsets could not be stored
     # @raise [StandardError] what the caller's own rebalance listener raised
     # @raise [ThreadError] no thread could be started
-    # @raise [Exception] what is no StandardError and came out of the work of a message
+    # @raise [Exception] what the work of a message raised, if that is not a StandardError
     # @example
     #   exit(1) unless consumer.run
     def run
@@ -95,8 +97,8 @@ module WorkShaper
       @poll_loop.result
     end
 
-    # Asks {#run} to end: no more messages are taken, what runs is finished, offsets are committed. A second time: not
-    # to wait for what runs. Can be called from anywhere, trap handlers included, also before {#run}.
+    # Asks {#run} to end: no more messages are taken, what runs is finished, offsets are committed. A second call tells
+    # it not to wait for what runs. Can be called from anywhere, including trap handlers, and even before {#run}.
     #
     # @return [nil]
     # @example
@@ -106,12 +108,13 @@ module WorkShaper
       nil
     end
 
-    # The state of the consumer at this moment: what {Manager#stats} has, each partition by "topic/partition" with its
-    # `lag` (messages up to the end of the partition that are not acknowledged; nil when not known), and
+    # The state of the consumer at this moment: what {Manager#stats} has, with partitions named "topic/partition" and
+    # the `lag` of each (messages up to the end of the partition that are not acknowledged; nil when unknown), and
     #
-    # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because it is full
+    # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because there is no
+    #   room or after TSTP
     # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
-    # * `errors`: how many errors librdkafka told of that did not end it
+    # * `errors`: how many errors librdkafka reported that did not end the consumer
     #
     # @return [Hash{Symbol => Object}] empty before {#run}
     # @example
@@ -122,7 +125,7 @@ module WorkShaper
 
     # Whether it runs and its poll loop turns: for a liveness probe.
     #
-    # @param max_silence [Numeric] seconds since the last turn of the loop at most
+    # @param max_silence [Numeric] the most seconds that may have passed since the last turn of the loop
     # @return [Boolean]
     # @example
     #   consumer.healthy?(max_silence: 10)
@@ -130,7 +133,7 @@ module WorkShaper
       running? && @poll_loop.result.nil? && @poll_loop.failure.nil? && @poll_loop.silence <= max_silence
     end
 
-    # The topics, the group and whether it runs; nothing else of the config, which has passwords.
+    # The topics, the group and whether it runs; nothing else of the config, which may hold passwords.
     #
     # @return [String]
     # @example
@@ -150,7 +153,7 @@ module WorkShaper
       end
     end
 
-    # Not in a forked child.
+    # False in a forked child.
     def running?
       !@poll_loop&.thread.nil? && !@over && Process.pid == @pid
     end
@@ -180,17 +183,18 @@ module WorkShaper
         Thread.handle_interrupt(Object => :never) do
           @poll_loop.start do
             @over = true
-            @commands << :over # wakes whoever waits for a command
+            @commands << :over # wakes the thread that waits for a command
           end
         end
       end
     ensure
       @poll_loop.join
-      @over = true # if it could not start, too
+      @over = true # even if it could not start
     end
 
-    # Obeys until the poll loop is over. When something is raised into this thread, or it is killed, it asks to stop and
-    # waits again, so the next one hurries. (In between is nothing at which Ruby would let that next one in.)
+    # Executes commands until the poll loop is over. When an exception is raised into this thread, or it is killed, it
+    # asks the poll loop to stop and waits again, so that the next one hurries the stop. (In between there is no point
+    # at which Ruby would let that next one in.)
     def wait_for_commands
       yield
       execute(@commands.pop) until @over

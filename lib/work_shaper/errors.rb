@@ -7,7 +7,7 @@ module WorkShaper
   # The manager was asked to shut down, or did so by itself (see `stats[:fatal]`), and takes no more work.
   class ShuttingDown < Error; end
 
-  # There was no room: not within the timeout, or not at once inside a callback.
+  # There was no room within the timeout, or none at once inside a callback.
   class Full < Error; end
 
   # The manager was made by the parent process. Make managers after forking.

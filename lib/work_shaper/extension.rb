@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# The compiled part. A precompiled gem holds one for each Ruby, in a directory of its version; else it is what was
-# compiled at installation, or in a clone. When there is neither, the message says what to do, and the reason of each.
+# The compiled part. A precompiled gem holds one for each version of Ruby, in a directory of that name; otherwise it was
+# compiled at installation, or in a clone. When neither can be loaded, the message says what to do, and why each failed.
 begin
   require "work_shaper/#{RUBY_VERSION[/\A\d+\.\d+/]}/work_shaper"
 rescue LoadError => e

@@ -3,7 +3,7 @@
 require "json"
 require_relative "plain_log"
 
-# Since Ruby 4.0 Logger is a gem, which a bundle need not have; to require it there warns from Ruby 3.4 on.
+# Since Ruby 4.0 Logger is a gem, which a bundle need not have; without it, `require` warns from Ruby 3.4 on.
 gem_only = defined?(Gem::BUNDLED_GEMS) && Gem::BUNDLED_GEMS::SINCE.key?("logger")
 left_out = gem_only && defined?(Bundler) && !Gem.loaded_specs.key?("logger")
 begin
@@ -26,7 +26,7 @@ module WorkShaper
     # if unset).
     #
     # @return [Logger]
-    # @raise [ArgumentError] `LOG_LEVEL` is no level
+    # @raise [ArgumentError] `LOG_LEVEL` is not a level
     # @example
     #   WorkShaper.logger.info({ message: "started" })
     def logger
@@ -47,7 +47,7 @@ module WorkShaper
 
     private
 
-    # A message may hold what JSON cannot: binary keys, NaN. It is then written as inspect shows it.
+    # A message may hold what JSON cannot express: binary keys, NaN. It is then written as inspect shows it.
     def to_json_somehow(line)
       "#{JSON.generate(line)}\n"
     rescue StandardError

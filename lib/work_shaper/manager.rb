@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module WorkShaper
-  # Runs messages: those of one sub key in the order in which they were enqueued, different sub keys in parallel;
-  # and acknowledges the offsets of each partition in growing order, each when it and all lower ones are finished.
+  # Runs messages: those of one sub key in the order in which they were enqueued, different sub keys in parallel; and
+  # acknowledges the offsets of each partition in ascending order, each when it and all lower ones are finished.
   #
   # Most of it is native. Worker threads are started as needed, up to `concurrency`; they and the manager live until
   # {#shutdown}, so shut down every manager that you make.
@@ -18,18 +18,18 @@ module WorkShaper
     include Reports
 
     # @param work [#call(message, partition, offset)] does the work, in a worker thread
-    # @param ack [#call(partition, offset)] is told that the offset and all below it are finished. If it returns
-    #   false or an Exception, the offset counts as refused (a warning, and the next is tried in its turn); if it
-    #   raises, nothing more is acknowledged and the manager shuts down
+    # @param ack [#call(partition, offset)] is told that the offset and all below it are finished. If it returns false
+    #   or an Exception, the offset counts as refused (a warning is logged, and the next one is tried in its turn); if
+    #   it raises, nothing more is acknowledged and the manager shuts down
     # @param on_done [#call(message, partition, offset), nil] is called after work returned
     # @param on_error [#call(exception, message, partition, offset), nil] is called when work or on_done raised a
-    #   StandardError; the offset counts as finished all the same. Left out: the error is logged
+    #   StandardError; the offset counts as finished all the same. If left out, the error is logged
     # @param settings [Hash] see the options. What is not passed comes from the environment, then from the default
     # @option settings [Integer, String] :max_in_queue (25) messages waiting per sub key
     #   (`WORK_SHAPER_MAX_IN_QUEUE`, else `MAX_IN_QUEUE`, else `MAX_THREAD_QUEUE_SIZE`)
-    # @option settings [Integer, String] :max_in_flight (10_000) messages enqueued and not yet acknowledged, in all
+    # @option settings [Integer, String] :max_in_flight (10_000) messages enqueued and not yet acknowledged, in total
     #   (`WORK_SHAPER_MAX_IN_FLIGHT`)
-    # @option settings [Integer, String] :concurrency (25) worker threads at most (`WORK_SHAPER_CONCURRENCY`)
+    # @option settings [Integer, String] :concurrency (25) maximum number of worker threads (`WORK_SHAPER_CONCURRENCY`)
     # @option settings [Symbol, String] :acks (:every) `:every` offset in turn, or `:latest`: only the highest that
     #   is safe, once per tick (`WORK_SHAPER_ACKS`)
     # @option settings [Integer, String] :offset_commit_period_ms (5) the tick: milliseconds between two rounds of
@@ -47,16 +47,16 @@ module WorkShaper
              Settings.resolve(settings))
     end
 
-    # Forgets a partition, as is due when Kafka takes it away: what waits is dropped, what runs finishes, and
-    # nothing of it that was enqueued before is ever acknowledged once this has returned. When the partition comes
-    # back, a sub key of which an old message still runs waits for it.
+    # Forgets a partition, to be called when Kafka takes it away: messages that wait are dropped, those that run finish,
+    # and once this has returned, nothing of the partition that was enqueued before is ever acknowledged. When the
+    # partition comes back, a sub key of which an old message still runs waits for that to finish.
     #
-    # An `ack` of that partition that is under way on another thread is waited for: do not hold a lock that `ack`
+    # If an `ack` of that partition is under way on another thread, this waits for it: do not hold a lock that `ack`
     # needs.
     #
     # @param partition [Object] the partition, as it was enqueued; an unknown one is fine
-    # @return [Array<Array(Object, Object, Object, Integer)>] what was dropped: sub key, message, partition and
-    #   offset of each, in the order of enqueue; each row is the argument list of its enqueue
+    # @return [Array<Array(Object, Object, Object, Integer)>] what was dropped: sub key, message, partition and offset
+    #   of each, in the order in which they were enqueued; each row is the argument list of its `enqueue`
     # @raise [ForkedProcess] the manager belongs to the parent process
     # @example
     #   shaper.revoke(3).size #=> 12
@@ -64,17 +64,17 @@ module WorkShaper
       forget(partition).sort_by!(&:first).map!(&:last)
     end
 
-    # Waits until every message of a partition that was enqueued is over for good: worked on, failed, or dropped by
-    # {#revoke}. Its offset may not be acknowledged yet.
+    # Waits until every message of a partition that was enqueued is over: worked on, failed, or dropped by {#revoke}.
+    # Its offset may not be acknowledged yet.
     #
-    # @param partition [Object] the partition, as it was enqueued; of an unknown one everything is over
+    # @param partition [Object] the partition, as it was enqueued; with an unknown one it returns true at once
     # @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
     # @return [Boolean] false: the timeout passed
     # @raise [ShuttingDown] the manager shut down by itself (see `stats[:fatal]`) before all was over; the cause is the
-    #   exception that came out of the work of this very partition, if that was why
-    # @raise [Error] inside a callback of the same manager
+    #   exception, if it came out of the work of this very partition
+    # @raise [Error] called inside a callback of the same manager
     # @raise [ForkedProcess] the manager belongs to the parent process
-    # @raise [TypeError, ArgumentError] the timeout is not a number, or less than 0
+    # @raise [TypeError, ArgumentError] the timeout is not a number >= 0
     # @example
     #   shaper.await(3, timeout: 10)
     def await(partition, timeout: nil)
@@ -83,17 +83,17 @@ module WorkShaper
       over
     end
 
-    # Takes no new work, runs what is enqueued, acknowledges what is finished, and ends the manager's threads. Can
-    # be called again, and from any thread; not from inside a callback (see {#request_shutdown}).
+    # Takes no new work, runs what is enqueued, acknowledges what is finished, and ends the manager's threads. Can be
+    # called again, and from any thread, but not from inside a callback (see {#request_shutdown}).
     #
-    # When the timeout passes, what is finished by then is acknowledged and winding down goes on by itself; call
-    # again to wait for it. In a forked child it does nothing and returns true, so that an `at_exit` block that shuts
-    # down may be inherited.
+    # When the timeout passes, what is finished by then is acknowledged and winding down continues by itself; call again
+    # to wait for it. In a forked child it does nothing and returns true, so that an `at_exit` block that shuts down may
+    # be inherited.
     #
     # @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
     # @return [Boolean] whether everything that was enqueued is finished and acknowledged, and no thread is left
-    # @raise [Error] inside a callback of the same manager
-    # @raise [TypeError, ArgumentError] the timeout is not a number, or less than 0
+    # @raise [Error] called inside a callback of the same manager
+    # @raise [TypeError, ArgumentError] the timeout is not a number >= 0
     # @example
     #   shaper.shutdown(timeout: 25) or warn "unfinished: #{shaper.stats[:in_flight]}"
     def shutdown(timeout: nil)
@@ -111,7 +111,7 @@ module WorkShaper
       raise ShuttingDown, fatal_text, cause: (error if failed.equal?(partition))
     end
 
-    # A thread that is about to end; what it died of is told elsewhere.
+    # Joins a thread that is about to end; what it died of is reported elsewhere.
     def join(thread)
       thread.join
     rescue Exception # rubocop:disable Lint/RescueException

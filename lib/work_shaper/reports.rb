@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module WorkShaper
-  # What a manager tells of itself: numbers, and lines in the log.
+  # What a manager reports about itself: numbers, and lines in the log.
   module Reports
     TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped
                 in_flight waiting running workers sub_keys].freeze
@@ -14,11 +14,11 @@ module WorkShaper
     #   raised), `total_refused`, `total_dropped` (by {Manager#revoke}, or by a consumer that stops): counts since the
     #   manager was made
     # * `in_flight` (enqueued, not yet acknowledged or dropped), `waiting` (not started), `running`: messages
-    # * `workers`: threads; `sub_keys`: those of which something waits or runs
+    # * `workers`: threads; `sub_keys`: those with something waiting or running
     # * `shutting_down`: Boolean; `fatal`: why the manager shut down by itself, a String, or nil
-    # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this
-    #   assignment), `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
-    #   `oldest_sub_key`, and `oldest_age_sec`, seconds since it was enqueued, exact to some 10 ms
+    # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
+    #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
+    #   `oldest_sub_key`, and `oldest_age_sec`, seconds since it was enqueued, accurate to about 10 ms
     #
     # @return [Hash{Symbol => Object}]
     # @raise [ForkedProcess] the manager belongs to the parent process
@@ -34,8 +34,8 @@ module WorkShaper
 
     # Writes the state to {WorkShaper.logger}, in the fields of WorkShaper 0.1.3.
     #
-    # @param detailed [Boolean] whether to add a second line with the state of each partition, the sub key of its
-    #   oldest message among it; the reports that a manager writes by itself name no sub key, often a customer's id
+    # @param detailed [Boolean] whether to add a second line with the state of each partition, including the sub key of
+    #   its oldest message; the reports that a manager writes by itself name no sub key, which is often a customer's id
     # @return [nil]
     # @raise [ForkedProcess] the manager belongs to the parent process
     # @example
@@ -49,7 +49,7 @@ module WorkShaper
 
     private
 
-    # What nobody asked for names no sub key.
+    # A report that nobody asked for names no sub key.
     def report_unasked
       logger = WorkShaper.logger
       logger.info { summary(stats) }

@@ -37,7 +37,7 @@ module WorkShaper
       end
     end
 
-    # Every setting, with the variables that stand for it, the first one set counts.
+    # Every setting, with its environment variables, of which the first one that is set counts.
     ALL = [
       Whole.new(:max_in_queue, %w[WORK_SHAPER_MAX_IN_QUEUE MAX_IN_QUEUE MAX_THREAD_QUEUE_SIZE], 25, 1),
       Whole.new(:max_in_flight, %w[WORK_SHAPER_MAX_IN_FLIGHT], 10_000, 1),

@@ -2,8 +2,8 @@
 
 module WorkShaper
   class Batches
-    # The messages of one {Batches#process}: how far they are finished without a gap, and what failed. To the manager
-    # it is a partition, and the index of a message its offset.
+    # The messages of one call of {Batches#process}: how far they are finished without a gap, and what failed. To the
+    # manager it is a partition, and the index of a message its offset.
     class Batch
       # The error of the message that failed first, or nil.
       attr_reader :error
@@ -27,17 +27,17 @@ module WorkShaper
         end
       end
 
-      # What surrounds the work of a message.
+      # Does the work of a message, unless that is left out.
       def work_on(index)
         yield unless left_out?(index)
       end
 
-      # The work of a message raised a StandardError. The log tells of those that process will not raise.
+      # The work of a message raised a StandardError. Logs it, unless process will raise it.
       def failed(error, index)
         log(error, index) unless note(error, index)
       end
 
-      # Everything up to this index is finished, or has failed. The acknowledger tells, in its ticks.
+      # Everything up to this index is finished, or has failed. Called by the acknowledger, in its ticks.
       def reached(index)
         @reached = index
         true

@@ -2,21 +2,21 @@
 
 module WorkShaper
   class Consumer
-    # The partitions that are ours. rdkafka calls it while messages are taken or the client is closed, always on the
-    # polling thread, inside librdkafka: it does no more there than it must.
+    # The partitions that are ours. rdkafka calls this object while messages are taken or the client is closed, always
+    # on the polling thread and inside librdkafka, so it does as little there as it can.
     #
     # @private
     class Assignment
       # @return [Hash{String => Array(String, Integer)}] topic and partition by the manager's name for them
       attr_reader :partitions
 
-      # @return [Integer] how often it changed
+      # @return [Integer] how many times it changed
       attr_reader :version
 
-      # What went wrong in a call; rdkafka would swallow it. Or what the caller's listener raised.
+      # What was raised while rdkafka called us (it would swallow that), or by the caller's listener.
       attr_reader :failure
 
-      # @param pool [Pool] is told of partitions that go
+      # @param pool [Pool] forgets the partitions that go
       # @param listener [Object, nil] the caller's own rebalance listener, called after us
       def initialize(pool, listener)
         @pool = pool
@@ -27,19 +27,19 @@ module WorkShaper
         @deferred = []
       end
 
-      # It knows the protocol.
+      # The client knows the rebalance protocol.
       attr_writer :client
 
-      # Calls the block with the partitions that go, before they are forgotten.
+      # Calls the block with the partitions that go, once the pool has forgotten them.
       def on_revoked(&block)
         @revoke_hooks << block
       end
 
       def on_partitions_assigned(list)
         guarded do
-          next if @over # librdkafka may go through with a rebalance while it is closed
+          next if @over # librdkafka may complete a rebalance while it is being closed
 
-          leave(@partitions) if @eager # it replaces what was there, and starts anew also what stays ours
+          leave(@partitions) if @eager # it replaces what was there, and restarts even what stays ours
           come(named(list))
           defer(:on_partitions_assigned, list)
         end
@@ -52,9 +52,10 @@ module WorkShaper
         end
       end
 
-      # Tells the log and the caller's own listener what happened. Not inside librdkafka: whatever they do there could
-      # not be interrupted, and threads that they started would be deaf for ever. Nor can librdkafka be asked for the
-      # protocol there: it never answers when it is being closed. Nothing depends on it before the first assignment.
+      # Tells the log and the caller's own listener what happened. Not to be called inside librdkafka: whatever they do
+      # there could not be interrupted, and threads that they start there never could be. Nor can librdkafka be asked
+      # for the protocol there: it never answers while it is being closed. Nothing depends on the protocol before the
+      # first assignment.
       def run_deferred
         return if @deferred.empty?
 
@@ -64,7 +65,7 @@ module WorkShaper
         @failure ||= e
       end
 
-      # Fences everything, for good: nothing of it is stored any more.
+      # Fences everything, permanently: no more offsets are stored.
       def leave_all
         @over = true
         guarded { leave(@partitions) }

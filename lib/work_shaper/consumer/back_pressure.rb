@@ -2,16 +2,17 @@
 
 module WorkShaper
   class Consumer
-    # Asks for no more messages than there is room for. While full it asks for single ones, so that librdkafka is
-    # polled and answers rebalances; when full lasts, it pauses the partitions. (Not sooner: librdkafka throws away
-    # what it has fetched of a paused partition, and after resuming the next message takes almost half a second.)
+    # Asks for no more messages than there is room for. While there is no room it asks for single messages, so that
+    # librdkafka is polled and answers rebalances; when that lasts, it pauses the partitions. (No sooner: librdkafka
+    # throws away what it has fetched of a paused partition, and after resuming, the next message takes almost half a
+    # second.)
     #
     # @private
     class BackPressure
       PAUSE_AFTER = 1.0 # seconds
       FULL_WAIT = 20 # milliseconds
       BATCH = 1000 # messages
-      FEED_TIME = 0.01 # seconds that a batch should take until it is in: the loop cannot poll meanwhile
+      FEED_TIME = 0.01 # seconds that feeding a batch should take: the loop cannot poll meanwhile
 
       # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
       attr_reader :paused
@@ -26,7 +27,7 @@ module WorkShaper
         assignment.on_revoked { |gone| forget(gone) }
       end
 
-      # Takes nothing more in, for good.
+      # Takes nothing more in from now on.
       def quiet!
         @quiet = true
       end
@@ -42,7 +43,8 @@ module WorkShaper
         room.clamp(1, @batch)
       end
 
-      # So many messages came in, which took some seconds: the longer finding sub keys takes, the fewer at a time.
+      # Feeding so many messages took so many seconds: the longer it takes to find sub keys, the fewer are taken at a
+      # time.
       def fed(count, seconds)
         if seconds > FEED_TIME
           @batch = [(count * FEED_TIME / seconds).to_i, 1].max

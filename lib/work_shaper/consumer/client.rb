@@ -2,8 +2,8 @@
 
 module WorkShaper
   class Consumer
-    # The rdkafka gem's consumer, with a native intake on its librdkafka. All that the poll loop knows of Kafka goes
-    # through here, so a spec can put something else in its place.
+    # The rdkafka gem's consumer, with a native intake on its librdkafka. Everything that the poll loop knows of Kafka
+    # goes through here, so that a spec can put something else in its place.
     #
     # @private
     class Client
@@ -25,7 +25,7 @@ module WorkShaper
         end
       end
 
-      # Raises an Error that names the versions when something is missing inside of the gem.
+      # Raises an Error that names the versions when something is missing inside the gem.
       def self.as_known
         yield
       rescue NameError, TypeError, KeyError => e
@@ -45,12 +45,12 @@ module WorkShaper
 
       NO_OFFSET = -168 # there was nothing to commit
 
-      # Errors that came instead of messages, the oldest first; whoever takes messages clears it.
+      # Errors that came instead of messages, the oldest first; the caller of take clears it.
       attr_reader :failures
 
       # @param listener [#on_partitions_assigned, #on_partitions_revoked]
       def initialize(config, listener)
-        Rdkafka::Config.ensure_log_thread # it would be started inside of take, and deaf
+        Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
         rdkafka_config = Rdkafka::Config.new(config)
         rdkafka_config.consumer_rebalance_listener = listener
         @consumer = rdkafka_config.consumer
@@ -58,7 +58,7 @@ module WorkShaper
         @intake = open_intake
       end
 
-      # Whether a broker answers within some milliseconds.
+      # Whether a broker answers within so many milliseconds.
       def answered?(milliseconds)
         id = call(:pointer, "clusterid", @native, milliseconds)
         call(:void, "mem_free", @native, id)
@@ -69,7 +69,7 @@ module WorkShaper
         @consumer.subscribe(*topics)
       end
 
-      # @return [Array<Message>] up to so many that are there, else the first that comes within the time
+      # @return [Array<Message>] up to so many messages that are there, else the first one that comes within the time
       def take(count, milliseconds)
         rows = []
         messages = @intake.take(count, milliseconds, rows)
@@ -77,7 +77,8 @@ module WorkShaper
         messages
       end
 
-      # Notes that all before this offset is done. Returns false when the partition is not ours any more.
+      # Stores the offset for the next commit: everything below it is done. Returns false when the partition is not ours
+      # any more.
       def store(topic, partition, offset)
         code = @intake.store(topic, partition, offset)
         return true if code.zero?
@@ -90,7 +91,8 @@ module WorkShaper
         @intake.end_offset(topic, partition)
       end
 
-      # Whether an assignment replaces the one before it, instead of adding to it. Not to be asked inside a rebalance.
+      # Whether an assignment replaces the one before it, instead of adding to it. Must not be called inside a
+      # rebalance.
       def eager?
         call(:string, "rebalance_protocol", @native) == "EAGER"
       end
@@ -103,8 +105,8 @@ module WorkShaper
         @consumer.resume(list(topic_partitions))
       end
 
-      # Commits what is stored. Returns whether the broker says so within some milliseconds; rdkafka's own commit would
-      # wait for a broker that is gone as long as a session lasts.
+      # Commits what is stored. Returns whether the broker confirms that within so many milliseconds; when the broker is
+      # gone, rdkafka's own commit would wait for as long as a session lasts.
       def committed?(milliseconds)
         queue = call(:pointer, "queue_new", @native)
         code = call(:int, "commit_queue", @native, nil, queue, nil, nil)
@@ -120,7 +122,7 @@ module WorkShaper
         @consumer.close
       end
 
-      # What librdkafka had to say instead of a message.
+      # An error that came instead of a message.
       #
       # @private
       Failure = Struct.new(:response, :text, :topic) do

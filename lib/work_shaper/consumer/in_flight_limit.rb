@@ -2,23 +2,24 @@
 
 module WorkShaper
   class Consumer
-    # How many messages may be in flight: as many as keep the workers busy, and not many more. What waits has to be
-    # fetched again after a rebalance, and what is finished beyond a slow sub key is repeated after a kill.
+    # How many messages may be in flight: as many as keep the workers busy, and not many more. Messages that wait have
+    # to be fetched again after a rebalance, and those that are finished behind a slow sub key are repeated after a
+    # kill.
     #
-    # So it begins with two messages a worker, doubles when workers lacked work because it was full, and halves when
-    # they did not for a while.
+    # So the limit begins at two messages per worker, doubles when workers lacked work because it was reached, and
+    # halves when they have lacked none for a while.
     #
     # @private
     class InFlightLimit
       TOLERATED = 0.02 # the share of their time that workers may lack work
       LOSS = 0.01 # seconds beyond that, for the average worker, at which it doubles
       CALM = 0.5 # seconds without that, after which it halves
-      PATIENCE = 0.1 # seconds of being full that it waits for the tick in which offsets are acknowledged
+      PATIENCE = 0.1 # seconds of being full after which it no longer waits for the acknowledger's tick
 
       # @return [Integer] messages
       attr_reader :size
 
-      # @param pool [Pool] is told how large it is
+      # @param pool [Pool] is told the limit
       # @param concurrency [Integer] workers at most
       # @param most [Integer] messages at most
       def initialize(pool, concurrency, most)
@@ -42,7 +43,8 @@ module WorkShaper
         @full_since ? now - @full_since : 0
       end
 
-      # To be called in each turn of the loop: waits some milliseconds for room when there is none. Returns it.
+      # To be called in each turn of the loop: waits up to so many milliseconds for room when there is none. Returns the
+      # room.
       #
       # @param held [Boolean] whether the loop takes nothing although there is room
       def await_room(milliseconds, held)
@@ -60,7 +62,7 @@ module WorkShaper
 
       private
 
-      # When something is ready, workers do not lack work but the time to come for it.
+      # When something is ready, workers do not lack work; they have only not come for it yet.
       def adapt(held)
         now = self.now
         idle = @pool.idle_time
@@ -73,7 +75,7 @@ module WorkShaper
         end
       end
 
-      # Not as long as it is overfull from the last time.
+      # Not while it is still overfull from the last time it shrank.
       def shrinkable?
         @pool.in_flight <= @size * 1.25
       end

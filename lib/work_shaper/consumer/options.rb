@@ -2,22 +2,22 @@
 
 module WorkShaper
   class Consumer
-    # Checks what a consumer is made with, so that bad input gets an error at once.
+    # Checks what a consumer is made with, so that bad input raises at once.
     #
     # @private
     class Options
-      # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: when its
-      # queue was full it looks again only after a second; and it commits what is stored every five.
+      # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: once its
+      # queue was full, it looks again only after a second; and it commits what is stored only every five seconds.
       DEFAULTS = { "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100 }.freeze
 
-      # What must be so, and why.
+      # Settings that must have this value, and why.
       FIXED = {
         "enable.auto.offset.store" => [false, "offsets are stored when their work is finished"],
         "enable.auto.commit" => [true, "librdkafka commits what is stored, every auto.commit.interval.ms"],
         "enable.partition.eof" => [false, "its events make some versions of librdkafka skip a message"]
       }.freeze
 
-      # One of each is needed.
+      # One name of each list is needed.
       REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
 
       # The settings of a manager that make sense here.
@@ -41,12 +41,12 @@ module WorkShaper
         REQUIRED.first.filter_map { |name| config[name] }.first
       end
 
-      # Whether a topic that is not there may appear by itself.
+      # Whether a topic that does not exist may appear by itself.
       def topics_may_appear?
         config["allow.auto.create.topics"] == "true"
       end
 
-      # Nothing of the config, which has passwords.
+      # Shows nothing of the config, which may hold passwords.
       # @return [String]
       def inspect
         "#<#{self.class}>"

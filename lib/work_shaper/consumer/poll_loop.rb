@@ -7,8 +7,8 @@ module WorkShaper
     # @private
     class PollLoop
       IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
-      BUSY_WAIT = 10 # the same while something is; workers that compute give way to the loop after it
-      STARTING_TIME = 10 # seconds in which a broker must have answered
+      BUSY_WAIT = 10 # the same while something is in flight; after that, workers that compute give way to the loop
+      STARTING_TIME = 10 # seconds within which a broker must answer
       COMMIT_TIME = 5000 # milliseconds for the answer to the last commit
 
       # @return [Numeric] monotonic seconds at the last turn of the loop
@@ -20,11 +20,11 @@ module WorkShaper
       # @return [Exception, nil] what ended it
       attr_reader :failure
 
-      # @return [Thread, nil] that polls, once it is started
+      # @return [Thread, nil] the polling thread, once it is started
       attr_reader :thread
 
       # @param options [Options]
-      # @param callbacks [Hash] what the pool is to call, but for ack
+      # @param callbacks [Hash] what the pool is to call, except ack
       # @param drain [Boolean] whether what waits is worked on when it stops
       # @param connect [#call] makes a client of a config and a rebalance listener
       def initialize(options, callbacks, drain:, connect: Client.method(:new))
@@ -40,18 +40,18 @@ module WorkShaper
         @turned_at = now
       end
 
-      # Starts the polling thread, which calls the block when it is over.
+      # Starts the polling thread, which calls the block at its end.
       def start
         @thread = Thread.new do
           Thread.current.name = "work_shaper intake"
-          Thread.current.priority = 0 # like the mask of interrupts, inherited from whoever called
+          Thread.current.priority = 0 # inherited from the caller, like the interrupt mask
           Thread.handle_interrupt(Object => :immediate) { run }
         ensure
           yield
         end
       end
 
-      # Asks it to end; a second time: not to wait for what runs.
+      # Asks it to end; a second call tells it not to wait for what runs.
       def stop
         @stops += 1
         @thread&.wakeup
@@ -59,7 +59,7 @@ module WorkShaper
         nil # it has ended
       end
 
-      # Takes nothing more in, for good, but stays in the group.
+      # Takes nothing more in from now on, but stays in the group.
       def quiet
         @quiet = true
       end
@@ -130,7 +130,7 @@ module WorkShaper
         messages = take(@back_pressure.allowance)
         feed(messages) unless messages.empty? || @quiet
       rescue ShuttingDown
-        raise unless over? # it shut down by itself since the loop looked
+        raise unless over? # over: the pool shut down by itself since the loop last looked
       end
 
       def feed(messages)
@@ -151,12 +151,12 @@ module WorkShaper
         messages
       end
 
-      # Where rdkafka's callbacks run inside librdkafka: no exception may unwind through that.
+      # For calls in which rdkafka's callbacks run inside librdkafka: no exception may unwind through that.
       def shielded(&call)
         Thread.handle_interrupt(Object => :never, &call)
       end
 
-      # Raises what ends the consumer, and logs what else librdkafka had to say.
+      # Raises what ends the consumer, and logs librdkafka's other errors.
       def raise_or_log_errors
         raise @assignment.failure if @assignment.failure
 
@@ -169,19 +169,20 @@ module WorkShaper
         end
       end
 
-      # At the start that is bad input; later, a topic that went may come back.
+      # At the start a missing topic is bad input; later, a topic that went may come back.
       def missing_topic?(failure)
         failure.code == :unknown_topic_or_part && @assignment.version.zero? &&
           @options.topics.include?(failure.topic) && !@options.topics_may_appear?
       end
 
-      # Called by the manager. What was enqueued before a partition went never gets here.
+      # Called by the manager, but never for what was enqueued before its partition went.
       def store(name, offset)
         topic, partition = @assignment.partitions[name]
         topic ? @client.store(topic, partition, offset + 1) : false
       end
 
-      # Polls on while what runs is finished, so that rebalances are answered; what comes in meanwhile is for others.
+      # Keeps polling while running work finishes, so that rebalances are answered; what comes in meanwhile is left to
+      # other consumers.
       def wind_down
         limit = now + @options.shutdown_timeout
         @back_pressure.quiet!
@@ -195,7 +196,7 @@ module WorkShaper
         done && !(@drain && @pool.stats[:in_flight].positive?)
       end
 
-      # The manager shut down by itself.
+      # Raises the reason when the manager shut down by itself.
       def raise_fatal
         return unless (_, error = @pool.fatal)
 

@@ -2,7 +2,7 @@
 
 module WorkShaper
   class Consumer
-    # A manager whose feeder is the poll loop: it sees to the limits itself, and waits only as long as it says.
+    # A manager that is fed by the poll loop, which keeps to the limits itself and waits only as long as it says.
     #
     # @private
     class Pool < Manager
@@ -18,8 +18,8 @@ module WorkShaper
         super(work: work_with(handler), **rest)
       end
 
-      # Enqueues messages without a look at the limits. An error in finding a sub key is the message's: it is raised
-      # where its work would be done.
+      # Enqueues messages without checking the limits. An error in finding a sub key counts as the message's failure: it
+      # is raised where the message's work would be done.
       def feed(messages)
         super(messages, @sub_key, @sub_key_errors)
       end
@@ -28,7 +28,7 @@ module WorkShaper
         super.each { |_sub_key, message, *| @sub_key_errors.delete(message) }
       end
 
-      # A message in no order is its own sub key; its payload is nothing for a log.
+      # A message whose sub key is nil is its own sub key; its payload does not belong in a log.
       def stats
         super.tap do |stats|
           stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }

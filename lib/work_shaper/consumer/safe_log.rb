@@ -2,7 +2,7 @@
 
 module WorkShaper
   class Consumer
-    # Lines in the log. A logger that raises (a full disk, a closed stream) is no reason to end.
+    # Writes lines to the log. A logger that raises (a full disk, a closed stream) is no reason to stop.
     #
     # @private
     module SafeLog

@@ -12,7 +12,7 @@ module WorkShaper
       COMMANDS = { "INT" => :stop, "TERM" => :stop, "QUIT" => :stop, "TSTP" => :quiet, "TTIN" => :backtraces }.freeze
       HANDLERS = COMMANDS.to_h { |signal, command| [signal, proc { on_signal(signal, command) }] }.freeze
 
-      # Made beforehand: to make a Hash calls `hash`, where an exception could come in before the mask is there.
+      # Made beforehand: making a Hash calls `hash`, where an exception could come in before the mask is there.
       UNDISTURBED = { Object => :never }.freeze
 
       @lock = Mutex.new
@@ -20,8 +20,8 @@ module WorkShaper
       @before = {} # the handlers that were there before ours
 
       class << self
-        # Sends commands to a queue while the block runs. When nobody is left, the handlers that were there before are
-        # put back.
+        # Sends commands to a queue while the block runs. When no consumer is left, the handlers that were there before
+        # are put back.
         def trapped(commands)
           undisturbed { enter(commands) }
           yield
@@ -31,7 +31,7 @@ module WorkShaper
 
         private
 
-        # An exception half-way would leave handlers for ever.
+        # An exception half-way would leave the handlers in place for ever.
         def undisturbed(&change)
           Thread.handle_interrupt(UNDISTURBED) { @lock.synchronize(&change) }
         end
@@ -49,7 +49,7 @@ module WorkShaper
           @running = (@running - [commands]).freeze
         end
 
-        # Nothing, where the signal does not exist. In a forked child it may have been ours before.
+        # Does nothing where the signal does not exist. In a forked child the handler may have been ours before.
         def set(signal, handler)
           before = Signal.trap(signal, handler)
           @before[signal] = before || "DEFAULT" unless handler.equal?(before)
@@ -62,7 +62,8 @@ module WorkShaper
           @before = {}
         end
 
-        # A child that the work forked has inherited the handler, but no consumer: there the signal is as it was before.
+        # A child that the work forked has inherited the handler, but no consumer: there the signal does what it did
+        # before.
         def on_signal(signal, command)
           return @running.each { |commands| commands << command } if Process.pid == @pid
 
