@@ -16,17 +16,17 @@ $srcs = Dir[File.join(__dir__, "{,#{rooms.map { |room| "#{room}/" }.join(",")}}*
 
 append_cflags(%w[-std=gnu11 -fvisibility=hidden -Wno-declaration-after-statement])
 
-# The way of a message goes through many small files: inlined across them it takes a tenth less time.
+# A message passes through many small files: inlining across them saves a tenth of the time.
 if !ENV["WORK_SHAPER_SANITIZE"] && try_link("int main(void) { return 0; }", "-flto")
   $CFLAGS << " -flto" # rubocop:disable Style/GlobalVars
   $LDFLAGS << " -flto" # rubocop:disable Style/GlobalVars
 end
 
-# The Rubies of rake-compiler-dock were made with -O1, which a precompiled gem would take over. Ruby's default is -O3.
+# The Rubies of rake-compiler-dock were made with -O1, which a precompiled gem would inherit. Ruby's default is -O3.
 append_cflags("-O3") if enable_config("cross-build")
 
-# For those who work on the gem; users build without either.
-# Last on the line, for mkmf's own -Wno-... come before; unused parameters are those of Ruby's headers.
+# For those who work on the gem; users build without either. Last on the line, since mkmf's own -Wno-... come before;
+# the unused parameters are in Ruby's headers.
 if ENV["WORK_SHAPER_WERROR"]
   $warnflags = "#{$warnflags} -Wall -Wextra -Wno-unused-parameter -Werror" # rubocop:disable Style/GlobalVars
 end

@@ -3,12 +3,12 @@
 require "rbconfig"
 require "tmpdir"
 
-# What a machine must have before the extension can be compiled. The first thing that is missing is told in one line,
-# with the command that brings it. (For extconf.rb, that is for `gem install`, and for bin/setup.)
+# What a machine must have before the extension can be compiled. The first thing that is missing is reported in one
+# line, with the command that installs it. (For extconf.rb, that is for `gem install`, and for bin/setup.)
 class Requirements
   class Missing < StandardError; end
 
-  # What brings the headers of Ruby, and what brings a C compiler, for each package manager.
+  # What installs the headers of Ruby, and what installs a C compiler, for each package manager.
   PACKAGES = {
     "apt-get" => ["apt-get install ruby-dev", "apt-get install build-essential"], # Debian, Ubuntu
     "dnf" => ["dnf install ruby-devel", "dnf install gcc make redhat-rpm-config"], # Fedora

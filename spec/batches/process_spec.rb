@@ -171,7 +171,7 @@ RSpec.describe WorkShaper::Batches do
       end
       expect(error.message).to eq("broken b")
       expect(error.backtrace.first).to include("process_spec")
-      expect(log.entries(/beside the one/, "ERROR").map { |line| line.slice(:error, :offset) })
+      expect(log.entries(/besides the one/, "ERROR").map { |line| line.slice(:error, :offset) })
         .to eq([{ error: "IOError: broken a", offset: "(a batch of 3):0" }])
     end
 

@@ -18,7 +18,7 @@ struct item {
     struct offset_tracker *tracker; /* its partition, as assigned when it was enqueued */
     uintptr_t message;              /* the caller's; the core only carries it */
     int64_t offset;                 /* from 0 */
-    uint64_t sequence;              /* how many were enqueued before it, in all */
+    uint64_t sequence;              /* how many were enqueued before it, in total */
     uint32_t received_at;           /* milliseconds of the caller's clock, modulo 2^32 */
     uint32_t position : 31;         /* where the tracker keeps it: a sequence number or an index */
     uint32_t late : 1;              /* which of the two: 1 when it came out of order */

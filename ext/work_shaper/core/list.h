@@ -1,8 +1,8 @@
 /*
- * list - a doubly linked list whose links are in what it lists: nothing here allocates or can fail.
+ * list - a doubly linked list whose links are inside its members: nothing here allocates or can fail.
  *
- * It is circular: a head and the links of its members are of the same kind, an empty head and a link in no list point
- * to themselves. Hence they stay where they are once initialised.
+ * It is circular: a head and the links of its members are of the same kind; an empty head and a link in no list point
+ * to themselves. Hence they must not move once initialised.
  */
 #ifndef WORK_SHAPER_CORE_LIST_H
 #define WORK_SHAPER_CORE_LIST_H
@@ -15,17 +15,17 @@ struct list {
 };
 
 /*
- * LIST_ENTRY - What a link is the `member` of; the link must not be NULL.
+ * LIST_ENTRY - The struct that has the link as its `member`; the link must not be NULL.
  */
 #define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 /*
- * list_each - Goes through a list with the pointer `link`, first to last. None may be removed meanwhile.
+ * list_each - Goes through a list with the pointer `link`, first to last. No member may be removed meanwhile.
  */
 #define list_each(link, head) for ((link) = (head)->next; (link) != (head); (link) = (link)->next)
 
 /*
- * list_init - Makes a head of an empty list, or a link in no list.
+ * list_init - Makes the head of an empty list, or a link in no list.
  */
 static inline void list_init(struct list *list) {
     list->next = list->previous = list;

@@ -5,8 +5,8 @@
 
 /* An empty window keeps no more than this. */
 #define FIRST_CAPACITY 64u
-/* A window or heap shrinks when it is at most this part full, to twice its length: far from the next growth, so that
- * what is copied is paid by what came in or left meanwhile. */
+/* A window or heap that is at most one part in this many full shrinks to twice its length. That is far from the next
+ * growth, so what came in or left meanwhile pays for the copying. */
 #define SPARSE 8u
 
 struct item offset_tracker_abandoned;
@@ -32,8 +32,8 @@ static struct tracked *window_at(const struct offset_tracker *tracker, uint32_t 
     return &tracker->window[sequence & (tracker->capacity - 1)];
 }
 
-/* Doubles the capacity of a full window, mostly without moving anything: realloc can often extend it where it is, and
- * only what is on one side of the ring's seam has another place then. */
+/* Doubles the capacity of a full window, usually without moving all of it: realloc can often extend it in place, and
+ * then only what is on one side of the ring's seam has to move. */
 static bool window_grow(struct offset_tracker *tracker) {
     uint32_t old = tracker->capacity, capacity = old ? old * 2 : FIRST_CAPACITY;
     struct tracked *window = realloc(tracker->window, capacity * sizeof *window);
@@ -69,7 +69,7 @@ static void window_shift(struct offset_tracker *tracker) {
     tracker->length--;
 }
 
-/* Puts an entry into its place in the heap and tells its item. */
+/* Puts an entry at an index of the heap and notes that in its item. */
 static void late_put(struct offset_tracker *tracker, uint32_t index, struct tracked entry) {
     tracker->late[index] = entry;
     if (entry.item && entry.item != &offset_tracker_abandoned) {
@@ -77,7 +77,8 @@ static void late_put(struct offset_tracker *tracker, uint32_t index, struct trac
     }
 }
 
-/* The order of the heap: by offset, and of equal ones the unfinished first, so that the top tells of all of them. */
+/* The order of the heap: by offset, and of equal ones the unfinished first, so that the top says whether all of them
+ * are finished. */
 static bool before(struct tracked left, struct tracked right) {
     return left.offset < right.offset || (left.offset == right.offset && left.item && !right.item);
 }
@@ -103,7 +104,7 @@ static bool late_push(struct offset_tracker *tracker, struct item *item) {
     return true;
 }
 
-/* Puts an entry where it belongs at or below an index, whose own entry goes. */
+/* Puts an entry where it belongs, at or below an index whose own entry goes. */
 static void late_sink(struct offset_tracker *tracker, uint32_t index, struct tracked entry) {
     uint32_t length = tracker->late_length;
     for (;;) {
@@ -127,7 +128,7 @@ static void late_shift(struct offset_tracker *tracker) {
     }
 }
 
-/* The memory that is not needed any more */
+/* Memory that is no longer needed */
 
 /* A power of two that is twice the length or a little more. */
 static uint32_t fitting(uint32_t length) {

@@ -1,15 +1,15 @@
 /*
  * offset_tracker - what may be acknowledged of one partition in one assignment.
  *
- * Offsets that arrive in growing order, as Kafka delivers them, are numbered and kept in a ring, the
- * window: receiving, finishing and moving the frontier are O(1) however long the window is, and gaps
- * between offsets do not matter. An offset that arrives late (not higher than one before it: enqueued
- * out of order, or delivered again) goes to a heap. The lowest of both is the frontier. Both shrink as they empty: at
- * the end of a claim a window or heap has at most eight times what it needs, or 64 entries, and an empty tracker has at
- * most those of the window.
+ * Offsets that arrive in ascending order, as Kafka delivers them, are numbered and kept in a ring, the window:
+ * receiving, finishing and moving the frontier are O(1) however long the window is, and gaps between offsets do not
+ * matter. An offset that arrives late (not higher than one before it: enqueued out of order, or delivered again) goes
+ * to a heap. The lowest offset of both is the frontier. Both shrink as they empty: at the end of a claim a window or
+ * heap has at most eight times the capacity that it needs, or 64 entries, and an empty tracker has at most the 64 of
+ * its window.
  *
- * What leaves the window becomes the claim: offsets that the caller is to acknowledge. A claim whose
- * acknowledgement did not come to an end is kept and offered again.
+ * What leaves the window becomes the claim: offsets that the caller is to acknowledge. A claim whose acknowledgement
+ * was cut off is kept and offered again.
  */
 #ifndef WORK_SHAPER_CORE_OFFSET_TRACKER_H
 #define WORK_SHAPER_CORE_OFFSET_TRACKER_H
@@ -48,7 +48,7 @@ struct offset_tracker {
     uint32_t waiting;       /* items not started */
     uint32_t running;       /* items started and not finished */
     uint64_t received;      /* offsets received in this assignment */
-    uint64_t abandoned;     /* those of them that are unfinished for good */
+    uint64_t abandoned;     /* those of them that will never be finished */
     uint64_t dropped;       /* those of the abandoned that count as dropped already */
     int64_t highest;        /* the highest received, or OFFSET_NONE */
     int64_t passed;         /* the highest that was claimed, or OFFSET_NONE: never claimed again (I4) */
@@ -56,17 +56,17 @@ struct offset_tracker {
     struct claim claim;     /* what was taken off the window and is not settled yet */
     bool revoked;           /* forgotten: nothing of it may be claimed (I6) */
     struct list moved;      /* its link among the scheduler's trackers that have something to claim */
-    int64_t mark;           /* up to it the unsettled belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
+    int64_t mark;           /* what is unsettled up to it belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
     uint32_t unfinished;    /* items up to the mark that are not finished */
 };
 
 /*
- * offset_tracker_init - Makes it empty. It stays where it is from now on. Allocates nothing.
+ * offset_tracker_init - Makes it empty. It must not move from now on. Allocates nothing.
  */
 void offset_tracker_init(struct offset_tracker *tracker);
 
 /*
- * offset_tracker_clear - Frees its memory and forgets every offset but an underway claim.
+ * offset_tracker_clear - Frees its memory and forgets every offset, except an underway claim.
  */
 void offset_tracker_clear(struct offset_tracker *tracker);
 
@@ -78,18 +78,18 @@ void offset_tracker_clear(struct offset_tracker *tracker);
 bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item);
 
 /*
- * offset_tracker_finish - Marks the item's offset finished. The item is not referred to afterwards.
+ * offset_tracker_finish - Marks the item's offset finished. Does not refer to the item afterwards.
  */
 void offset_tracker_finish(struct offset_tracker *tracker, const struct item *item);
 
 /*
- * offset_tracker_abandon - Lets the item go while its offset stays unfinished for good: the frontier never passes it.
+ * offset_tracker_abandon - Lets go of the item, but its offset is never finished: the frontier never passes it.
  */
 void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *item);
 
 /*
- * offset_tracker_claimable - Whether offset_tracker_claim has something to do. It returns NULL all the same when it
- * adds what was finished to a claim that was cut off, and a lower unfinished offset holds that up.
+ * offset_tracker_claimable - Whether offset_tracker_claim has something to do. (It still returns NULL when it adds
+ * finished offsets to a claim that was cut off, but a lower unfinished offset holds that claim up.)
  */
 bool offset_tracker_claimable(const struct offset_tracker *tracker);
 
@@ -109,7 +109,8 @@ const struct claim *offset_tracker_claim(struct offset_tracker *tracker, bool la
 uint64_t offset_tracker_settle(struct offset_tracker *tracker, bool accepted);
 
 /*
- * offset_tracker_unclaim - The acknowledgement was cut off: the claim will be offered again, or (revoked) is forgotten.
+ * offset_tracker_unclaim - The acknowledgement was cut off: the claim will be offered again, or (if revoked) is
+ * forgotten.
  *
  * Returns how many received offsets are thereby forgotten.
  */
@@ -128,8 +129,8 @@ bool offset_tracker_settled(const struct offset_tracker *tracker, int64_t upto);
 
 /*
  * offset_tracker_each_unfinished - Visits every item that is unfinished and not abandoned: those in the window in
- * order, then the late ones in none. O(window and late ones). The callee may abandon items of the tracker, also such as
- * were not visited yet, which then are not.
+ * order, then the late ones in no order. O(window and late ones). The callee may abandon items of the tracker, even
+ * ones that were not visited yet, which are then skipped.
  */
 void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
                                     void *data);
@@ -142,7 +143,7 @@ void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (
 const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker);
 
 /*
- * offset_tracker_bytes - Bytes it holds from the system.
+ * offset_tracker_bytes - How many bytes it has allocated.
  */
 size_t offset_tracker_bytes(const struct offset_tracker *tracker);
 

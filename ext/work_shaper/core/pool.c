@@ -6,10 +6,11 @@
 
 /* A little under two pages, so that malloc's own header does not push a slab over them. */
 #define SLAB_BYTES ((size_t)8192 - 64)
-/* 256 KiB: what the default limits make use of. */
+/* 256 KiB: what the default limits can use. */
 #define KEPT_SLABS 32
 
-/* Of payloads: no type needs more that is made of pointers and integers. Not alignof(uint64_t), which is 4 on i386. */
+/* Of payloads: enough for every type that is made of pointers and integers. Not alignof(uint64_t), which is 4 on
+ * i386. */
 #define ALIGNMENT (sizeof(void *) > sizeof(uint64_t) ? sizeof(void *) : sizeof(uint64_t))
 
 struct cell {
@@ -21,7 +22,7 @@ struct pool_slab {
     struct list open;  /* its link among the open slabs */
     struct cell *free; /* cells that were released */
     size_t used;       /* cells in use */
-    size_t carved;     /* cells handed out at least once; beyond them untouched memory */
+    size_t carved;     /* cells handed out at least once; the memory beyond is untouched */
     alignas(ALIGNMENT) unsigned char cells[];
 };
 

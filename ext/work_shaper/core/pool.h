@@ -1,8 +1,8 @@
 /*
  * pool - cells of one size, carved out of slabs.
  *
- * A slab whose cells are all free goes back to the system, so memory follows use down as well as up; but for a
- * few, kept so that a pool that fills and empties in turn does not ask the system each time.
+ * A slab whose cells are all free goes back to the system, so memory follows use down as well as up. A few are kept, so
+ * that a pool that fills and empties in turn does not ask the system each time.
  */
 #ifndef WORK_SHAPER_CORE_POOL_H
 #define WORK_SHAPER_CORE_POOL_H
@@ -17,11 +17,11 @@ struct pool {
     struct list open;      /* the slabs that have a free cell */
     size_t empty;          /* how many of these have no cell in use */
     size_t slabs;          /* how many slabs are held in all */
-    size_t freed;          /* how many were given back to the system, ever */
+    size_t freed;          /* how many have ever been given back to the system */
 };
 
 /*
- * pool_init - Makes an empty pool of cells of `size` bytes each, which stays where it is. Allocates nothing.
+ * pool_init - Makes an empty pool of cells of `size` bytes each, which must not move. Allocates nothing.
  */
 void pool_init(struct pool *pool, size_t size);
 
@@ -43,7 +43,7 @@ void *pool_acquire(struct pool *pool);
 void pool_release(struct pool *pool, void *payload);
 
 /*
- * pool_bytes - Bytes that the pool holds from the system.
+ * pool_bytes - How many bytes the pool has allocated.
  */
 size_t pool_bytes(const struct pool *pool);
 

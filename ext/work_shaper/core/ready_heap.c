@@ -15,7 +15,7 @@ static struct sub_key_queue *join(struct sub_key_queue *left, struct sub_key_que
     return top;
 }
 
-/* Makes siblings one heap: joins them in pairs, then the pairs, the last first. Hence O(log n). */
+/* Makes one heap of siblings: joins them in pairs, then the pairs, the last first. Hence O(log n). */
 static struct sub_key_queue *join_siblings(struct sub_key_queue *sibling) {
     struct sub_key_queue *pairs = NULL, *top = NULL;
     while (sibling) {

@@ -1,8 +1,8 @@
 /*
- * ready_heap - the queues that may go on with a message that was passed over, the one with the oldest message on top.
+ * ready_heap - the queues whose first item was passed over and may start now, the oldest on top.
  *
  * A pairing heap whose links are in the queues: nothing here allocates or can fail. It orders by the rank that each
- * queue was added with, so that what the queue holds may change until it is taken out.
+ * queue was added with, so what a queue holds may change while it is in the heap.
  */
 #ifndef WORK_SHAPER_CORE_READY_HEAP_H
 #define WORK_SHAPER_CORE_READY_HEAP_H
@@ -10,7 +10,7 @@
 #include "sub_key_queue.h"
 
 struct ready_heap {
-    struct sub_key_queue *top; /* the one of the lowest rank; NULL: empty */
+    struct sub_key_queue *top; /* the one with the lowest rank; NULL: empty */
 };
 
 /*

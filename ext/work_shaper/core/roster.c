@@ -16,14 +16,14 @@ bool roster_stopped(const struct roster *roster, const struct scheduler *schedul
     return roster_finished(roster, scheduler) && !roster->workers && roster->acknowledger == ACKNOWLEDGER_GONE;
 }
 
-/* Somebody waits until fewer are in flight, and enough are finished: to acknowledge one offset and let one message in
- * would be a switch of threads for each. */
+/* A caller waits for room in flight, and enough messages are finished: to acknowledge one offset and let one message in
+ * would cost a switch of threads each time. */
 static bool blocked(const struct roster *roster, const struct scheduler *scheduler) {
     return roster->room_awaited && scheduler->in_flight >= scheduler->max_in_flight &&
            scheduler_finished(scheduler) >= (scheduler->max_in_flight + 3) / 4;
 }
 
-/* Nothing is left to do but to acknowledge: at all, or of what a drain waits for. */
+/* Nothing is left to do but acknowledge: in all, or of what a drain waits for. */
 static bool winding_down(const struct roster *roster, const struct scheduler *scheduler) {
     if ((roster->closing || roster->end_awaited) && !scheduler->waiting && !scheduler->running) {
         return true;
@@ -31,7 +31,7 @@ static bool winding_down(const struct roster *roster, const struct scheduler *sc
     return roster->end_awaited && scheduler->marked && !scheduler->marked_unfinished;
 }
 
-/* Somebody waits for acknowledgements that should not wait for the tick. */
+/* A caller waits for acknowledgements, which should not wait for the tick. */
 static bool hurried(const struct roster *roster, const struct scheduler *scheduler) {
     return roster->pass_awaited || blocked(roster, scheduler) || winding_down(roster, scheduler);
 }
@@ -53,7 +53,8 @@ enum call roster_worker_call(const struct roster *roster, const struct scheduler
     return roster->workers < roster->concurrency ? CALL_START : CALL_NOBODY;
 }
 
-/* While the acknowledger is parked, and no shutdown has begun. What is most likely to settle it comes first. */
+/* For an acknowledger that is parked and not needed for a shutdown. The condition that most often decides comes
+ * first. */
 static bool needed(const struct roster *roster, const struct scheduler *scheduler) {
     if (!roster->watching && scheduler->in_flight) {
         return true;

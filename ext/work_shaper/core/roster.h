@@ -1,13 +1,13 @@
 /*
  * roster - who must run: the one rule, worked out from the state alone.
  *
- * Nobody relies on who changed what. After every change the caller asks both questions, roster_acknowledger_call and
- * roster_worker_call, does what they say and asks again, until the answer is CALL_NOBODY. So asking once too often does
- * no harm, and asking once too seldom is made good by the acknowledger, which asks by itself while anything is in
+ * Nothing depends on who changed what. After every change the caller asks both questions, roster_acknowledger_call and
+ * roster_worker_call, does what they say and asks again, until the answer is CALL_NOBODY. So asking too often does no
+ * harm, and when a question was missed, the acknowledger makes up for it: it asks by itself while anything is in
  * flight.
  *
- * What must never happen, and what spec/core/test_roster.c looks for in every order of events: something can go on, and
- * nobody is on the way.
+ * What must never happen, and what spec/core/test_roster.c looks for in every order of events: something can proceed,
+ * and no thread is on the way.
  */
 #ifndef WORK_SHAPER_CORE_ROSTER_H
 #define WORK_SHAPER_CORE_ROSTER_H
@@ -34,24 +34,24 @@ struct roster {
     bool watching;         /* parked: it looks again by itself, soon */
     bool stopped;          /* `ack` raised: nothing is acknowledged any more */
     bool closing;          /* no new work is taken */
-    bool announced;        /* the acknowledger has told so */
+    bool announced;        /* the acknowledger has logged that */
     uint32_t pass_awaited; /* how many wait until a pass is over */
     uint32_t end_awaited;  /* how many wait until everything is finished and acknowledged */
     uint32_t room_awaited; /* how many wait until fewer are in flight */
     bool acknowledging;    /* a pass is under way */
     uint64_t passes_begun;
-    uint64_t passes_over; /* the last that came to its end; one that was cut off does not */
+    uint64_t passes_over; /* the last one that was completed, not cut off */
 };
 
 enum call {
-    CALL_NOBODY, /* whoever is needed is there or on the way */
+    CALL_NOBODY, /* every thread that is needed is there or on the way */
     CALL_WAKE,
     CALL_START
 };
 
 /*
- * roster_worker_call - Whether a worker must be woken or started. Workers are called one at a time: whoever arrives and
- * finds more than it can do calls the next, so that work too short to be worth a second thread does not get one.
+ * roster_worker_call - Whether a worker must be woken or started. Workers are called one at a time: one that arrives
+ * and finds more than it can do calls the next, so that work too short to be worth a second thread does not get one.
  */
 enum call roster_worker_call(const struct roster *roster, const struct scheduler *scheduler);
 
@@ -71,23 +71,23 @@ bool roster_pass_due(const struct roster *roster, const struct scheduler *schedu
 bool roster_settled(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
- * roster_finished - Whether the acknowledger has nothing left to do, for good.
+ * roster_finished - Whether the acknowledger will never have anything to do again.
  */
 bool roster_finished(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
- * roster_stopped - Whether it was closed and everybody is gone.
+ * roster_stopped - Whether the manager is closing and all its threads are gone.
  */
 bool roster_stopped(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
- * roster_begin_pass, roster_end_pass - A pass of the acknowledger.
+ * roster_begin_pass, roster_end_pass - The acknowledger begins or ends a pass.
  */
 void roster_begin_pass(struct roster *roster);
 void roster_end_pass(struct roster *roster);
 
 /*
- * roster_cut_off_pass - The pass, if there is one, has ended in the middle.
+ * roster_cut_off_pass - The pass, if there is one, was cut off half-way.
  */
 void roster_cut_off_pass(struct roster *roster);
 

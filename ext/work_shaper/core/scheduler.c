@@ -52,14 +52,14 @@ void scheduler_destroy(struct scheduler *scheduler) {
     pool_destroy(&scheduler->items);
 }
 
-/* Lists a tracker for the next pass if it has come to have something to claim. */
+/* Adds a tracker to the next pass if it has something to claim now. */
 static void update_moved(struct scheduler *scheduler, struct offset_tracker *tracker) {
     if (list_empty(&tracker->moved) && offset_tracker_claimable(tracker)) {
         list_append(&scheduler->moved, &tracker->moved);
     }
 }
 
-/* What is counted of an item */
+/* Counting items */
 
 static void start_waiting(struct scheduler *scheduler, const struct item *item) {
     item->queue->waiting++;
@@ -67,7 +67,7 @@ static void start_waiting(struct scheduler *scheduler, const struct item *item) 
     scheduler->waiting++;
 }
 
-/* One item more (or less) is not finished. */
+/* One item more (or less) is unfinished. */
 static void count_unfinished(struct scheduler *scheduler, const struct item *item, int change) {
     if (item->offset <= item->tracker->mark) {
         item->tracker->unfinished += change;
@@ -93,15 +93,15 @@ static void stop_running(struct scheduler *scheduler, const struct item *item) {
     scheduler->running--;
 }
 
-/* The place of a queue */
+/* Where a queue belongs */
 
-/* By what the ready heap orders a queue; 0: it does not belong there, for nothing of it was passed over or may start.
- */
+/* What the ready heap orders a queue by; 0: it does not belong there, since nothing of it was passed over, or something
+ * runs. */
 static uint64_t rank(const struct sub_key_queue *queue) {
     return queue->first && !queue->running ? queue->first->sequence + 1 : 0;
 }
 
-/* Apart from update_queue, which mostly has no need of it. */
+/* Kept apart from update_queue, which rarely needs it. */
 static void move_in_heap(struct scheduler *scheduler, struct sub_key_queue *queue, uint64_t due) {
     if (queue->rank) {
         ready_heap_remove(&scheduler->passed, queue);
@@ -124,8 +124,8 @@ static inline void update_queue(struct scheduler *scheduler, struct sub_key_queu
     }
 }
 
-/* Puts the arrivals into the queues of their sub keys, for who is after all that waits there; changes nothing about
- * what is taken when. Each item is moved but once, so that O(arrivals) is paid by their offers. */
+/* Puts the arrivals into the queues of their sub keys, for functions that need all that waits there; changes nothing
+ * about what is taken when. Each item is moved only once, so that O(arrivals) is paid for by their offers. */
 static void queue_up(struct scheduler *scheduler) {
     while (scheduler->first_arrival) {
         struct item *item = arrivals_shift(scheduler);
@@ -134,7 +134,7 @@ static void queue_up(struct scheduler *scheduler) {
     }
 }
 
-/* The way of an item */
+/* The life of an item */
 
 enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue) {
     if (queue && queue->waiting >= scheduler->max_in_queue) {
@@ -175,7 +175,7 @@ bool scheduler_ready(const struct scheduler *scheduler) {
     return scheduler->ready > 0;
 }
 
-/* Takes out the oldest item whose sub key is free; there is one. */
+/* Takes out the oldest item whose sub key is free; there must be one. */
 static struct item *shift_oldest(struct scheduler *scheduler) {
     struct sub_key_queue *queue = scheduler->passed.top;
     if (queue) {
@@ -213,7 +213,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
     update_queue(scheduler, queue);
 }
 
-/* Ends an item whose offset is never to be acknowledged, unless its tracker was revoked and does not care. */
+/* Ends an item whose offset must never be acknowledged. (A revoked tracker has forgotten its offsets already.) */
 static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
     count_unfinished(scheduler, item, -1);
     if (!item->tracker->revoked) {
@@ -222,7 +222,7 @@ static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
     pool_release(&scheduler->items, item);
 }
 
-/* Takes out and ends all that waits on a queue, once there are no arrivals. */
+/* Takes out and ends all that waits on a queue; there must be no arrivals. */
 static void abandon_waiting(struct scheduler *scheduler, struct sub_key_queue *queue) {
     while (queue->first) {
         struct item *item = sub_key_queue_shift(queue);
@@ -287,8 +287,8 @@ struct revocation {
     void *data;
 };
 
-/* Drops all that waits on the queue of a waiting item and is of the same tracker, which refers to none of it then: so
- * the walk through the tracker comes by each queue but once. */
+/* Drops all items of the same tracker that wait on the queue of a waiting item. The tracker then refers to none of
+ * them, so the walk through it comes to each queue only once. */
 static void drop_with(struct item *waiting, void *data) {
     if (!item_waits(waiting)) {
         return;

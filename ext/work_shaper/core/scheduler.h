@@ -6,18 +6,19 @@
  *
  *   offer -> (waits) -> take -> (runs) -> finish -> claim -> settle
  *
- * Each offset is counted once: total_enqueued is total_acknowledged + total_dropped + in_flight. But what
- * scheduler_drop_waiting dropped is in both of the last until its tracker is revoked (its `dropped`).
+ * Each offset is counted once: total_enqueued is total_acknowledged + total_dropped + in_flight, except that what
+ * scheduler_drop_waiting dropped counts in both of the last two until its tracker is revoked (its `dropped`).
  *
- * Acknowledging goes in passes, in which each tracker has one turn, lest one that moves on and on keeps the others
- * waiting. A tracker is on one of the two lists exactly while it has something to claim and its turn has not come.
+ * Acknowledging proceeds in passes, in which each tracker has one turn, so that one that always has more to claim does
+ * not keep the others waiting. A tracker is on one of the two lists exactly while it has something to claim and its
+ * turn has not come.
  *
  * The oldest item that may start comes first. What is offered goes to the end of the arrivals, and take goes through
  * them in order: an item whose sub key is busy is passed over, once, and waits in its queue from then on. When such a
- * queue is free again it goes on before any arrival, for all of these are newer; the ready heap has the order among
- * such queues, mostly of none or one. Who is after all that waits on a queue first has the arrivals put into their
- * queues: scheduler_abandon, scheduler_drop_waiting and scheduler_revoke do so themselves. Whoever looks from outside
- * finds the rest of a queue's `waiting` among the arrivals.
+ * queue is free again it comes before any arrival, since all of these are newer; the ready heap keeps such queues in
+ * order (usually there are none or one). A function that needs all that waits on a queue first moves the arrivals into
+ * their queues: scheduler_abandon, scheduler_drop_waiting and scheduler_revoke do so themselves. Seen from outside, the
+ * rest of a queue's `waiting` is among the arrivals.
  */
 #ifndef WORK_SHAPER_CORE_SCHEDULER_H
 #define WORK_SHAPER_CORE_SCHEDULER_H
@@ -34,16 +35,16 @@
 
 struct scheduler {
     struct pool items;
-    struct item *first_arrival, *last_arrival; /* what waits and take has not come by, oldest first */
+    struct item *first_arrival, *last_arrival; /* what waits and take has not reached yet, oldest first */
     struct ready_heap passed;                  /* queues whose first item was passed over, and may start now */
     uint32_t ready;                            /* queues that have something waiting and nothing running */
     struct list pass;                          /* trackers that have something to claim in this pass */
-    struct list moved;                         /* and those that have it for the next */
+    struct list moved;                         /* trackers that have something to claim in the next */
     uint32_t max_in_queue;                     /* I7: waiting per sub key */
     uint32_t max_in_flight;                    /* I7: enqueued and not settled, in all */
     uint32_t waiting;                          /* items not started */
     uint32_t running;                          /* items started and not finished, fenced ones too */
-    uint32_t marked;                           /* trackers of which something belongs to the checkpoint */
+    uint32_t marked;                           /* trackers that have something in the checkpoint */
     uint32_t marked_unfinished;                /* items that belong to it and are not finished */
     uint64_t in_flight;                        /* offsets received and not settled */
     uint64_t total_enqueued;
@@ -59,19 +60,20 @@ enum room_left {
 };
 
 /*
- * scheduler_init - Makes it empty, with its two limits (both at least 1). It stays where it is from now on. Allocates
+ * scheduler_init - Makes it empty, with its two limits (both at least 1). It must not move from now on. Allocates
  * nothing.
  */
 void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t max_in_flight);
 
 /*
- * scheduler_discard - Frees the items of a queue, but for arrivals, without a look at order or trackers: for the end
- * of everything.
+ * scheduler_discard - Frees the items of a queue, except arrivals, without regard to order or trackers: for the end of
+ * everything.
  */
 void scheduler_discard(struct scheduler *scheduler, struct sub_key_queue *queue);
 
 /*
- * scheduler_destroy - Frees the arrivals and what else it holds itself, after every queue with items was discarded.
+ * scheduler_destroy - Frees the arrivals and everything else that it owns. Every queue with items must have been
+ * discarded before.
  */
 void scheduler_destroy(struct scheduler *scheduler);
 
@@ -95,8 +97,8 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
 bool scheduler_ready(const struct scheduler *scheduler);
 
 /*
- * scheduler_take - Starts the item that was offered first of those whose sub key has nothing running. O(1), amortised,
- * but for what the ready heap takes.
+ * scheduler_take - Starts the oldest of the items whose sub key has nothing running. O(1), amortised, apart from what
+ * the ready heap takes.
  *
  * Returns NULL when nothing is ready.
  */
@@ -108,26 +110,27 @@ struct item *scheduler_take(struct scheduler *scheduler);
 void scheduler_finish(struct scheduler *scheduler, struct item *item);
 
 /*
- * scheduler_abandon - The item's work was cut off for good. Its offset, and those of the items that wait behind it on
- * its sub key (running them would break I2 once Kafka delivers it again), stay unfinished. Frees the items.
+ * scheduler_abandon - The item's work was cut off. Its offset, and those of the items that wait behind it on its sub
+ * key (running them would break I2 once Kafka delivers it again), are never finished. Frees the items.
  */
 void scheduler_abandon(struct scheduler *scheduler, struct item *item);
 
 /*
- * scheduler_drop_waiting - Drops every item that waits on a queue, of whatever tracker; what runs is left alone. The
- * offsets stay unfinished, and in flight until their trackers are revoked: nothing from them on is acknowledged.
+ * scheduler_drop_waiting - Drops every item that waits on a queue, whatever its tracker; what runs is left alone. The
+ * offsets stay unfinished, and in flight until their trackers are revoked: neither they nor anything above them is
+ * acknowledged.
  *
  * Returns how many were dropped.
  */
 uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queue *queue);
 
 /*
- * scheduler_revoke - Drops what waits of a tracker and forgets the tracker; what runs will finish without effect, and
- * an underway claim is settled or given back as if nothing had happened (I6). A second time does nothing.
+ * scheduler_revoke - Drops the items of a tracker that wait, and forgets the tracker; what runs will finish without
+ * effect, and an underway claim is settled or given back as if nothing had happened (I6). A second call does nothing.
  *
- * shortened: called once with each queue of which something was dropped, and `data`; it may free the queue if that is
- * sub_key_queue_idle now, and calls nothing that changes the scheduler. What else waits on these queues keeps its
- * order. Costs what the tracker holds and the length of each of these queues, besides the arrivals. Allocates nothing.
+ * shortened: called once with each queue from which something was dropped, and `data`; it may free the queue if that is
+ * sub_key_queue_idle now, and must not call anything that changes the scheduler. What else waits on these queues keeps
+ * its order. O(what the tracker holds, the length of each of these queues, and the arrivals). Allocates nothing.
  */
 void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
                       void (*shortened)(struct sub_key_queue *queue, void *data), void *data);
@@ -140,8 +143,8 @@ static inline bool scheduler_claimable(const struct scheduler *scheduler) {
 }
 
 /*
- * scheduler_begin_pass - Lets the trackers that have something to claim now make up the pass, in the order in which
- * they came to have it. Who is left over from a pass that was cut off comes first.
+ * scheduler_begin_pass - Makes up the pass of the trackers that have something to claim now, in the order in which they
+ * came to have it. Trackers left over from a pass that was cut off come first.
  */
 void scheduler_begin_pass(struct scheduler *scheduler);
 
@@ -160,25 +163,26 @@ struct offset_tracker *scheduler_next_in_pass(struct scheduler *scheduler);
 void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracker, bool accepted);
 
 /*
- * scheduler_unclaim - Gives the tracker's underway claim back (see offset_tracker_unclaim), for the next pass. Of a
- * tracker that was revoked meanwhile it counts as dropped.
+ * scheduler_unclaim - Gives the tracker's underway claim back (see offset_tracker_unclaim), for the next pass. If the
+ * tracker was revoked meanwhile, the claim counts as dropped.
  */
 void scheduler_unclaim(struct scheduler *scheduler, struct offset_tracker *tracker);
 
 /*
- * scheduler_mark - Lets what the tracker has received so far and is not settled belong to the checkpoint; with every
- * tracker marked, scheduler->marked is 0 again once all that was received by then is settled, whatever comes in after
- * it. There is one checkpoint at a time: what of an earlier one is not settled belongs to the next one, too.
+ * scheduler_mark - Adds to the checkpoint what the tracker has received so far and not settled; with every tracker
+ * marked, scheduler->marked is 0 again once all that was received by then is settled, whatever comes in after it. There
+ * is one checkpoint at a time: what is not settled of an earlier one belongs to the next one, too.
  *
- * The mark is the highest offset received. It is only ever raised, and taken off as soon as nothing up to it is
- * unsettled, or with revoke. An offset that comes late and below it belongs to the checkpoint. One that was abandoned
- * or dropped by scheduler_drop_waiting is never settled: it keeps the mark until its tracker is revoked. O(1).
+ * The mark is the highest offset received. It is only ever raised, and removed as soon as nothing up to it is
+ * unsettled, or by revoke. A late offset below it belongs to the checkpoint. One that was abandoned or dropped by
+ * scheduler_drop_waiting is never settled: it keeps the mark until its tracker is revoked. O(1).
  */
 void scheduler_mark(struct scheduler *scheduler, struct offset_tracker *tracker);
 
 /*
- * scheduler_follow_up - The work of an unsettled offset, or its acknowledgement, enqueued the last offset of a tracker:
- * if the first belongs to the checkpoint, so does the last, with all that its tracker has unsettled. O(1).
+ * scheduler_follow_up - The work or the acknowledgement of an unsettled offset (of `cause`) enqueued the last offset of
+ * a tracker: if the former belongs to the checkpoint, so does the latter, with all that its tracker has unsettled.
+ * O(1).
  */
 void scheduler_follow_up(struct scheduler *scheduler, const struct offset_tracker *cause, int64_t offset,
                          struct offset_tracker *tracker);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct sub_key_queue {
-    struct item *first, *last;                         /* what waits but for the arrivals (see scheduler.h) */
+    struct item *first, *last;                         /* what waits, except arrivals (see scheduler.h) */
     struct item *running;                              /* I1: at most one, or NULL */
     struct sub_key_queue *next_ready, *previous_ready; /* in the ready heap: siblings; the first's previous: parent */
     struct sub_key_queue *first_child;                 /* in the ready heap */

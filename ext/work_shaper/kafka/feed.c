@@ -22,7 +22,7 @@ static VALUE partition_name(VALUE message) {
     return rb_enc_interned_str(text, length < NAME_SIZE ? length : NAME_SIZE - 1, rb_utf8_encoding());
 }
 
-/* The last message's partition, which is mostly that of the next one. */
+/* The last message's partition, which is usually that of the next one, too. */
 struct named {
     VALUE topic, name;
     int32_t partition;
@@ -48,7 +48,7 @@ struct feeding {
 
 static void let_in(struct feeding *feeding, VALUE key) {
     VALUE message = feeding->message;
-    /* One without a key is its own: no other is equal to it. */
+    /* A message without a sub key is its own: no other is equal to it. */
     manager_enqueue(feeding->manager, NIL_P(key) ? message : key, message, find_name(&feeding->named, message),
                     message_offset(message));
 }
@@ -69,10 +69,11 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
 /*
  * call-seq: feed(messages, sub_key, sub_key_errors)
  *
- * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; one for
- * which that is nil runs in no order. So does one whose sub key raised a StandardError, or cannot be a key: the error
- * goes to the Hash sub_key_errors, by the message. Does not look at the limits: whoever took the messages did. Raises
- * ShuttingDown, and what else sub_key raises; the messages before that one are in then.
+ * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; a
+ * message for which that is nil runs in no particular order. So does one for which sub_key raised a StandardError or
+ * returned what cannot be a Hash key: the error goes into the Hash sub_key_errors, under the message. Does not check
+ * the limits: the caller did so before it took the messages. Raises ShuttingDown, and what else sub_key raises; the
+ * messages before that one have been enqueued then.
  */
 static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors) {
     struct feeding feeding = {
@@ -101,7 +102,7 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_error
 /*
  * call-seq: max_in_flight = count
  *
- * Changes the limit from now on; more may be in flight then for a while.
+ * Changes the limit from now on; for a while, more may be in flight.
  */
 static VALUE set_max_in_flight(VALUE self, VALUE count) {
     struct manager *manager = manager_get(self);
@@ -141,8 +142,8 @@ static VALUE in_flight(VALUE self) {
 /*
  * call-seq: expect(milliseconds)
  *
- * The calling thread can do without the GVL for so long, but not longer: from then on workers give way to it between
- * two messages. (As long as it has the GVL no worker looks.)
+ * The calling thread can do without the GVL for so long, but no longer: from then on workers give way to it between two
+ * messages. (While it has the GVL, no worker looks.)
  */
 static VALUE expect(VALUE self, VALUE milliseconds) {
     fairness_expect(manager_get(self), NUM2UINT(milliseconds));
@@ -157,9 +158,9 @@ static bool has_room(const struct waiter *waiter) {
 /*
  * call-seq: await_room(milliseconds, hurry)
  *
- * Waits until less than max_in_flight are in flight, or the time is over, or the manager shuts down. It expects to be
- * back by then. hurry: whether what is finished is acknowledged before the tick is over, once that is a
- * quarter of max_in_flight.
+ * Waits until fewer than max_in_flight are in flight, or the time is over, or the manager shuts down. The calling
+ * thread expects the GVL back by then. hurry: whether what is finished is acknowledged before the tick is over, once
+ * that is a quarter of max_in_flight.
  */
 static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
     struct manager *manager = manager_get(self);

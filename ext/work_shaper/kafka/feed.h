@@ -7,7 +7,7 @@
 #include <ruby/ruby.h>
 
 /*
- * init_feed - Defines WorkShaper::Feeding: what a manager that is fed by a poll loop has besides.
+ * init_feed - Defines WorkShaper::Feeding: the additional methods of a manager that is fed by a poll loop.
  */
 void init_feed(VALUE work_shaper);
 

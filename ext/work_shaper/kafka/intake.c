@@ -24,7 +24,7 @@ struct intake {
 };
 
 static void free_intake(void *data) {
-    ruby_xfree(data); /* an open queue is left: its client may be gone, and this is no place to ask */
+    ruby_xfree(data); /* an open queue is left alone: its client may be gone, and this is no place to ask */
 }
 
 static size_t size_of_intake(const void *data) {
@@ -58,7 +58,7 @@ static void *address_of_function(VALUE functions, const char *name) {
 /*
  * call-seq: open(client, functions)
  *
- * client: the address of an rd_kafka_t, which must outlive this up to close. functions: a Hash of the addresses of
+ * client: the address of an rd_kafka_t, which must stay alive until close. functions: a Hash of the addresses of
  * librdkafka's functions, by name without rd_kafka_.
  */
 static VALUE open_queue(VALUE self, VALUE client, VALUE functions) {
@@ -72,7 +72,7 @@ static VALUE open_queue(VALUE self, VALUE client, VALUE functions) {
     intake->client = (rd_kafka_t *)NUM2SIZET(client);
     intake->queue = intake->library.queue_get_consumer(intake->client);
     if (!intake->queue) {
-        rb_raise(work_shaper_error, "this client is no consumer of a group");
+        rb_raise(work_shaper_error, "this client is not the consumer of a group");
     }
     return self;
 }
@@ -80,7 +80,7 @@ static VALUE open_queue(VALUE self, VALUE client, VALUE functions) {
 /*
  * call-seq: function_names
  *
- * The names that open wants, without rd_kafka_.
+ * The names that open needs, without rd_kafka_.
  */
 static VALUE function_names(VALUE class) {
     VALUE names = rb_ary_new();
@@ -120,7 +120,7 @@ static void stop_waiting(void *argument) {
     wait->intake->library.queue_yield(wait->intake->queue);
 }
 
-/* Interrupts are looked at before there is a batch, never after. */
+/* Interrupts are checked before there is a batch, never after. */
 static VALUE fill_batch(VALUE argument) {
     struct wait *wait = (struct wait *)argument;
     while (!wait->ran) {
@@ -172,7 +172,7 @@ static VALUE convert_batch(VALUE argument) {
     return conversion->messages;
 }
 
-/* What librdkafka still holds of a message would keep it from ever closing. */
+/* A message that is not destroyed would keep librdkafka from ever closing. */
 static VALUE destroy_batch(VALUE argument) {
     struct intake *intake = (struct intake *)argument;
     while (intake->length) {
@@ -185,8 +185,8 @@ static VALUE destroy_batch(VALUE argument) {
 /*
  * call-seq: take(count, timeout_ms, failures)
  *
- * Takes up to `count` messages that are there, or as many as one batch holds; when there is none, it waits for a single
- * one. It waits without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the wait.
+ * Takes up to `count` messages that are there, but no more than one batch holds; when there is none, it waits for a
+ * single one. It waits without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the wait.
  *
  * failures: an Array, to which [code, text, topic or nil, partition] is appended for every error that came instead of a
  * message.
@@ -217,8 +217,8 @@ static VALUE take(VALUE self, VALUE count, VALUE timeout_ms, VALUE failures) {
 /*
  * call-seq: store(topic, partition, offset)
  *
- * Notes the offset from which the group is to go on, for librdkafka's next commit. Keeps the GVL: it only takes a lock
- * of librdkafka's, and beside busy Ruby threads the GVL would be dear to get back.
+ * Notes the offset from which the group is to continue, for librdkafka's next commit. Keeps the GVL: it only takes a
+ * lock of librdkafka's, and beside busy Ruby threads it would be expensive to get the GVL back.
  *
  * Returns librdkafka's error code, 0 when it is stored.
  */
@@ -242,7 +242,7 @@ static VALUE store(VALUE self, VALUE topic, VALUE partition, VALUE offset) {
 /*
  * call-seq: end_offset(topic, partition)
  *
- * The offset after the partition's last message, as the last fetch told it; nil when none has.
+ * The offset after the partition's last message, as the last fetch reported it; nil when none has.
  */
 static VALUE end_offset(VALUE self, VALUE topic, VALUE partition) {
     const struct intake *intake = open_intake(self);
@@ -255,7 +255,7 @@ static VALUE end_offset(VALUE self, VALUE topic, VALUE partition) {
 /*
  * call-seq: close
  *
- * Lets librdkafka's queue go, as must be done before its client is closed. Can be called again.
+ * Lets go of librdkafka's queue, which must be done before its client is closed. Can be called again.
  */
 static VALUE close_queue(VALUE self) {
     struct intake *intake = rb_check_typeddata(self, &intake_type);

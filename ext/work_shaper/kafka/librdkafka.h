@@ -16,7 +16,7 @@ typedef struct rd_kafka_topic_s rd_kafka_topic_t;
 typedef struct rd_kafka_headers_s rd_kafka_headers_t;
 
 typedef struct rd_kafka_message_s {
-    int err; /* 0, or what is the matter; then `payload` is a text about it */
+    int err; /* 0, or an error code; then `payload` is a text about the error */
     rd_kafka_topic_t *rkt;
     int32_t partition;
     void *payload;

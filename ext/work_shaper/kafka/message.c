@@ -67,7 +67,7 @@ static struct message *get(VALUE self) {
 }
 
 VALUE message_make(VALUE class, const struct message *fields, size_t byte_count) {
-    /* First, for it is what the garbage collector frees when there is no memory for the fields. */
+    /* First: the garbage collector frees it when there is no memory for the fields. */
     VALUE self = rb_data_typed_object_wrap(class, NULL, &message_type);
     struct message *message = ruby_xmalloc(sizeof *message + byte_count);
     memcpy(message, fields, sizeof *message);
@@ -162,7 +162,8 @@ static VALUE key(VALUE self) {
 }
 
 /*
- * When the message was made, or when the broker took it, as its topic has it. In milliseconds, in the local time zone.
+ * When the message was created, or when the broker received it, depending on its topic. With milliseconds, in the local
+ * time zone.
  *
  * @overload timestamp
  *   @return [Time, nil] nil when the broker gives none
@@ -205,7 +206,7 @@ static VALUE make_headers(const struct message *message) {
 
 /*
  * The message's headers, the same Hash each time: names and values in ASCII-8BIT. A name that comes more than once has
- * an Array of its values in their order. A header without value has nil (the rdkafka gem gives "").
+ * an Array of its values in their order. A header without a value has nil (the rdkafka gem gives "").
  *
  * @overload headers
  *   @return [Hash{String => String, nil, Array<String, nil>}] frozen; empty when there are none
@@ -228,7 +229,7 @@ static VALUE headers(VALUE self) {
 
 /* As text */
 
-/* What may be long, as the rdkafka gem cuts it. */
+/* Truncates what may be long, as the rdkafka gem does. */
 static VALUE truncated(VALUE string) {
     if (NIL_P(string) || NUM2LONG(rb_str_length(string)) <= 40) {
         return string;
@@ -236,7 +237,7 @@ static VALUE truncated(VALUE string) {
     return rb_str_cat_cstr(rb_str_substr(string, 0, 40), "...");
 }
 
-/* As interpolation does it, but for encodings that do not go together: then the whole is bytes. */
+/* Appends as interpolation does, except that encodings that do not go together make the whole text bytes. */
 static void append_text(VALUE text, const char *label, VALUE object) {
     VALUE string = rb_obj_as_string(object);
     rb_str_cat_cstr(text, label);
@@ -273,7 +274,7 @@ static long payload_length(const struct message *message) {
 }
 
 /*
- * The message in one short line, for logs: of the payload it has the size only.
+ * The message in one short line, for logs: of the payload it has only the size.
  *
  * @overload inspect
  *   @return [String]

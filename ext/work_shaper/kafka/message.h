@@ -15,8 +15,8 @@
 
 /*
  * message_from_native - A new WorkShaper::Message with copies of all it keeps; the caller destroys `native`, which must
- * be a message and no error (`err` 0). `topic` is a frozen String. Raises NoMemoryError; nothing is left behind then.
- * Headers that librdkafka cannot read are no reason to raise before someone asks for them.
+ * be a message, not an error (`err` is 0). `topic` is a frozen String. Raises NoMemoryError; nothing is left behind
+ * then. If librdkafka cannot read the headers, that raises only when someone asks for them.
  */
 VALUE message_from_native(const struct librdkafka *library, const rd_kafka_message_t *native, VALUE topic);
 

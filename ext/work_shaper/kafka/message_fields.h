@@ -13,7 +13,7 @@ struct message {
     VALUE topic;
     VALUE payload;
     VALUE key;
-    VALUE headers; /* an Integer: librdkafka could not read them, its error */
+    VALUE headers; /* an Integer: librdkafka's error, when it could not read them */
     VALUE time;
     int64_t offset;
     int64_t timestamp; /* milliseconds since 1970; negative: none */
@@ -42,7 +42,8 @@ extern VALUE message_no_headers;
 VALUE message_make(VALUE class, const struct message *fields, size_t byte_count);
 
 /*
- * message_add_header - Adds to a Hash of headers; the next value of a name makes them an Array. The name is any bytes.
+ * message_add_header - Adds to a Hash of headers; a second value of the same name makes it an Array. The name may be
+ * any bytes.
  */
 void message_add_header(VALUE headers, const char *name, size_t name_size, VALUE value);
 

@@ -4,7 +4,8 @@
 
 #define ERR_NOENT (-156) /* there is none, or no more */
 
-/* A larger payload is made a String at once: copying it twice would cost more than a String that nobody asks for. */
+/* From this size on a payload becomes a String at once: copying it twice would cost more than a String that nobody asks
+ * for. */
 #define LARGE_PAYLOAD 4096u
 
 struct native_headers {

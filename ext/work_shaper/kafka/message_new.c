@@ -50,7 +50,7 @@ static int64_t milliseconds_of(VALUE time) {
     return (int64_t)since_1970.tv_sec * 1000 + since_1970.tv_nsec / 1000000;
 }
 
-/* One pair of the Hash that was given; into the Hash that is made. */
+/* Adds one pair of the given Hash to the Hash that is being made. */
 static int add_given(VALUE name, VALUE given, VALUE headers) {
     check_string(name, "a name in headers must be a String");
     VALUE values = RB_TYPE_P(given, T_ARRAY) ? given : rb_ary_new_from_args(1, given);
@@ -73,8 +73,8 @@ static VALUE given_headers(VALUE given) {
 }
 
 /*
- * A message for tests of handlers, as a consumer would give it: Strings are copied and in ASCII-8BIT, the timestamp is
- * cut to milliseconds.
+ * A message for tests of handlers, as a consumer would give it: Strings are copied as ASCII-8BIT, and the timestamp is
+ * truncated to milliseconds.
  *
  * @overload new(topic:, partition:, offset:, payload: nil, key: nil, headers: {}, timestamp: nil)
  *   @param topic [String]

@@ -62,7 +62,7 @@ static void look_at_clock(struct manager *manager) {
     uint64_t now = clock_nanoseconds();
     manager->roster.resting = now < acknowledger->rest_until;
     if (manager->scheduler.in_flight) {
-        /* It goes on for a while when nothing is, so that messages which come one by one need not wake it for each. */
+        /* It keeps watching for a while afterwards: messages that come one by one need not each wake it. */
         acknowledger->watch_until = now + WATCH_PERIOD;
     }
     manager->roster.watching = now < acknowledger->watch_until;
@@ -111,10 +111,10 @@ static void hasten(struct manager *manager) {
     acknowledger->rest_until = 0;
 }
 
-/* Tells the log what is to be told. Returns when it has to beat next. */
+/* Logs the shutdown and the heartbeat, when they are due. Returns when the next heartbeat is due. */
 static uint64_t speak(struct manager *manager, uint64_t next_beat) {
     if (must_announce(manager)) {
-        manager->roster.announced = true; /* before: a logger that kills the thread is not to do it twice */
+        manager->roster.announced = true; /* first: a logger that kills the thread must not do it twice */
         hasten(manager);
         quietly(manager->self, "log_shutdown", 0, NULL);
     }

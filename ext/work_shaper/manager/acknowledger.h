@@ -1,6 +1,6 @@
 /*
- * acknowledger - the thread that calls `ack` for what the trackers release, in passes; nobody else does. It is the
- * watchdog, too: see supervisor.h.
+ * acknowledger - the thread that calls `ack` for what the trackers release, in passes; no other thread does. It is also
+ * the watchdog: see supervisor.h.
  */
 #ifndef WORK_SHAPER_MANAGER_ACKNOWLEDGER_H
 #define WORK_SHAPER_MANAGER_ACKNOWLEDGER_H
@@ -14,23 +14,23 @@
 struct manager;
 struct partition;
 
-/* Whether it is there, and what for, is in the roster. */
+/* Whether it is there, and what it is doing, is in the roster. */
 struct acknowledger {
     VALUE thread; /* nil: none */
     struct parker parker;
-    bool overdue;                /* was coming already at the last look of the watchdog */
+    bool overdue;                /* was coming already at the watchdog's last look */
     bool latest;                 /* acknowledge only the highest safe offset of each partition */
     uint64_t tick;               /* nanoseconds between two passes at least */
     uint64_t heartbeat;          /* nanoseconds between two reports, or 0 */
     uint64_t rest_until;         /* the end of its tick, in clock_nanoseconds */
-    uint64_t watch_until;        /* how long it goes on watching, whatever is in flight, in clock_nanoseconds */
+    uint64_t watch_until;        /* until when it watches, even with nothing in flight, in clock_nanoseconds */
     uint32_t due_at;             /* when it wants to run again, in clock_milliseconds */
     struct partition *partition; /* whose offset `ack` is being called with, or NULL */
     uint64_t turn;               /* which call of `ack` */
 };
 
 /*
- * acknowledger_init - There is none.
+ * acknowledger_init - There is no thread yet.
  */
 void acknowledger_init(struct acknowledger *acknowledger);
 
@@ -40,7 +40,7 @@ void acknowledger_init(struct acknowledger *acknowledger);
 void acknowledger_start(struct manager *manager);
 
 /*
- * acknowledger_try_to_start - The same, but when it fails there is still none.
+ * acknowledger_try_to_start - The same, but does not raise: when it fails, there is still none.
  */
 void acknowledger_try_to_start(struct manager *manager);
 

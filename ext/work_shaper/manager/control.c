@@ -30,7 +30,7 @@ static VALUE wait_for_pass(VALUE holder) {
     return Qnil;
 }
 
-/* A Timeout round flush is there to end an `ack` that hangs. When the wait is over the pass is, too. */
+/* A Timeout around flush is meant to end an `ack` that hangs. If the wait is over, so is the pass. */
 static VALUE leave_pass(VALUE holder) {
     struct waiter *waiter = waiter_of(holder);
     struct manager *manager = waiter->manager;
@@ -43,12 +43,12 @@ static VALUE leave_pass(VALUE holder) {
 }
 
 /*
- * Has all acknowledged that can be acknowledged now, without waiting for the tick, and waits for it. `ack` is called on
- * the acknowledger's thread, as ever. When the calling thread is killed or interrupted meanwhile (a Timeout, say), the
- * `ack` that it waits for is cut off: its offset is offered again.
+ * Has everything acknowledged that can be acknowledged now, without waiting for the tick, and returns when that is
+ * done. `ack` is called on the acknowledger's thread, as always. When the calling thread is killed or interrupted
+ * meanwhile (a Timeout, say), the `ack` that it waits for is cut off: its offset is offered again.
  *
  * @overload flush(safe: true)
- *   @param safe [Boolean] accepted for callers of WorkShaper 0.1.3, without effect: it is always safe
+ *   @param safe [Boolean] accepted for callers of WorkShaper 0.1.3, but has no effect: flush is always safe
  *   @return [Integer] how many offsets were acknowledged since the call; 0 inside `ack`, where it does not wait
  *   @raise [ForkedProcess] the manager belongs to the parent process
  *   @example
@@ -93,7 +93,7 @@ static void list_dropped(struct item *item, void *data) {
     rb_ary_push(*(VALUE *)data, rb_assoc_new(ULL2NUM(item->sequence), arguments));
 }
 
-/* Who waits for room, or for the end of what was dropped, may go on. */
+/* Callers that wait for room, or for the end of what was dropped, may continue. */
 static void tell_of_dropped(struct manager *manager) {
     drains_look(manager);
     room_look(manager);
@@ -203,7 +203,7 @@ static VALUE at_rest(VALUE self, VALUE key, VALUE timeout) {
 
 /*
  * Asks the manager to wind down and returns at once: no new work is taken, what is enqueued runs, what is finished is
- * acknowledged, then its threads end. Can be called from anywhere, callbacks and trap handlers included. In a forked
+ * acknowledged, then its threads end. Can be called from anywhere, including callbacks and trap handlers. In a forked
  * child it does nothing.
  *
  * @return [nil]
@@ -249,7 +249,7 @@ static VALUE forked(VALUE self) {
 /*
  * call-seq: ending
  *
- * The manager's threads that are about to end, or have.
+ * The manager's threads that are about to end, or have ended.
  */
 static VALUE ending(VALUE self) {
     return rb_ary_dup(manager_get(self)->ending);

@@ -8,14 +8,14 @@ static bool drain_open(const struct manager *manager) {
     return manager->drains.begun != manager->drains.over;
 }
 
-/* All that is enqueued belongs to it. */
+/* All that has been enqueued belongs to it. */
 static void begin_checkpoint(struct manager *manager) {
     manager->drains.begun++;
     manager->drains.enqueued = manager->scheduler.total_enqueued;
     registry_mark_received(manager);
 }
 
-/* Whether a worker runs what was enqueued before the checkpoint and is revoked by now. */
+/* Whether a worker runs what was enqueued before the checkpoint and has been revoked since. */
 static bool fenced_runs(const struct manager *manager) {
     const struct list *link;
     list_each(link, &manager->workers.all) {
@@ -27,7 +27,7 @@ static bool fenced_runs(const struct manager *manager) {
     return false;
 }
 
-/* What was revoked has no mark any more, but work and `ack` that are under way are still to return. */
+/* What was revoked has no mark any more, but its work and `ack` that are under way must still return. */
 static bool at_checkpoint(const struct manager *manager) {
     const struct partition *partition = manager->acknowledger.partition;
     return manager->scheduler.marked == 0 && !(partition && partition->tracker.revoked) && !fenced_runs(manager);
@@ -95,16 +95,16 @@ static bool over(const struct waiter *waiter) {
 }
 
 /*
- * Waits until all that was enqueued before is finished and acknowledged, and what its work enqueued itself. What others
- * enqueue meanwhile is not waited for.
+ * Waits until all that was enqueued before the call is finished and acknowledged, including what its work enqueued
+ * itself. It does not wait for what others enqueue meanwhile.
  *
  * @overload drain(timeout: nil)
  *   @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
  *   @return [Boolean] false: the timeout passed, or something can never be acknowledged (see `stats[:fatal]`), or the
  *     process ends
- *   @raise [Error] inside a callback of the same manager
+ *   @raise [Error] called inside a callback of the same manager
  *   @raise [ForkedProcess] the manager belongs to the parent process
- *   @raise [TypeError, ArgumentError] the timeout is not a number, or less than 0
+ *   @raise [TypeError, ArgumentError] the timeout is not a number >= 0
  *   @example
  *     shaper.drain(timeout: 10) or warn "still busy"
  */

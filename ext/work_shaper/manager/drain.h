@@ -1,8 +1,9 @@
 /*
  * drain - waiting until what was enqueued before is finished and acknowledged, whatever comes in meanwhile.
  *
- * One checkpoint after the other (core/scheduler.h): a drain waits for one that began after it was called. Whoever
- * comes while one is open waits for the next, which begins when that is reached; so each drain has an end.
+ * Checkpoints come one after the other (core/scheduler.h): a drain waits for one that began after it was called. A
+ * drain that is called while one is open waits for the next, which begins when the open one is reached; so each drain
+ * ends.
  */
 #ifndef WORK_SHAPER_MANAGER_DRAIN_H
 #define WORK_SHAPER_MANAGER_DRAIN_H
@@ -15,20 +16,20 @@ struct manager;
 struct partition;
 
 struct drains {
-    uint64_t begun, over; /* checkpoints: equal but while one is open */
-    bool next_wanted;     /* somebody waits for the one after it */
-    uint64_t enqueued;    /* how many messages were, when the last one began */
+    uint64_t begun, over; /* checkpoints: equal unless one is open */
+    bool next_wanted;     /* a drain waits for the one after it */
+    uint64_t enqueued;    /* how many messages had been enqueued when the last one began */
 };
 
 /*
  * drains_look - Notes when the open checkpoint is reached, and begins the next one if that is wanted. Returns whether
- * it was.
+ * it was reached.
  */
 bool drains_look(struct manager *manager);
 
 /*
- * drain_follow_up - A message has come into a partition. If it comes from a callback, it is waited for as the message
- * is for which that was called.
+ * drain_follow_up - A message has come into a partition. If a callback enqueued it, drains wait for it as they do for
+ * the message that the callback was called with.
  */
 void drain_follow_up(struct manager *manager, struct partition *partition);
 

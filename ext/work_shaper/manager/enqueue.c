@@ -12,7 +12,7 @@ struct entry {
     VALUE sub_key, message, partition;
     int64_t offset;
     struct address address;
-    VALUE waiter; /* keeps what stands in line for it, while it does */
+    VALUE waiter; /* holds what stands in line for it, while it does */
 };
 
 static int64_t check_offset(VALUE offset) {
@@ -30,7 +30,7 @@ static int64_t check_offset(VALUE offset) {
     return value;
 }
 
-/* Raises when the manager does not take messages any more. After every call that may have run Ruby code. */
+/* Raises when the manager takes no more messages. To be called after every call that may have run Ruby code. */
 static void check_open(struct manager *manager) {
     if (manager_forked(manager)) {
         manager_get(manager->self); /* raises */
@@ -45,7 +45,7 @@ static void refuse_at_exit(void) {
     rb_raise(work_shaper_shutting_down, "the process is about to end, and the manager takes no more work");
 }
 
-/* Raises when nobody could ever work on a message. */
+/* Raises when no thread could ever work on a message. */
 static void check_staff(struct manager *manager) {
     if (!manager->roster.workers && manager_deserted(manager)) {
         refuse_at_exit();
@@ -53,8 +53,8 @@ static void check_staff(struct manager *manager) {
 }
 
 /*
- * Looks the address up; it is valid with nothing left to do but to go in: no Ruby code runs between the last look and
- * the return. The keys count as they are now: a String may have been changed since the last time.
+ * Looks the address up, so that all that is left to do is to go in: it is valid, since no Ruby code runs between the
+ * last look and the return. The keys count as they are now: a String may have been changed since the last time.
  */
 static void look_up(struct entry *entry) {
     struct manager *manager = entry->manager;
@@ -126,7 +126,7 @@ static VALUE leave_place(VALUE argument) {
     return Qnil;
 }
 
-/* Raises Full after the deadline, or at once where waiting could be for oneself. Returns whether it went in. */
+/* Raises Full after the deadline, or at once where it could wait for itself. Returns whether it went in. */
 static bool wait_in_line(struct entry *entry, enum room_left left, uint64_t deadline) {
     struct manager *manager = entry->manager;
     if (deadline == NEVER && manager_inside_callback(manager)) {
@@ -163,10 +163,12 @@ void manager_enqueue(struct manager *manager, VALUE sub_key, VALUE message, VALU
 }
 
 /*
- * Enqueues a message. It runs after everything enqueued before it on the same sub key, and beside other sub keys.
+ * Enqueues a message. It runs after everything enqueued before it on the same sub key, and in parallel with other sub
+ * keys.
  *
  * It blocks while `max_in_queue` messages wait on this sub key or `max_in_flight` are in flight. Inside a callback of
- * the same manager it does not wait, unless a timeout is given, for it could wait for itself: it raises Full at once.
+ * the same manager it could wait for itself, so unless a timeout is given, it does not wait there: it raises Full at
+ * once.
  *
  * @overload enqueue(sub_key, message, partition, offset, timeout: nil)
  *   @param sub_key [Object] anything that can be a Hash key, nil included; Strings are equal when their bytes are
@@ -178,8 +180,8 @@ void manager_enqueue(struct manager *manager, VALUE sub_key, VALUE message, VALU
  *   @raise [Full] the timeout passed, or it was full inside a callback
  *   @raise [ShuttingDown] the manager takes no more work
  *   @raise [ForkedProcess] the manager belongs to the parent process
- *   @raise [TypeError, ArgumentError] the offset or the timeout is not as it must be. Whatever was raised, nothing has
- * changed.
+ *   @raise [TypeError, ArgumentError] the offset is not an Integer in that range, or the timeout is not a number >= 0.
+ *     Whatever is raised, nothing has changed.
  *   @example
  *     shaper.enqueue(message.key, message, message.partition, message.offset)
  */

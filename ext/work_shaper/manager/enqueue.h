@@ -10,7 +10,7 @@
 struct manager;
 
 /*
- * manager_enqueue - Enqueues a message without a look at the limits.
+ * manager_enqueue - Enqueues a message without checking the limits.
  *
  * offset: from 0.
  * Raises ShuttingDown, ThreadError, NoMemoryError, and what the keys' #hash and #eql? raise; nothing has changed then.

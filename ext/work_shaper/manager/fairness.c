@@ -7,7 +7,7 @@ void fairness_init(struct manager *manager) {
     manager->fairness = (struct fairness){.busy_since = clock_nanoseconds()};
 }
 
-/* Whose time has come */
+/* Who is late */
 
 /* For how many milliseconds the acknowledger may wait for the GVL. */
 #define PATIENCE 20
@@ -35,7 +35,7 @@ void fairness_expect(struct manager *manager, uint32_t milliseconds) {
     manager->fairness.feeder_expected = true;
 }
 
-/* It may not be the first time that the right one gets the GVL. */
+/* The right thread may not get the GVL the first time. */
 #define MAX_YIELDS 2
 
 void fairness_give_way(const struct manager *manager) {

@@ -1,9 +1,10 @@
 /*
- * fairness - politeness towards threads that must not starve: the acknowledger, and whoever feeds the manager, say when
- * they want the GVL back; from then on busy workers give way between two messages, and park if another one is at hand.
+ * fairness - consideration for threads that must not starve: the acknowledger and the thread that feeds the manager say
+ * when they want the GVL back; from then on busy workers give way between two messages, and park if another one is at
+ * hand.
  *
- * Threads get the GVL in the order in which they asked, so whoever is late waits for all workers that ask for it, too;
- * and no more than a few of those that compute are of any use.
+ * Threads get the GVL in the order in which they asked, so a thread that is late also waits for all workers that ask
+ * for it; and of workers that compute, no more than a few are of any use.
  */
 #ifndef WORK_SHAPER_MANAGER_FAIRNESS_H
 #define WORK_SHAPER_MANAGER_FAIRNESS_H
@@ -22,12 +23,12 @@ struct fairness {
 };
 
 /*
- * fairness_init - Nobody is expected. The roster has the concurrency already.
+ * fairness_init - No thread is expected. The roster must have the concurrency already.
  */
 void fairness_init(struct manager *manager);
 
 /*
- * fairness_expect - The current thread can do without the GVL for so long, but not longer.
+ * fairness_expect - The current thread can do without the GVL for so long, but no longer.
  */
 void fairness_expect(struct manager *manager, uint32_t milliseconds);
 
@@ -38,19 +39,19 @@ void fairness_expect(struct manager *manager, uint32_t milliseconds);
 void fairness_give_way(const struct manager *manager);
 
 /*
- * fairness_may_rest - Whether a worker that is going to look for work had better park, though something is ready:
- * somebody is late, and another worker is about to come for it.
+ * fairness_may_rest - Whether a worker that is going to look for work had better park, although something is ready:
+ * some thread is late, and another worker is about to come for the work.
  */
 bool fairness_may_rest(const struct manager *manager);
 
 /*
- * fairness_count_busy - So many workers more have work, or do not lack it, from now on.
+ * fairness_count_busy - So many more workers have work, or do not lack it, from now on.
  */
 void fairness_count_busy(struct manager *manager, int change);
 
 /*
- * fairness_idle_time - How long the average worker lacked work so far, in nanoseconds: was parked because nothing was
- * ready, or not even started.
+ * fairness_idle_time - How long the average worker has lacked work so far, in nanoseconds: it was parked because
+ * nothing was ready, or not even started.
  */
 uint64_t fairness_idle_time(const struct manager *manager);
 

@@ -29,7 +29,7 @@ static void compact_manager(void *data) {
     registry_compact(manager);
 }
 
-/* No thread of the manager is left, for each keeps it from being collected; or it is a forked child. */
+/* No thread of the manager is left, since each keeps it from being collected; or this is a forked child. */
 static void free_manager(void *data) {
     struct manager *manager = data;
     waiters_destroy(&manager->waiters);
@@ -160,7 +160,7 @@ void manager_progress(struct manager *manager) {
     }
 }
 
-/* Once there are this many, the dead are taken out. */
+/* Once there are this many, the dead ones are removed. */
 #define MANY_ENDING 64
 
 static VALUE alive(RB_BLOCK_CALL_FUNC_ARGLIST(thread, unused)) {
@@ -181,7 +181,7 @@ static VALUE note_ending(VALUE self) {
 
 void manager_thread_ends(struct manager *manager) {
     try_call(note_ending, manager->self);
-    acknowledger_wake_again(manager); /* nobody else may be left to see that it does not come */
+    acknowledger_wake_again(manager); /* no other thread may be left to see that it does not come */
     supervise(manager);
     if (manager->roster.acknowledger == ACKNOWLEDGER_GONE && manager->roster.idle) {
         workers_wake_one(manager); /* this one may not have been able to start another */

@@ -1,10 +1,10 @@
 /*
  * manager - the native half of WorkShaper::Manager.
  *
- * The GVL guards all of it: every VALUE and every change of state. Between two calls that may run Ruby code
- * (callbacks, a key's #hash and #eql?, logging, a look at interrupts) a function has the state for itself; after such a
- * call it must look again. Nothing of it runs without the GVL: threads sleep in Ruby's own sleep (ruby/parker.c). What
- * must hold, I1 to I9, is in docs/invariants.md.
+ * The GVL guards all of it: every VALUE and every change of state. Between two calls that may run Ruby code (callbacks,
+ * a key's #hash and #eql?, logging, a look at interrupts) a function has the state to itself; after such a call it must
+ * look again. None of it runs without the GVL: threads sleep in Ruby's own sleep (ruby/parker.c). What must hold, I1 to
+ * I9, is in docs/invariants.md.
  */
 #ifndef WORK_SHAPER_MANAGER_MANAGER_H
 #define WORK_SHAPER_MANAGER_MANAGER_H
@@ -50,7 +50,7 @@ struct manager {
     struct fairness fairness;
     struct fatal fatal;
     uint64_t total_failed;
-    VALUE ending; /* Array: threads of ours that are about to end, or have */
+    VALUE ending; /* Array: threads of ours that are about to end, or have ended */
 };
 
 /*
@@ -80,19 +80,19 @@ bool manager_settled(const struct manager *manager);
 bool manager_stopped(const struct manager *manager);
 
 /*
- * manager_deserted - Whether nobody is left to get anything on, and nobody can be started, for the process ends. Tries
- * to, first.
+ * manager_deserted - Whether no thread is left to do anything, and none can be started because the process ends. Tries
+ * to start one first.
  */
 bool manager_deserted(struct manager *manager);
 
 /*
- * manager_request_shutdown - Refuses new work from now on and wakes everyone, who then wind down. Never waits or
+ * manager_request_shutdown - Refuses new work from now on and wakes all threads, which then wind down. Never waits or
  * raises.
  */
 void manager_request_shutdown(struct manager *manager);
 
 /*
- * manager_fail - Notes why, if nothing was noted before, and requests the shutdown.
+ * manager_fail - Notes why the manager failed, if nothing was noted before, and requests the shutdown.
  *
  * callback: "work" or "ack".
  */
@@ -100,7 +100,8 @@ void manager_fail(struct manager *manager, const char *callback, VALUE error, co
                   int64_t offset);
 
 /*
- * manager_progress - Something was finished, abandoned or settled: whoever can go on now is called. Runs no Ruby code.
+ * manager_progress - Something was finished, abandoned or settled: every thread that can continue now is called. Runs
+ * no Ruby code.
  */
 void manager_progress(struct manager *manager);
 

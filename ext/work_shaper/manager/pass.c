@@ -37,8 +37,8 @@ static void log_repeated(struct manager *manager, const struct partition *partit
     quietly(manager->self, "log_repeated", 4, arguments);
 }
 
-/* Calls `ack` for a claim. Returns whether it was accepted. Runs no Ruby code before: a lower offset could come in
- * (I3). */
+/* Calls `ack` for a claim. Returns whether it was accepted. Runs no Ruby code before that call: a lower offset could
+ * come in (I3). */
 static bool acknowledge(struct manager *manager, const struct partition *partition, const struct claim *claim) {
     if (!claim->due) {
         return true;
@@ -91,7 +91,7 @@ static bool acknowledge_one(struct pass *pass, struct offset_tracker *tracker) {
     return true;
 }
 
-/* The log is to hear of a shutdown soon; and when the process ends, so must this thread. */
+/* A shutdown must be logged soon; and when the process ends, so must this thread. */
 static bool must_break_off(const struct manager *manager) {
     return (manager->roster.closing && !manager->roster.announced) || process_ends();
 }
@@ -101,7 +101,7 @@ static VALUE acknowledge_all(VALUE argument) {
     struct pass *pass = (struct pass *)argument;
     struct manager *manager = pass->manager;
     struct scheduler *scheduler = &manager->scheduler;
-    /* While work goes on there is no end of it: what was in flight at the start is enough for one pass. */
+    /* While work goes on, there would be no end to it: what was in flight at the start is enough for one pass. */
     uint64_t enough = scheduler->in_flight;
     do {
         scheduler_begin_pass(scheduler);
@@ -115,7 +115,7 @@ static VALUE acknowledge_all(VALUE argument) {
     return Qnil;
 }
 
-/* `ack` raised (`failed`: for good), or was cut off: its claim is given back. */
+/* `ack` raised (`failed`: it is not called again), or was cut off: its claim is given back. */
 static void give_back(struct manager *manager, bool failed, VALUE error) {
     struct partition *partition = manager->acknowledger.partition;
     if (!partition) {
@@ -129,14 +129,13 @@ static void give_back(struct manager *manager, bool failed, VALUE error) {
     end_turn(manager);
 }
 
-/* The pass was cut off. What came out of `ack` is logged; what is no StandardError goes on. */
+/* The pass was cut off. What came out of `ack` is logged; if it is not a StandardError, it then propagates. */
 static void recover(struct manager *manager, int state) {
     VALUE error;
     enum outcome outcome = callback_outcome(&error);
     give_back(manager, outcome != CUT_OFF, error);
     roster_cut_off_pass(&manager->roster);
-    if (outcome ==
-        CUT_OFF) { /* C only till here, for the kill is still to go its way; the thread's end tells the rest */
+    if (outcome == CUT_OFF) { /* C only up to here, since the kill must propagate; the thread's end tells the others */
         rb_jump_tag(state);
     }
     rb_set_errinfo(Qnil);

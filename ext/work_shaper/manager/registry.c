@@ -22,7 +22,7 @@ void registry_init(struct registry *registry) {
 
 /* Addresses */
 
-/* Whether nothing that is asked of these keys, or of those that they are compared with, runs Ruby code. */
+/* Whether no Ruby code runs when these keys are hashed and compared with those in the tables. */
 static bool undisturbed(const struct registry *registry, VALUE sub_key, VALUE partition) {
     return key_is_plain(sub_key) && key_is_plain(partition) && !registry->sub_keys.strange &&
            !registry->partitions.strange;
@@ -164,7 +164,7 @@ struct drop {
     uint64_t count;
 };
 
-/* Returns whether the sub key is idle, and freed, thereby. */
+/* Returns whether the sub key is thereby idle, and freed. */
 static bool drop_from(struct keyed *entry, void *data) {
     struct drop *drop = data;
     struct sub_key *sub_key = (struct sub_key *)entry;

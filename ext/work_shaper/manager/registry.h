@@ -16,18 +16,18 @@
 struct manager;
 struct blocked;
 
-/* A sub key that has something waiting or running, or somebody who waits for room on it. */
+/* A sub key that has something waiting or running, or a caller that waits for room on it. */
 struct sub_key {
     struct keyed keyed;
     struct sub_key_queue queue;
-    struct blocked *line; /* who has waited longest for room on it, or NULL: see room.h */
+    struct blocked *line; /* the caller that has waited longest for room on it, or NULL: see room.h */
 };
 
 /* A partition in one assignment. Once revoked it is in no table, and lives on until nothing of it runs. */
 struct partition {
     struct keyed keyed;
     struct offset_tracker tracker;
-    uint32_t awaited; /* how many wait until nothing of it waits or runs; they keep it alive */
+    uint32_t awaited; /* how many callers wait until nothing of it waits or runs; they keep it alive */
 };
 
 struct registry {
@@ -38,7 +38,7 @@ struct registry {
 };
 
 /*
- * registry_init - Knows nothing.
+ * registry_init - Makes it empty.
  */
 void registry_init(struct registry *registry);
 
@@ -51,8 +51,8 @@ struct address {
 };
 
 /*
- * address_of - Hashes the keys, without looking them up. May run Ruby code and raise. If that or a look-up could,
- * Strings are copied first, so that nobody changes them meanwhile.
+ * address_of - Hashes the keys, without looking them up. May run Ruby code and raise. If this or a look-up could run
+ * Ruby code, Strings are copied first, so that nothing changes them meanwhile.
  */
 struct address address_of(const struct manager *manager, VALUE sub_key, VALUE partition);
 
@@ -62,13 +62,13 @@ struct address address_of(const struct manager *manager, VALUE sub_key, VALUE pa
 void registry_look_up(struct manager *manager, struct address *address);
 
 /*
- * registry_fill - Makes what was not found. Runs no Ruby code between the two pointers and its return.
- * Raises NoMemoryError; what it made till then is taken back.
+ * registry_fill - Makes what was not found. Runs no Ruby code, so both pointers are valid when it returns.
+ * Raises NoMemoryError; what it made before that is undone.
  */
 void registry_fill(struct manager *manager, struct address *address);
 
 /*
- * registry_fill_sub_key - Makes the sub key alone, for someone who is going to wait for it. Raises NoMemoryError.
+ * registry_fill_sub_key - Makes the sub key alone, for a caller that is going to wait for it. Raises NoMemoryError.
  */
 void registry_fill_sub_key(struct manager *manager, struct address *address);
 
@@ -84,12 +84,12 @@ struct partition *registry_partition(struct manager *manager, VALUE key);
 bool registry_acknowledging(struct manager *manager, VALUE key);
 
 /*
- * registry_revoke - Takes a partition out of the table, and what waits of it out of the queues (I6).
+ * registry_revoke - Takes a partition out of the table, and its waiting messages out of the queues (I6).
  */
 void registry_revoke(struct manager *manager, struct partition *partition);
 
 /*
- * registry_drop_waiting - Drops all that waits, of every partition. Returns how many messages that were.
+ * registry_drop_waiting - Drops all that waits, of every partition. Returns how many messages it dropped.
  */
 uint64_t registry_drop_waiting(struct manager *manager);
 
@@ -99,19 +99,19 @@ uint64_t registry_drop_waiting(struct manager *manager);
 void registry_mark_received(struct manager *manager);
 
 /*
- * registry_release_partition - Frees a partition that was revoked, of which nothing runs or is being acknowledged, and
- * for which nobody waits.
+ * registry_release_partition - Frees a partition if it was revoked, nothing of it runs or is being acknowledged, and
+ * nobody waits for it.
  */
 void registry_release_partition(struct manager *manager, struct partition *partition);
 
 /*
- * registry_release_sub_key - Frees a sub key whose queue is idle and for which nobody waits.
+ * registry_release_sub_key - Frees a sub key if its queue is idle and nobody waits for it.
  */
 void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key);
 
 /*
- * registry_mark, registry_compact - For the garbage collector: every key and message, also of what is revoked and still
- * runs.
+ * registry_mark, registry_compact - For the garbage collector: every key and message, including those of what is
+ * revoked and still runs.
  */
 void registry_mark(struct manager *manager);
 void registry_compact(struct manager *manager);
@@ -122,13 +122,13 @@ void registry_compact(struct manager *manager);
 void registry_destroy(struct manager *manager);
 
 /*
- * registry_trim - Asks the C library to give back to the system what the pools gave back to it, if that is much. It may
- * take some 10 ms: for when there is nothing to do.
+ * registry_trim - Asks the C library to give back to the system what the pools gave back to it, if that is a lot. It
+ * may take some 10 ms, so call it when there is nothing to do.
  */
 void registry_trim(struct manager *manager);
 
 /*
- * registry_bytes - Bytes held from the system, the items' included.
+ * registry_bytes - How many bytes it has allocated, including those of the items.
  */
 size_t registry_bytes(const struct manager *manager);
 

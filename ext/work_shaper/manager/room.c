@@ -10,7 +10,7 @@ static enum room_left room_left(const struct manager *manager, const struct sub_
     return scheduler_room(&manager->scheduler, sub_key ? &sub_key->queue : NULL);
 }
 
-/* Whether one more may be in flight when so many others are let in before it. */
+/* Whether one more may be in flight if so many others go in before it. */
 static bool flight_has_room(const struct manager *manager, uint32_t ahead) {
     return manager->scheduler.in_flight + ahead < manager->scheduler.max_in_flight;
 }
@@ -29,7 +29,7 @@ static bool in_flight_line(const struct blocked *blocked) {
     return !list_empty(&blocked->flight_link);
 }
 
-/* Who is first on its sub key and lacks room in flight stands in the flight line, at the end. */
+/* A caller that is first on its sub key and lacks only room in flight joins the flight line, at the end. */
 static void update_flight_line(struct blocked *blocked) {
     struct manager *manager = blocked->waiter.manager;
     if (blocked->sub_key->line == blocked && !in_flight_line(blocked) &&
@@ -40,7 +40,8 @@ static void update_flight_line(struct blocked *blocked) {
     }
 }
 
-/* Whether it may go in as far as the flight line is concerned: it is the first, or there is room for all in there. */
+/* Whether it may go in as far as the flight line is concerned: it is the first, or there is room for all who are in
+ * that line. */
 static bool flight_allows(const struct blocked *blocked) {
     const struct manager *manager = blocked->waiter.manager;
     bool first = manager->room.flight_line.next == &blocked->flight_link;

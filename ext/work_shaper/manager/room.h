@@ -1,9 +1,9 @@
 /*
- * room - who is blocked because it is full, and in which order they go in.
+ * room - which callers are blocked because it is full, and in which order they go in.
  *
- * Whoever finds no room stands in line: for its sub key, and the first of those for the whole manager, too, when
- * max_in_flight is what it lacks. Only who is first in line goes in, and a newcomer stands behind those who are there;
- * so messages of one sub key go in in the order in which their enqueue calls came.
+ * A caller that finds no room stands in the line of its sub key; the first in that line also stands in the flight line,
+ * that of the whole manager, if all it lacks is room in flight. Only the first in line goes in, and newcomers stand
+ * behind those who are there; so messages of one sub key go in in the order of their enqueue calls.
  */
 #ifndef WORK_SHAPER_MANAGER_ROOM_H
 #define WORK_SHAPER_MANAGER_ROOM_H
@@ -18,11 +18,11 @@ struct manager;
 struct sub_key;
 
 struct room {
-    struct list flight_line; /* the first of their sub keys' lines, who lack nothing but room in flight */
+    struct list flight_line; /* the first of their sub keys' lines, if all they lack is room in flight */
     uint32_t flight_length;  /* of that line */
 };
 
-/* Who stands in line. */
+/* A caller that stands in line. */
 struct blocked {
     struct waiter waiter;
     struct list link;        /* the ring of its sub key's line */
@@ -47,13 +47,13 @@ enum room_left room_for_newcomer(const struct manager *manager, const struct sub
 void room_enter_line(struct blocked *blocked);
 
 /*
- * room_first_in_line - Whether its turn has come: there is room, and nobody is before it.
+ * room_first_in_line - Whether its turn has come: there is room, and nobody is ahead of it.
  */
 bool room_first_in_line(const struct blocked *blocked);
 
 /*
- * room_leave_line - Leaves, whether it went in or not. Wakes nobody and frees nothing, for it may be the collector that
- * has it leave.
+ * room_leave_line - Leaves the line, whether it went in or not. Wakes nobody and frees nothing, since the garbage
+ * collector may be the caller.
  */
 void room_leave_line(struct blocked *blocked);
 
@@ -63,7 +63,8 @@ void room_leave_line(struct blocked *blocked);
 void room_made(struct manager *manager, struct sub_key *sub_key);
 
 /*
- * room_look - Less may be in flight, or somebody has left a line: wakes the first who waits for that.
+ * room_look - Fewer messages may be in flight, or a caller has left a line: wakes the first that waits for room in
+ * flight.
  */
 void room_look(struct manager *manager);
 

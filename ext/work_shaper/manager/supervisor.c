@@ -33,7 +33,7 @@ static void supervise_workers(struct manager *manager) {
     }
 }
 
-/* With every message: so the rule is not asked where its first words would be that nobody is needed. */
+/* Called with every message, so the rule is not asked where it would say at once that no thread is needed. */
 void supervise(struct manager *manager) {
     const struct roster *roster = &manager->roster;
     if (roster->acknowledger == ACKNOWLEDGER_PARKED || roster->acknowledger == ACKNOWLEDGER_GONE) {

@@ -1,5 +1,5 @@
 /*
- * supervisor - carries out what the roster's rule says, and makes good what got lost.
+ * supervisor - carries out what the roster's rule says, and repairs what got lost.
  */
 #ifndef WORK_SHAPER_MANAGER_SUPERVISOR_H
 #define WORK_SHAPER_MANAGER_SUPERVISOR_H
@@ -9,15 +9,15 @@
 struct manager;
 
 /*
- * supervise - Wakes or starts whoever must run, as the roster's rule says. To be called after every change; never too
- * often. Never raises: a thread that could not be started is started later, by the acknowledger. Where it starts one,
- * other threads may run meanwhile.
+ * supervise - Wakes or starts whoever must run, as the roster's rule says. To be called after every change; calling it
+ * too often does no harm. Never raises: a thread that could not be started is started later, by the acknowledger. When
+ * it starts one, other threads may run meanwhile.
  */
 void supervise(struct manager *manager);
 
 /*
- * supervisor_look - The watchdog: finds threads that died before they began and wake-ups that were lost, wakes everyone
- * who can go on, and supervises. For the acknowledger, and for whoever waits while that may not be there.
+ * supervisor_look - The watchdog: finds threads that died before they began and wake-ups that were lost, wakes every
+ * thread that can continue, and supervises. For the acknowledger, and for threads that wait while it may not be there.
  */
 void supervisor_look(struct manager *manager);
 
@@ -25,8 +25,8 @@ void supervisor_look(struct manager *manager);
 #define WATCH_PERIOD 100000000ULL
 
 /*
- * supervisor_nap - Until when whoever parks may sleep, in clock_nanoseconds: for ever while the acknowledger watches,
- * or nothing is in flight; else until it should have a look itself.
+ * supervisor_nap - Until when a thread that parks may sleep, in clock_nanoseconds: for ever while the acknowledger
+ * watches, or nothing is in flight; otherwise until it should have a look itself.
  */
 uint64_t supervisor_nap(const struct manager *manager);
 

@@ -106,8 +106,8 @@ static uint64_t nap_over(const struct waiter *waiter) {
     return over < waiter->deadline ? over : waiter->deadline;
 }
 
-/* When the process ends, no thread of ours waits in here, so whoever waits for it waits for no other waiter; nor does
- * the main thread, in a trap handler, for it is waited for by all. */
+/* When the process ends, no thread of ours waits in here, so that those who wait for it do not wait for another waiter;
+ * nor does the main thread, in a trap handler, since all threads wait for it. */
 static bool nobody_comes(struct manager *manager) {
     bool given_up_at_exit = thread_is_ours() || rb_thread_current() == rb_thread_main();
     return manager_deserted(manager) || (given_up_at_exit && process_ends());

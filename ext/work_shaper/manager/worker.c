@@ -14,7 +14,7 @@ static VALUE *arguments_of(const struct item *item, VALUE *arguments) {
     return arguments;
 }
 
-/* The item is over, for better or worse (`end`); what it held is let go. */
+/* The item is over, finished or abandoned (`end`): lets go of what it held. */
 static void let_go(struct worker *worker, void (*end)(struct scheduler *scheduler, struct item *item)) {
     struct manager *manager = worker->manager;
     struct item *item = worker->item;
@@ -59,13 +59,13 @@ static bool take(struct worker *worker) {
         room_made(manager, sub_key);
     }
     if (manager->scheduler.ready) {
-        supervise(manager); /* there is more than one can do */
+        supervise(manager); /* there is more than one worker can do */
     }
     return true;
 }
 
-/* Runs what is ready until nothing is, or another one will. Under rb_protect: all that must survive a raise is in the
- * worker. */
+/* Runs what is ready until nothing is, or until another worker will run it. Under rb_protect: all that must survive a
+ * raise is in the worker. */
 static VALUE run_ready(VALUE argument) {
     struct worker *worker = (struct worker *)argument;
     struct manager *manager = worker->manager;
@@ -106,7 +106,7 @@ static VALUE tell_log(VALUE argument) {
     return Qnil;
 }
 
-/* Tells the user of an error, in the log when on_error is left out or raised it. Returns rb_protect's state. */
+/* Reports an error to on_error, or in the log when on_error is left out or raised it. Returns rb_protect's state. */
 static int tell(struct worker *worker, VALUE error) {
     struct failure failure = {.worker = worker, .error = error};
     int state;
@@ -120,7 +120,7 @@ static int tell(struct worker *worker, VALUE error) {
     return state;
 }
 
-/* The work was cut off for good: C only, for the exception is still to go its way. */
+/* The work was cut off: C only, since the exception must still propagate. */
 static void abandon(struct worker *worker, VALUE error) {
     struct manager *manager = worker->manager;
     struct item *item = worker->item;
@@ -128,7 +128,7 @@ static void abandon(struct worker *worker, VALUE error) {
     let_go(worker, scheduler_abandon);
 }
 
-/* Brings a worker whose run_ready ended with a state back to where it can go on, or lets the exception through. */
+/* Brings a worker whose run_ready ended with a state back to where it can continue, or lets the exception through. */
 static void recover(struct worker *worker, int state) {
     while (state) {
         if (!worker->item || manager_forked(worker->manager)) {

@@ -112,7 +112,7 @@ void worker_leave(struct worker *worker) {
 struct worker *worker_arrive(struct manager *manager) {
     VALUE thread = rb_thread_current();
     struct worker *worker = workers_find(manager, thread);
-    if (!worker) { /* whoever started it has not come to note its thread */
+    if (!worker) { /* the thread that started it has not noted it yet */
         worker = workers_find(manager, Qnil);
         worker->thread = thread;
         RB_OBJ_WRITTEN(manager->self, Qundef, thread);
@@ -125,7 +125,8 @@ static VALUE start_thread(VALUE self) {
     return thread_start(self, worker_main);
 }
 
-/* A closed group would keep the thread; our own threads are in none, unless the manager's maker was. */
+/* A closed thread group would keep the new thread; our own threads are in none, unless the thread that made the manager
+ * was. */
 static VALUE can_start_here(VALUE unused) {
     (void)unused;
     return !process_ends() && (thread_is_ours() || !thread_group_closed(rb_thread_current())) ? Qtrue : Qfalse;
@@ -183,7 +184,7 @@ static void look_for(struct manager *manager, VALUE thread) {
     if (!thread_wake(thread)) {
         worker_leave(worker);
     } else if (asleep) {
-        worker_set_coming(worker, false); /* it will be when it comes */
+        worker_set_coming(worker, false); /* it will be again when it comes */
     }
 }
 

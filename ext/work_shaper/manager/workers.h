@@ -1,5 +1,5 @@
 /*
- * workers - the worker threads: who there is, starting, parking and waking them.
+ * workers - the worker threads: which there are; starting, parking and waking them.
  */
 #ifndef WORK_SHAPER_MANAGER_WORKERS_H
 #define WORK_SHAPER_MANAGER_WORKERS_H
@@ -25,14 +25,14 @@ struct worker {
     VALUE thread; /* nil while it is being started */
     uint32_t number;
     bool coming;       /* is going to look for work */
-    bool overdue;      /* was coming already at the last look of the watchdog */
-    bool missed;       /* and has still to be looked for in this one */
+    bool overdue;      /* was coming already at the watchdog's last look */
+    bool missed;       /* and is yet to be looked for in this one */
     bool lacks_work;   /* parked, and nothing was ready then */
     struct item *item; /* what it runs, or NULL */
     enum phase phase;
 };
 
-/* How many there are, are idle and are coming is in the roster. */
+/* The roster has how many there are, are idle and are coming. */
 struct workers {
     struct list all;
     struct list idle;    /* the latest first: the warmest */
@@ -40,13 +40,13 @@ struct workers {
 };
 
 /*
- * workers_init - Nobody.
+ * workers_init - No workers yet.
  */
 void workers_init(struct workers *workers);
 
 /*
  * workers_start_one - Starts a worker, which is coming then, if the rule still asks for it. Returns false when it could
- * not: the acknowledger, which has been woken for it, tries again. Other threads may run meanwhile.
+ * not: the acknowledger has been woken then, and tries again. Other threads may run meanwhile.
  */
 bool workers_start_one(struct manager *manager);
 
@@ -56,8 +56,8 @@ bool workers_start_one(struct manager *manager);
 void workers_wake_one(struct manager *manager);
 
 /*
- * workers_look - For the watchdog: takes off who died before it began, wakes again who was woken and does not come, and
- * lets others be called in its place. Other threads may run meanwhile.
+ * workers_look - For the watchdog: takes off workers that died before they began, wakes again those that were woken and
+ * do not come, and lets others be called in their place. Other threads may run meanwhile.
  */
 void workers_look(struct manager *manager);
 
@@ -72,7 +72,7 @@ void workers_mark(const struct workers *workers);
 struct worker *workers_find(const struct manager *manager, VALUE thread);
 
 /*
- * worker_arrive - The current thread is a worker that was started. Returns which.
+ * worker_arrive - The current thread is a worker that was started. Returns it.
  */
 struct worker *worker_arrive(struct manager *manager);
 

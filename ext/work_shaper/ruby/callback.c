@@ -18,7 +18,7 @@ VALUE callback_call(const struct callback *callback, int count, const VALUE *arg
     return rb_funcallv(callback->receiver, rb_intern("call"), count, arguments);
 }
 
-/* The exception that is being handled, as Ruby code sees it in $!; nil for a kill, which is none. */
+/* The exception that is being handled, as Ruby code sees it in $!; nil for a kill, which is not one. */
 static VALUE handled_exception(void) {
     VALUE error = rb_errinfo();
     return RB_SPECIAL_CONST_P(error) || RB_BUILTIN_TYPE(error) == T_IMEMO ? Qnil : error;
@@ -42,8 +42,8 @@ static VALUE lives(VALUE unused) {
 
 enum outcome callback_outcome(VALUE *error) {
     VALUE caught = rb_errinfo();
-    /* A kill leaves an Integer here and a throw something internal: neither may be asked for its class. An exception
-     * is a T_OBJECT, or of whatever type the extension chose that allocates it. */
+    /* A kill leaves an Integer here and a throw something internal: neither may be asked for its class. An exception is
+     * a T_OBJECT, or of whatever type was chosen by the extension that allocates it. */
     bool object = !RB_SPECIAL_CONST_P(caught) && RB_BUILTIN_TYPE(caught) != T_IMEMO;
     if (!object || !RTEST(rb_obj_is_kind_of(caught, rb_eException))) {
         *error = Qnil;

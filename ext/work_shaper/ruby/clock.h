@@ -27,7 +27,7 @@ static inline uint64_t clock_nanoseconds(void) {
 }
 
 /*
- * clock_milliseconds - Monotonic time in milliseconds modulo 2^32, exact to some 10 ms and cheap to read.
+ * clock_milliseconds - Monotonic time in milliseconds modulo 2^32, accurate to about 10 ms and cheap to read.
  */
 static inline uint32_t clock_milliseconds(void) {
 #ifdef CLOCK_MONOTONIC_COARSE

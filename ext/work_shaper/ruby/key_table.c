@@ -20,8 +20,8 @@ VALUE key_own(VALUE key) {
     if (rb_obj_class(key) != rb_cString) {
         return rb_str_new_frozen(key);
     }
-    /* Not one that shares the bytes: it would hold the whole payload of which the key is a part, and have the caller's
-     * buffer copied at its next change. */
+    /* Not one that shares the bytes: it would keep the whole payload of which the key is a part, and the caller's
+     * buffer would be copied at its next change. */
     return rb_str_freeze(rb_enc_str_new(RSTRING_PTR(key), RSTRING_LEN(key), rb_enc_get(key)));
 }
 

@@ -1,9 +1,9 @@
 /*
  * key_table - finds an entry by a Ruby object, as a Hash would.
  *
- * Unlike a Hash it survives keys whose #hash or #eql? switch threads, raise or come back to this very table:
- * Ruby code runs only in key_hash, keyed_is and key_table_find, adding and removing never call any. Strings are equal
- * when their bytes are, whatever their encoding.
+ * Unlike a Hash it survives keys whose #hash or #eql? switch threads, raise or come back to this very table: Ruby code
+ * runs only in key_hash, keyed_is and key_table_find; adding and removing never run any. Strings are equal when their
+ * bytes are, whatever their encoding.
  */
 #ifndef WORK_SHAPER_RUBY_KEY_TABLE_H
 #define WORK_SHAPER_RUBY_KEY_TABLE_H
@@ -40,7 +40,7 @@ static inline bool key_is_plain(VALUE key) {
 }
 
 /*
- * key_own - The key, or of a String that could be changed a frozen copy. Runs no Ruby code. Raises NoMemoryError.
+ * key_own - The key, or a frozen copy of a String that could be changed. Runs no Ruby code. Raises NoMemoryError.
  */
 VALUE key_own(VALUE key);
 
@@ -63,7 +63,8 @@ bool keyed_is(const struct keyed *entry, VALUE key, st_index_t hash);
 struct keyed *key_table_find(struct key_table *table, VALUE key, st_index_t hash);
 
 /*
- * key_table_add - Adds an entry, whose key and hash are set and not in the table. The key must not be mutable.
+ * key_table_add - Adds an entry whose key and hash are set, and whose key is not in the table. The key must not be
+ * mutable.
  *
  * Returns false when there is no memory; nothing has changed then.
  */

@@ -23,7 +23,7 @@ uint64_t deadline_after(VALUE timeout) {
     }
     double seconds = NUM2DBL(timeout);
     if (isnan(seconds) || seconds < 0) {
-        rb_raise(rb_eArgError, "timeout must be a number of seconds from 0, not %" PRIsVALUE, rb_inspect(timeout));
+        rb_raise(rb_eArgError, "timeout must be a number of seconds >= 0, not %" PRIsVALUE, rb_inspect(timeout));
     }
     double nanoseconds = seconds * (double)NANOSECONDS_PER_SECOND;
     uint64_t now = clock_nanoseconds();

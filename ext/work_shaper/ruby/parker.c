@@ -7,7 +7,7 @@ void parker_init(struct parker *parker) {
     *parker = (struct parker){.thread = Qnil};
 }
 
-/* A sleep that may be longer than the system's time can say is cut into days. */
+/* Sleeps are cut into days, for one may be longer than the system's time type can hold. */
 #define LONGEST_SLEEP (86400 * NANOSECONDS_PER_SECOND)
 
 static struct timeval timeval_of(uint64_t nanoseconds) {

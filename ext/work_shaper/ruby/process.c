@@ -39,8 +39,8 @@ static bool in_trap_handler(void) {
 }
 
 /*
- * Ruby calls the main thread dead from the moment on at which it tells the others, but not inside a trap handler: there
- * it may still be in an at_exit block, but to start nobody and to wait for nobody is the safe side.
+ * Ruby calls the main thread dead from the moment at which it tells the others to end, but not inside a trap handler.
+ * There it may still be in an at_exit block, but starting no thread and waiting for none is on the safe side.
  */
 bool process_ends_now(void) {
     VALUE main_thread = rb_thread_main();

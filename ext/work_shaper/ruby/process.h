@@ -16,7 +16,7 @@
 void init_process(void);
 
 /*
- * process_generation - A number that another one takes the place of in every forked child.
+ * process_generation - A number that is different in every forked child.
  */
 #ifdef HAVE_PTHREAD_ATFORK
 extern unsigned long process_forks; /* between this process and the one that loaded the extension */
@@ -30,16 +30,16 @@ static inline unsigned long process_generation(void) {
 }
 #endif
 
-/* Whether the at_exit blocks run; and the rest of process_ends. */
+/* Whether the at_exit blocks are running; and the rest of process_ends. */
 extern bool process_exiting;
 bool process_ends_now(void);
 
 /*
  * process_ends - Whether Ruby has told all threads to end, and waits for them; the current one may still use us, in an
- * `ensure` or a trap handler. Ruby would wait for ever for a thread that is started now. Once the at_exit blocks run it
- * may let other threads run.
+ * `ensure` or a trap handler. Ruby would wait for ever for a thread that is started now. Once the at_exit blocks run,
+ * this call may let other threads run.
  *
- * That the at_exit blocks run is not enough: minitest and Sinatra run all there is inside of one.
+ * It is not enough that the at_exit blocks run: minitest and Sinatra run everything inside one.
  */
 static inline bool process_ends(void) {
     return process_exiting && process_ends_now();

@@ -44,7 +44,7 @@ static VALUE stay(VALUE thread, VALUE error) {
     return thread; /* an enclosed group lets nobody go */
 }
 
-/* Since Ruby 3.2. What it holds may be the customer of some request: no later message is to see it. */
+/* Since Ruby 3.2. It may hold the customer of some request, which no later message must see. */
 static void empty_fiber_storage(void) {
     VALUE fibers = rb_const_get(rb_cObject, rb_intern("Fiber"));
     if (!rb_respond_to(fibers, rb_intern("[]="))) {

@@ -1,9 +1,10 @@
 /*
  * thread - the Ruby threads that we start.
  *
- * They owe nothing to whoever happened to start them: no interrupt mask, priority, thread group or Fiber storage.
+ * They inherit nothing from the thread that happened to start them: no interrupt mask, priority, thread group or Fiber
+ * storage.
  *
- * What asks Ruby about a thread (its group, whether it is asleep) may let other threads run meanwhile.
+ * A function that asks Ruby about a thread (its group, whether it is asleep) may let other threads run meanwhile.
  */
 #ifndef WORK_SHAPER_RUBY_THREAD_H
 #define WORK_SHAPER_RUBY_THREAD_H
@@ -22,8 +23,8 @@ void init_thread(void);
 bool thread_is_ours(void);
 
 /*
- * thread_start - Starts a Ruby thread with entry(self), which calls thread_run; not when process_ends. Other threads
- * do not run meanwhile. Raises ThreadError, and then there is no thread.
+ * thread_start - Starts a Ruby thread with entry(self), which calls thread_run. Not to be called when process_ends.
+ * Other threads do not run meanwhile. Raises ThreadError, and then there is no thread.
  */
 VALUE thread_start(VALUE self, VALUE (*entry)(void *self));
 
@@ -36,7 +37,7 @@ VALUE thread_start(VALUE self, VALUE (*entry)(void *self));
 VALUE thread_run(VALUE self, VALUE (*body)(VALUE self), VALUE (*ended)(VALUE self));
 
 /*
- * thread_wake - Wakes a thread from whatever sleep. Runs no Ruby code. Returns false when it is dead.
+ * thread_wake - Wakes a thread from any sleep. Runs no Ruby code. Returns false when it is dead.
  */
 bool thread_wake(VALUE thread);
 

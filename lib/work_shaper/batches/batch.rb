@@ -95,7 +95,7 @@ module WorkShaper
 
       def log(error, index)
         WorkShaper.logger.error do
-          { message: "Error processing, beside the one that is raised", offset: "#{self}:#{index}",
+          { message: "Error processing, besides the one that is raised", offset: "#{self}:#{index}",
             error: "#{error.class}: #{error.message}", backtrace: error.backtrace&.first(10) }
         end
       end

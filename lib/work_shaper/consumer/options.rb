@@ -102,7 +102,7 @@ module WorkShaper
         return seconds if number && seconds >= 0
 
         error = number ? ArgumentError : TypeError
-        raise error, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds, from 0"
+        raise error, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds >= 0"
       end
 
       def check_manager(settings)
