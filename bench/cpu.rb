@@ -3,14 +3,14 @@
 require_relative "traffic"
 
 module Bench
-  # Work that computes: threads cannot make it faster, they should not make it slower.
+  # Work that computes: threads cannot make it faster, but they should not make it slower.
   module Cpu
     MICROSECONDS = 100
     MESSAGES = 15_000
 
     module_function
 
-    # How often to count so that it takes the time wanted.
+    # How far to count so that it takes the wanted time.
     def turns
       sample = 1_000_000
       count(sample)

@@ -3,13 +3,14 @@
 require_relative "traffic"
 
 module Bench
-  # Producers that are blocked by a full queue nearly all the time: what it costs to wake who waits for room.
+  # Producers that are blocked by a full queue nearly all the time: what it costs to wake a producer that waits for
+  # room.
   module HandOff
     MESSAGES = 100_000
 
     module_function
 
-    # One sub key a producer, and room for one message in each.
+    # One sub key per producer, and room for one message in each.
     def rate(producers)
       manager = Traffic.manager(concurrency: producers, max_in_queue: 1)
       elapsed = Bench.seconds do
@@ -22,7 +23,8 @@ module Bench
       MESSAGES / elapsed
     end
 
-    # One queue a producer with room for one message in each, and a thread that empties it and calls the same lambdas.
+    # One queue per producer, with room for one message in each, and a thread that empties it and calls the same
+    # lambdas.
     def rate_of_queues(producers)
       queues = Array.new(producers) { Thread::SizedQueue.new(1) }
       consumers = queues.map { |queue| Thread.new { consume(queue) } }

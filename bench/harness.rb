@@ -3,8 +3,8 @@
 require_relative "report"
 require_relative "table"
 
-# Comparisons, each a ratio within one run: the rounds of both sides are interleaved, so what else the machine
-# does falls on both of them. Absolute times are printed to be read, and decide nothing.
+# Comparisons, each a ratio within one run: the rounds of both sides are interleaved, so whatever else the machine does
+# affects both. Absolute times are printed for information, and decide nothing.
 module Bench
   MESSAGE = "a small message"
   Comparison = Struct.new(:name, :about, :body)
@@ -21,7 +21,8 @@ module Bench
       comparisons[name] = Comparison.new(name, about, body)
     end
 
-    # Runs the comparisons of these names, each in a process of its own so that no heap is inherited, and prints.
+    # Runs the comparisons of these names, each in a process of its own so that no heap is inherited, and prints the
+    # results.
     def run(names, out: $stdout)
       report = Report.new(out)
       names.each do |name|

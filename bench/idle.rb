@@ -3,7 +3,8 @@
 require_relative "traffic"
 
 module Bench
-  # CPU used while there is nothing to do: milliseconds of the process per second, less what it uses asleep by itself.
+  # CPU used while there is nothing to do: milliseconds of the process per second, less what it uses by itself while
+  # asleep.
   module Idle
     WORKERS = 25
     SECONDS = 3

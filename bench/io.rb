@@ -8,7 +8,7 @@ module Bench
     WORKERS = 100
     PAUSE = 0.01
     IDEAL = WORKERS / PAUSE
-    MESSAGES = 50_000 # 5 s at the ideal
+    MESSAGES = 50_000 # 5 s at the ideal rate
     WORK = ->(_message, _partition, _offset) { sleep PAUSE }
 
     module_function

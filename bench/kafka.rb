@@ -7,7 +7,7 @@ require_relative "../support/kafka/topic"
 
 module Bench
   # A Kafka to measure on: that of KAFKA_BOOTSTRAP_SERVERS, or a broker from ../shared/kafka. The mock cluster forgets
-  # most of a million messages, and would be measured more than we.
+  # most of a million messages, and the figures would be more its own than ours.
   module Kafka
     BYTES = 100
 
@@ -56,7 +56,7 @@ module Bench
         yield message
       end
       running = Thread.new { consumer.run }
-      last.pop # until then nobody disturbs it
+      last.pop # until then nothing disturbs it
       sleep 0.001 until consumer.stats[:total_acked] >= messages
       rate = messages / (Bench.now - start)
       consumer.stop
@@ -65,7 +65,7 @@ module Bench
       rate
     end
 
-    # The same of a loop that takes batches from the intake and calls the work for each message.
+    # The same for a loop that takes batches from the intake and calls the work for each message.
     def intake_rate(broker, topic, messages, &work)
       options = WorkShaper::Consumer.send(:const_get, :Options)
                                     .new(config: config(broker), topics: topic, shutdown_timeout: 1, manager: {})
@@ -76,7 +76,7 @@ module Bench
       client&.close
     end
 
-    # The same of a loop on rdkafka's own poll.
+    # The same for a loop on rdkafka's own poll.
     def poll_rate(broker, topic, messages, &work)
       consumer = Rdkafka::Config.new(config(broker).merge("fetch.queue.backoff.ms": 10)).consumer
       consumer.subscribe(topic)

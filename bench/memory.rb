@@ -4,7 +4,8 @@ require "objspace"
 require_relative "traffic"
 
 module Bench
-  # What a waiting message costs, and what resident memory stays after a million keys. The latter each in a new process.
+  # What a waiting message costs, and how much resident memory stays after a million keys. The latter is measured in a
+  # new process each time.
   module Memory
     KEYS = 100
     MILLION = 1_000_000

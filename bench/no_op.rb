@@ -9,7 +9,7 @@ module Bench
 
     module_function
 
-    # The loop of Traffic.enqueue, but that it calls the lambdas itself, one after the other in its one thread.
+    # The loop of Traffic.enqueue, except that it calls the lambdas itself, one after the other in its one thread.
     def bare_loop(keys, work, on_done, ack)
       distinct = keys.size
       MESSAGES.times do |offset|

@@ -36,7 +36,7 @@ module Bench
     end
 
     # The ratio of two sides. Each side is a lambda that returns one figure in +unit+. A first round that does not count
-    # warms both up. Every second round starts with the other side, so that a drift of the machine falls on both.
+    # warms both up. Every second round starts with the other side, so that a drift of the machine affects both.
     def ratio(name, unit:, ours:, reference:, warm_up: true, **aim)
       [ours, reference].each { |side| measure(side) } if warm_up
       pairs = Array.new(@rounds) { |round| pair(ours, reference, round.odd?) }

@@ -12,7 +12,7 @@ module Bench
       WorkShaper::Manager.new(work: work, on_done: on_done, ack: ack, **settings)
     end
 
-    # A manager whose one worker stands in the first message until the gate is closed.
+    # A manager whose only worker is held by the first message until the gate is closed.
     def gated(gate, **settings)
       manager(work: ->(_message, _partition, _offset) { gate.pop }, concurrency: 1, **settings)
     end

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
 module Demo
-  # The demo cannot go on; its message is all there is to say.
+  # The demo cannot continue; the message is all there is to say.
   class Failure < StandardError; end
 end

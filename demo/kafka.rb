@@ -14,7 +14,7 @@ module Demo
 
     # A group of consumers: what they are configured with, and what the broker knows of it.
     Group = Struct.new(:config, :topic, :client, :partitions) do
-      # The offset with which each partition would go on after a restart.
+      # The offset at which each partition would continue after a restart.
       def committed
         list = Rdkafka::Consumer::TopicPartitionList.new
         list.add_topic(topic, partitions)
@@ -48,7 +48,7 @@ module Demo
       @ends = high_watermarks
     end
 
-    # A new group, which begins with the first message that was produced here: what the topic held before stays out.
+    # A new group, which begins with the first message that was produced here and skips what the topic held before.
     def group(name)
       id = "work_shaper_demo_#{Process.pid}_#{Time.now.to_i}_#{name}"
       settings = config("group.id": id, "session.timeout.ms": @mock ? 2_000 : 6_000, "heartbeat.interval.ms": 200)
@@ -61,8 +61,8 @@ module Demo
 
     private
 
-    # Kept, as rdkafka up to 0.25 crashes when a client is collected that is not closed. There is no need to close them,
-    # which takes up to a second for each: the process ends.
+    # Keeps the client: rdkafka up to 0.25 crashes when a client that is not closed is garbage collected. There is no
+    # need to close them, which takes up to a second for each: the process ends.
     def opened(client)
       @clients << client
       client

@@ -7,7 +7,7 @@ require_relative "failure"
 require_relative "progress"
 
 module Demo
-  # What a crash costs: a process that consumes the messages is killed half-way, and another goes on.
+  # What a crash costs: a process that consumes the messages is killed half-way, and another continues.
   class Killed
     MEMBER = File.join(__dir__, "member.rb")
 
@@ -39,7 +39,7 @@ module Demo
     private
 
     # Lets a process consume until the block returns true, and kills it. It is in a process group of its own, since
-    # Ctrl-C is the demo's business.
+    # Ctrl-C is for the demo to handle.
     def with_member
       return if @stopped
 
@@ -60,7 +60,8 @@ module Demo
       member.close
     end
 
-    # A process has each key's messages one after the other, from where the one before it was at the latest.
+    # A process gets each key's messages one after the other, and starts no later than where the process before it
+    # stopped.
     def read(member)
       last_numbers = {}
       member.each_line do |line|

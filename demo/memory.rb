@@ -5,8 +5,8 @@ module Demo
   module Memory
     STATUS = "/proc/self/status"
 
-    # The highest resident memory so far, in bytes; where the system does not tell (macOS), the highest of the
-    # moments in which this was called; nil without a `ps`.
+    # The highest resident memory so far, in bytes; where the system does not report it (macOS), the highest of the
+    # moments at which this was called; nil without a `ps`.
     def self.highest
       @highest = [@highest, resident].compact.max
     end

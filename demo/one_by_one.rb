@@ -4,7 +4,7 @@ require_relative "progress"
 require_relative "work"
 
 module Demo
-  # Consumes as most programs do: poll, work, poll. Its rate shows after a sample of the messages.
+  # Consumes as most programs do: poll, work, poll. A sample of the messages is enough to show its rate.
   class OneByOne
     def initialize(group, work, sample)
       @group = group

@@ -3,11 +3,11 @@
 require "optparse"
 
 module Demo
-  # What the command line and the environment ask for. Ends the process on --help, and with status 2 on what cannot be.
+  # What the command line and the environment ask for. Ends the process on --help, and with status 2 on invalid input.
   class Options
     DEFAULT_MESSAGES = 20_000
     MOST_MESSAGES = 1_000_000
-    # More would leave the mock cluster's 5 MiB per partition.
+    # More would exceed the mock cluster's 5 MiB per partition.
     MOST_MOCK_MESSAGES = 40_000
 
     attr_reader :messages, :bootstrap_servers, :topic

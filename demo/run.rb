@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
 # The demo: the messages of one Kafka partition, consumed one by one with rdkafka, then in parallel with
-# WorkShaper::Consumer: in order per key, committed in order. At last its process is killed (kill -9) half-way.
+# WorkShaper::Consumer: in order per key, committed in order. Finally, its process is killed (kill -9) half-way.
 #
 #   bin/demo                    with a broker inside this process
-#   bin/demo --messages 5000    fewer or more messages; 20,000 unless told
+#   bin/demo --messages 5000    fewer or more messages; 20,000 by default
 #   BOOTSTRAP_SERVERS=host:9092 TOPIC=my_topic bin/demo
 #                               with a real Kafka; produces into the topic, which is created when it is missing
 #
-# Ctrl-C ends it with what it found so far. Exit status: 0; 1 when a message was out of order, missing or not
+# Ctrl-C ends it and shows what it found so far. Exit status: 0; 1 when a message was out of order, missing or not
 # committed; 2 when it could not run; 130 after Ctrl-C.
 
 # Until there is a table to show, Ctrl-C just ends it.
@@ -27,9 +27,9 @@ require_relative "traffic"
 require_relative "work"
 
 module Demo
-  # The course of the demo.
+  # One run of the demo, from start to end.
   class Run
-    # The part of the messages, and the least number of them, that is enough to know the rate of one by one.
+    # The share of the messages, and the smallest number of them, that is enough to know the rate of one by one.
     SAMPLE = 0.015
     SMALLEST_SAMPLE = 100
 

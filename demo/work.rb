@@ -5,7 +5,7 @@ require_relative "memory"
 require_relative "traffic"
 
 module Demo
-  # What came of consuming in one of the ways.
+  # The result of consuming in one of the ways.
   Result = Struct.new(:messages, :seconds, :violations, :committed, :memory, keyword_init: true) do
     def rate
       messages / seconds if messages.positive? && seconds.positive?
@@ -17,7 +17,7 @@ module Demo
   class Work
     IO_SEC = 0.010
 
-    # Touched by one worker only, if all is well; if not, that is what is found.
+    # Touched by only one worker at a time if all is well; if not, that is a violation.
     Key = Struct.new(:next_number, :busy, :done, :violations)
 
     def initialize(traffic)
@@ -44,7 +44,7 @@ module Demo
       @keys.each_value.sum(&:done)
     end
 
-    # From the first message on: how long a broker takes to send it is nobody's speed.
+    # From the first message on: how long the broker takes to send that one does not count.
     def result(committed: nil)
       Result.new(messages: done, violations: @keys.each_value.sum(&:violations), committed: committed,
                  seconds: @ended ? @ended - @began : 0.0, memory: Memory.highest)

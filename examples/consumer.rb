@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A Kafka consumer that works on the messages of each partition in parallel: in order for each key, and nothing is
-# committed before it and all that lies below it is finished.
+# A Kafka consumer that works on the messages of each partition in parallel: in order for each key, and an offset is
+# committed only when it and all below it are finished.
 #
 #   gem install work_shaper rdkafka
 #   BOOTSTRAP_SERVERS=localhost:9092 TOPIC=orders GROUP_ID=orders ruby examples/consumer.rb

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
-# A karafka consumer that works on each batch in parallel, in order for each key. What is finished is marked as consumed
-# while the batch goes on; when a message fails karafka pauses the partition and goes on behind what is marked.
+# A karafka consumer that works on each batch in parallel, in order for each key. Messages are marked as consumed as
+# they finish, while the batch is still under way; when a message fails, karafka pauses the partition and continues
+# behind what is marked.
 #
 #   bundle add work_shaper karafka
 #   BOOTSTRAP_SERVERS=localhost:9092 KARAFKA_BOOT_FILE=examples/karafka.rb bundle exec karafka server
@@ -18,11 +19,12 @@ class OrdersConsumer < Karafka::BaseConsumer
     attr_accessor :shaper
   end
 
-  # Returns when every message is finished. The messages of a key stay in order; a message without one needs none.
+  # Returns when every message is finished. The messages of a key stay in order; messages without a key need no order.
   #
-  # karafka would mark the last message by itself. But when one fails it goes on with the first that is not marked, and
-  # that is the one which goes to a dead letter queue: mark what is finished, so that it is the one that failed. Where
-  # nothing can be marked any more, the partition belongs to another process: the rest of the batch is dropped.
+  # karafka would mark the last message by itself. But when one fails, it continues with the first that is not marked,
+  # which is also the one that goes to a dead letter queue: so mark what is finished, and that will be the one that
+  # failed. When nothing can be marked any more, the partition belongs to another process: the rest of the batch is
+  # dropped.
   def consume
     self.class.shaper.process(
       messages, sub_key: lambda(&:key),
@@ -30,7 +32,7 @@ class OrdersConsumer < Karafka::BaseConsumer
     )
   end
 
-  # karafka calls these two for each partition when `consume` has returned: there is nothing left to do.
+  # karafka calls these two for each partition after `consume` has returned, so there is nothing left to do.
   def revoked; end
 
   def shutdown; end
@@ -56,13 +58,13 @@ class KarafkaApp < Karafka::App # rubocop:disable Style/OneClassPerFile
     config.max_wait_time = 100 # milliseconds to wait for a batch to become full
   end
 
-  # In the process that works: in swarm mode after forking.
+  # In the process that does the work: in swarm mode, after forking.
   monitor.subscribe("app.running") do
     OrdersConsumer.shaper = WorkShaper::Batches.new(concurrency: 50) { |message| OrdersConsumer.work_on(message) }
   end
   monitor.subscribe("app.stopped") { OrdersConsumer.shaper&.shutdown(timeout: 25) }
 
-  # The work raised what is no StandardError, or was killed: end the process, to be started anew.
+  # The work raised something that is not a StandardError, or was killed: end the process, to be started again.
   monitor.subscribe("error.occurred") do |event|
     Process.kill(:TERM, Process.pid) if event[:error].is_a?(WorkShaper::ShuttingDown)
   end

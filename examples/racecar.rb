@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # A racecar consumer that works on each batch in parallel, in order for each key. racecar stores the offset of a batch
-# when all of it is finished; when a message fails it pauses the partition and repeats the batch.
+# when all of it is finished; when a message fails, it pauses the partition and repeats the batch.
 #
 #   bundle add work_shaper racecar ostruct
 #   RACECAR_BROKERS=localhost:9092 bundle exec racecar --require ./examples/racecar OrdersConsumer
@@ -21,18 +21,18 @@ class OrdersConsumer < Racecar::Consumer
   self.fetch_messages = 1_000
   self.max_wait_time = 0.1 # seconds to wait for a batch to become full
 
-  # racecar calls it in the process that works (with parallel_workers: after forking), and again when it has replaced
-  # its producer.
+  # racecar calls it in the process that does the work (with parallel_workers: after forking), and again when it has
+  # replaced its producer.
   def configure(**)
     @shaper ||= WorkShaper::Batches.new(concurrency: 50) { |message| work_on(message) }
     super
   end
 
-  # Returns when every message is finished. The messages of a key stay in order; a message without one needs none.
+  # Returns when every message is finished. The messages of a key stay in order; messages without a key need no order.
   def process_batch(messages)
     @shaper.process(messages, sub_key: lambda(&:key))
   rescue WorkShaper::ShuttingDown
-    # The work raised what is no StandardError, or was killed: end the process, to be started anew.
+    # The work raised something that is not a StandardError, or was killed: end the process, to be started again.
     Process.kill(:TERM, Process.pid)
     raise
   end

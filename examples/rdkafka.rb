@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A Kafka consumer that works on the messages of each partition in parallel: in order for each key, and nothing
-# is committed before it and all that lies below it is finished.
+# A Kafka consumer that works on the messages of each partition in parallel: in order for each key, and an offset is
+# committed only when it and all below it are finished.
 #
 #   gem install work_shaper rdkafka
 #   BOOTSTRAP_SERVERS=localhost:9092 TOPIC=my_topic ruby examples/rdkafka.rb
@@ -9,7 +9,7 @@
 # Put your own work into `work_on`, below.
 #
 #   GROUP_ID                  the consumer group; work_shaper_example unless set
-#   SHUTDOWN_TIMEOUT          seconds that running work has to end after INT or TERM; 30 unless set
+#   SHUTDOWN_TIMEOUT          seconds that running work has to finish after INT or TERM; 30 unless set
 #   LIBRDKAFKA_CLIENT_RACK    the setting client.rack of librdkafka, and any other in the same way
 #   WORK_SHAPER_CONCURRENCY   the number of threads, and any other setting of WorkShaper in the same way
 
@@ -21,8 +21,8 @@ class ParallelConsumer
   # What `store_offset` says when another consumer owns the partition by now.
   LOST_PARTITION = %i[state unknown_partition illegal_generation assignment_lost].freeze
 
-  # What `store_offset` takes: anything with these three. It stores `offset` + 1, the message to begin with
-  # after a restart, so nobody else adds the 1.
+  # What `store_offset` takes: anything with these three. It stores `offset` + 1, the message to begin with after a
+  # restart, so do not add the 1 yourself.
   Finished = Struct.new(:topic, :partition, :offset)
 
   def initialize(topic:, kafka:, shutdown_timeout:, &work)
@@ -63,7 +63,7 @@ class ParallelConsumer
 
   private
 
-  # Polls whatever happens: a consumer that does not poll for max.poll.interval.ms is taken for dead.
+  # Polls whatever happens: a consumer that does not poll for max.poll.interval.ms is considered dead.
   def take_messages
     message = poll(@held.empty? ? 250 : 0)
     @held << message if message
@@ -74,7 +74,7 @@ class ParallelConsumer
     @held.clear
   end
 
-  # Errors that are not fatal (a broker gone, an unknown topic) librdkafka mends or tries again by itself.
+  # librdkafka recovers from errors that are not fatal (a broker gone, an unknown topic), or tries again, by itself.
   def poll(timeout_ms)
     @consumer.poll(timeout_ms)
   rescue Rdkafka::RdkafkaError => e
@@ -84,14 +84,14 @@ class ParallelConsumer
     nil
   end
 
-  # Messages of one key stay in order; those without a key need none, so each is a sub key of its own.
+  # Messages of one key stay in order; those without a key need no order, so each is a sub key of its own.
   def enqueue(message)
     @shaper.enqueue(message.key || message.offset, message, message.partition, message.offset, timeout: 1)
   rescue WorkShaper::Full
     false
   end
 
-  # WorkShaper has been full for a second: Kafka may keep its messages meanwhile.
+  # WorkShaper has been full for a second: let Kafka keep its messages meanwhile.
   def pause
     @consumer.pause(@consumer.assignment)
     @paused = true
@@ -102,8 +102,8 @@ class ParallelConsumer
     @paused = false
   end
 
-  # WorkShaper calls it when `offset` and all below it are finished. An error returned says "not stored, go on";
-  # an error raised would shut WorkShaper down.
+  # WorkShaper calls it when `offset` and all below it are finished. Returning an error says "not stored, continue";
+  # raising one would shut WorkShaper down.
   def store(partition, offset)
     @consumer.store_offset(Finished.new(@topic, partition, offset))
   rescue Rdkafka::RdkafkaError => e
@@ -120,7 +120,7 @@ class ParallelConsumer
   # On the thread that polls, since closing hands the partitions back by way of `on_partitions_revoked`.
   def wind_down
     @finished = @shaper.shutdown(timeout: @shutdown_timeout)
-    # Work that goes on beyond the timeout is Kafka's to deliver again: nothing of it is stored any more.
+    # Kafka will deliver again what still runs after the timeout: none of it is stored any more.
     @shaper.stats[:partitions].each_key { |partition| @shaper.revoke(partition) } unless @finished
     commit
   ensure
@@ -130,7 +130,7 @@ class ParallelConsumer
   def commit
     @consumer.commit
   rescue Rdkafka::RdkafkaError => e
-    # No offset: nothing was stored since the last commit. Of what else may fail closing makes another attempt.
+    # no_offset: nothing was stored since the last commit. After other errors, closing makes another attempt.
     WorkShaper.logger.warn({ message: "Commit failed", error: e.message }) unless e.code == :no_offset
   end
 end

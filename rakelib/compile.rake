@@ -3,8 +3,8 @@
 require "rake/extensiontask"
 require_relative "../tools/precompiled"
 
-# A container of rake-compiler-dock says in RUBY_CC_VERSION which Rubies it can compile for: "4.0.2:3.4.9:...". Only
-# there is the specification of the gem given, which defines the tasks that make precompiled gems.
+# A container of rake-compiler-dock says in RUBY_CC_VERSION which Rubies it can compile for: "4.0.2:3.4.9:...". The
+# gem's specification is passed on only there: it defines the tasks that make precompiled gems.
 spec = Gem::Specification.load(Clone.path("work_shaper.gemspec")) if ENV.key?("RUBY_CC_VERSION")
 
 if spec
@@ -32,13 +32,13 @@ namespace :package do
       Rake::Task["native:#{platform}"].invoke
       binaries = Dir[Clone.path("tmp", platform, "stage", "lib", "work_shaper", "*", "work_shaper.*")]
       binaries.each { |file| Precompiled.check_glibc(file, platform) }
-      Rake::Task["pkg/#{spec.full_name}-#{platform}.gem"].invoke # which the one before has defined
+      Rake::Task["pkg/#{spec.full_name}-#{platform}.gem"].invoke # which the task before has defined
     rescue Precompiled::Failed => e
       abort e.message
     end
   end
 end
 
-# Source files that come or go change the time of their directory: then the Makefile, which names them, is made anew.
+# Source files that come or go change the time of their directory: then the Makefile, which names them, is made again.
 directories = Dir["ext/work_shaper{,/*}/"].map { |directory| directory.chomp("/") }
 file "tmp/#{RUBY_PLATFORM}/work_shaper/#{RUBY_VERSION}/Makefile" => directories

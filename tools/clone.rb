@@ -5,8 +5,8 @@ require "rbconfig"
 
 # This clone, and the environment in which the commands of bin/ run. Everything is inside the clone: gems in
 # vendor/bundle, what is built in tmp. Nothing is read from or written to the user's Bundler settings, so that a clone
-# behaves the same wherever it lies and from wherever it is called. (Whoever prefers those: bundle install, then
-# bundle exec rake.)
+# behaves the same wherever it lies and from wherever it is called. (If you prefer your own: bundle install, then bundle
+# exec rake.)
 #
 #   exec(Clone.environment("demo"), *Clone.bundle("exec", "ruby", "demo/run.rb"))
 #
@@ -15,10 +15,10 @@ module Clone
   ROOT = File.expand_path("..", __dir__)
   LOGS = File.join(ROOT, "tmp", "log")
 
-  # The groups of the Gemfile that a purpose does without: a demo installs in a fourth of the time.
+  # The groups of the Gemfile that a purpose does without: a demo installs in a quarter of the time.
   LEFT_OUT = { "demo" => "test:lint", "test" => "" }.freeze
 
-  # How the network is reached is the machine's affair; any other setting of Bundler is ours.
+  # How the network is reached is up to the machine; any other setting of Bundler is ours.
   NETWORK = /\ABUNDLE_(MIRROR|SSL|HTTP|RETRY|TIMEOUT|REDIRECT)/
   private_constant :NETWORK
 
@@ -46,8 +46,8 @@ module Clone
       File.join(ROOT, *names)
     end
 
-    # Whether the extension in lib/ is the one that rake made last of these sources, for this Ruby. (Rake would put it
-    # there each time, while another process may be loading it.)
+    # Whether the extension in lib/ is the one that rake last made from these sources, for this Ruby. (Rake would copy
+    # it there each time, while another process may be loading it.)
     def compiled?
       name = "work_shaper.#{RbConfig::CONFIG["DLEXT"]}"
       installed = path("lib", "work_shaper", name)
@@ -73,7 +73,7 @@ module Clone
       Encoding.find("filesystem") == Encoding::US_ASCII ? { "LC_ALL" => "C.UTF-8" } : {}
     end
 
-    # The user's (--yjit, say), but for what another project's Bundler put there.
+    # The user's options (--yjit, say), except what another project's Bundler put there.
     def ruby_options
       options = ENV.fetch("RUBYOPT", "").split.reject { |option| option.end_with?("bundler/setup") }
       options.join(" ") unless options.empty?

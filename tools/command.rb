@@ -3,7 +3,7 @@
 require "fileutils"
 require_relative "clone"
 
-# Runs a program without a word: what it says goes to a log, which is shown when it fails.
+# Runs a program silently: its output goes to a log, which is shown when it fails.
 class Command
   SHOWN_LINES = 100
 
@@ -35,7 +35,7 @@ class Command
     kill(group) if group
   end
 
-  # The end of what it said.
+  # The end of its output.
   def excerpt
     lines = File.readlines(log, encoding: "UTF-8").map(&:scrub)
     left_out = lines.size > SHOWN_LINES ? ["... the whole is in #{log}\n"] : []

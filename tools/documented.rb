@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Fails when YARD warns, or when a public class, module, constant or method has no documentation. What is public is
-# asked of the loaded library, for YARD does not see everything that C code defines.
+# Fails when YARD warns, or when a public class, module, constant or method has no documentation. The loaded library is
+# asked what is public, since YARD does not see everything that C code defines.
 
 require "stringio"
 require "yard"

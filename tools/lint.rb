@@ -80,7 +80,7 @@ class Lint
       end
     end
 
-    # As system headers, in which nothing is complained of.
+    # As system headers, so that they get no warnings.
     def ruby_include_paths
       RbConfig::CONFIG.values_at("rubyhdrdir", "rubyarchhdrdir").flat_map { |dir| ["-isystem", dir] }
     end

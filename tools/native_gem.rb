@@ -5,8 +5,8 @@ require "rubygems/package"
 require_relative "precompiled"
 require_relative "rubies"
 
-# A precompiled gem of this Ruby's extension and, where it may, of those of Debian releases (see Rubies), to try how it
-# goes; the workflow release.yml builds the public ones.
+# A precompiled gem of this Ruby's extension and, where possible, of those of Debian releases (see Rubies), to try it
+# out; the workflow release.yml builds the public ones.
 class NativeGem
   class Failed < StandardError; end
 
@@ -84,7 +84,7 @@ class NativeGem
     end
   end
 
-  # Installed and used by each Ruby, with no compiler in reach.
+  # Installs and uses the gem with each Ruby, with no compiler in reach.
   def try(package)
     @rubies.each do |ruby|
       copy = ruby.path("tmp", "native", "try.gem")

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
-# Builds the gem, installs it into an empty directory and uses it there as somebody would who has nothing else:
+# Builds the gem, installs it into an empty directory and uses it there, with nothing else installed:
 #
 #   ruby tools/package_check.rb
 #   ruby tools/package_check.rb pkg/work_shaper-X.Y.Z.gem # one that is built already
 #   ruby tools/package_check.rb pkg/work_shaper-X.Y.Z-PLATFORM.gem # a precompiled one, with no compiler in reach
 #
-# Works without Bundler and without any other gem. Says nothing but `package: ...` when all is well.
+# Works without Bundler and without any other gem. Says only `package: ...` when all is well.
 
 require "fileutils"
 require "rubygems/package"
@@ -38,7 +38,7 @@ class PackageCheck
     print WorkShaper::VERSION
   RUBY
 
-  # `package`: a gem; else the source gem is built.
+  # `package`: a gem; nil: the source gem is built.
   def initialize(dir, package)
     @package = package && File.expand_path(package)
     @spec = Gem::Package.new(@package).spec if package
@@ -99,7 +99,7 @@ class PackageCheck
     ["-rrubygems/gem_runner", "-e", "Gem::GemRunner.new.run(ARGV)", "--", *arguments.drop(1)]
   end
 
-  # Nothing of what Bundler, a version manager or we set, and no gem but those in the directory.
+  # Nothing of what Bundler, a version manager or we set, and no gems except those in the directory.
   def environment
     ENV.keys.grep(/\A(BUNDLE|RUBYOPT|RUBYLIB|GEM_|WORK_SHAPER_)/).to_h { |name| [name, nil] }
        .merge("GEM_HOME" => @home, "GEM_PATH" => @home, "LOG_LEVEL" => "ERROR")

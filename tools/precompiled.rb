@@ -2,13 +2,13 @@
 
 require "open3"
 
-# What a precompiled gem is: one extension for each Ruby in lib/work_shaper/X.Y/, and no ext/. NativeGem makes one of
-# the Rubies at hand, rake-compiler (see rakelib/compile.rake) the public ones, and PackageCheck tries either.
+# What a precompiled gem is: one extension for each Ruby in lib/work_shaper/X.Y/, and no ext/. NativeGem makes one for
+# the Rubies at hand, rake-compiler (see rakelib/compile.rake) makes the public ones, and PackageCheck tries both.
 module Precompiled
   class Failed < StandardError; end
 
-  # Each Linux with its C library: beside a -linux-musl gem one that is called -linux would be installed where it should
-  # not, by some versions of RubyGems and Bundler.
+  # Each Linux with its C library: beside a -linux-musl gem, some versions of RubyGems and Bundler would install one
+  # that is called -linux where they should not.
   PLATFORMS = %w[
     x86_64-linux-gnu aarch64-linux-gnu x86_64-linux-musl aarch64-linux-musl x86_64-darwin arm64-darwin
   ].freeze
@@ -19,7 +19,7 @@ module Precompiled
   NEWEST_GLIBC = Gem::Version.new("2.17") # of 2012: CentOS 7
 
   class << self
-    # Makes of the source gem's specification that of a precompiled one. Its extensions are among its files already.
+    # Turns the source gem's specification into that of a precompiled one. Its extensions are among its files already.
     def change(spec)
       spec.extensions.clear
       spec.files.reject! { |name| name.start_with?("ext/") }
@@ -30,7 +30,7 @@ module Precompiled
       spec.required_rubygems_version = ">= #{RUBYGEMS}" if linux?(spec)
     end
 
-    # From its parts, for RubyGems before 3.3.21 would leave -gnu out of the name.
+    # Made from its parts, since RubyGems before 3.3.21 would leave -gnu out of the name.
     def platform(name)
       Gem::Platform.new(name.split("-", 3))
     end
@@ -59,7 +59,7 @@ module Precompiled
       spec.files.filter_map { |name| name[%r{\Alib/work_shaper/(\d+\.\d+)/}, 1] }.map { |text| Gem::Version.new(text) }
     end
 
-    # There are names, too (GLIBC_ABI_DT_RELR); they are newer.
+    # Some versions are names (GLIBC_ABI_DT_RELR); those are newer.
     def old_enough?(version)
       Gem::Version.correct?(version) && Gem::Version.new(version) <= NEWEST_GLIBC
     end

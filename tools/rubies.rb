@@ -22,7 +22,7 @@ class Rubies
       SSL_CERT_FILE=#{CERTIFICATES} CI="$CI" SPEC_OPTS="$SPEC_OPTS" /bin/sh -c 'cd /root/work_shaper && exec "$@"' sh "$@"
   SH
 
-  # The newest Ruby of experimental becomes the one that `ruby` means.
+  # The newest Ruby of experimental becomes the one that `ruby` runs.
   NEWEST_RUBY = <<~SH
     set -e
     export DEBIAN_FRONTEND=noninteractive
@@ -57,7 +57,7 @@ class Rubies
     FileUtils.cp(CERTIFICATES, File.join(@root, CERTIFICATES)) if File.exist?(CERTIFICATES)
   end
 
-  # Returns whether the command succeeded in the copy. What it says is shown.
+  # Returns whether the command succeeded in the copy. Its output is shown.
   def execute(*command)
     system("unshare", "--mount", "--propagation", "private", "sh", "-c", INSIDE, "sh", @root, *command)
   end
@@ -77,7 +77,7 @@ class Rubies
     warn "rubies: making a root of Debian #{release} in #{@root} (once; some minutes) ..."
     FileUtils.rm_rf(@root)
     FileUtils.mkdir_p(@root)
-    suite = release == "experimental" ? "sid" : release # of which it is an extension
+    suite = release == "experimental" ? "sid" : release # which experimental only extends
     run("debootstrap", "--variant=minbase", "--include=#{PACKAGES.join(",")}", suite, @root)
     %w[hosts resolv.conf].each { |name| FileUtils.cp("/etc/#{name}", File.join(@root, "etc", name)) }
     run("chroot", @root, "sh", "-c", NEWEST_RUBY) if release == "experimental"

@@ -4,7 +4,7 @@ require "etc"
 require "rbconfig"
 require_relative "command"
 
-# Specs with the extension built under a sanitizer, beside the ordinary one, in tmp/sanitize/. Ruby itself is not
+# Runs specs with the extension built under a sanitizer, beside the ordinary one, in tmp/sanitize/. Ruby itself is not
 # instrumented, so the sanitizer's library is loaded before it. ThreadSanitizer sees the pthread calls of libruby all
 # the same: what the GVL guards counts as guarded.
 class SanitizedSpecs
@@ -12,7 +12,7 @@ class SanitizedSpecs
 
   Settings = Struct.new(:flag, :more_flags, :libraries, :variable, :options)
 
-  # The libraries are loaded first. What AddressSanitizer is not to look at: the stack, for it does not see when Ruby
+  # The libraries are loaded first. What AddressSanitizer must not look at: the stack, for it does not see when Ruby
   # leaves frames by __builtin_longjmp (the C tests of the core have it); what Ruby holds at exit; Ruby's signal stack.
   SETTINGS = {
     "address" => Settings.new("address,undefined", "--param=asan-stack=0", %w[libasan.so libubsan.so],
@@ -50,7 +50,7 @@ class SanitizedSpecs
       "LD_PRELOAD" => libraries.join(" ") }
   end
 
-  # What the program itself said, see keep_status.rb; nothing when it crashed.
+  # What the program itself reported (see keep_status.rb); it reports nothing when it crashed.
   def succeeded?
     file = File.join(@dir, "status")
     File.exist?(file) && File.read(file) == "ok"

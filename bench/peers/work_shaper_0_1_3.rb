@@ -18,7 +18,7 @@ while Process.clock_gettime(Process::CLOCK_MONOTONIC) < finish
   manager.enqueue(keys[offset % 100], "a small message", 0, offset)
   offset += 1
 end
-sleep 0.001 while manager.total_acked < offset # it offers no wait
+sleep 0.001 while manager.total_acked < offset # it has no method that waits
 puts offset / (Process.clock_gettime(Process::CLOCK_MONOTONIC) - start)
 $stdout.flush
-exit!(true) # its shutdown waits on every one of its threads
+exit!(true) # its shutdown waits for each of its threads
