@@ -6,7 +6,7 @@ RSpec.describe WorkShaper::Batches, "#process with ack:" do
   let(:first) { lambda(&:first) }
   let(:one_key) { ->(_) { :one } }
 
-  it "tells on the calling thread how far it is, never beyond what is unfinished, at last of all" do
+  it "tells on the calling thread how far it is, never beyond what is unfinished, and finally of everything" do
     gates = gates_by_name
     told = []
     shaper = noting(concurrency: 10) { |message| gates[message].pass }

@@ -44,7 +44,7 @@ RSpec.describe WorkShaper::Batches do
       expect(shaper.stats).to include(workers: 0, total_enqueued: 0)
     end
 
-    it "takes any objects, the same one twice, and whatever is Enumerable" do
+    it "takes any objects, the same one twice, and any Enumerable" do
       shaper = noting(concurrency: 1)
       object = BasicObject.new
       shaper.process([nil, false, :same, :same, nil], sub_key: ->(_) { :one })
@@ -96,7 +96,7 @@ RSpec.describe WorkShaper::Batches do
       expect(ManagerHelpers.now - began).to be < 50 * 0.05
     end
 
-    it "uses no CPU while it waits, also when there is news that nobody wants to hear" do
+    it "uses no CPU while it waits, even when there is news that nobody wants to hear" do
       held = gate
       shaper = noting(concurrency: 2) { |message| held.pass if message == 9 }
       caller = waiting_in(shaper, (0..9).to_a, sub_key: nil)
@@ -217,8 +217,8 @@ RSpec.describe WorkShaper::Batches do
     end
   end
 
-  describe "at the door" do
-    it "wants work that can take a message, and settings that it knows" do
+  describe "with bad arguments" do
+    it "requires work that can take a message, and settings that it knows" do
       expect { described_class.new }.to raise_error(ArgumentError, /no block/)
       expect { described_class.new(&->(_, _) {}) }.to raise_error(ArgumentError, /block takes .* with 1: message/)
       expect { described_class.new(&->(key:) { key }) }.to raise_error(ArgumentError, /block takes/)
@@ -232,7 +232,7 @@ RSpec.describe WorkShaper::Batches do
       end
     end
 
-    it "wants a list of messages, and lambdas that can take one" do
+    it "requires a list of messages, and lambdas that can take one" do
       shaper = noting
       [nil, 7, "text", Object.new].each do |list|
         expect { shaper.process(list, sub_key: first) }.to raise_error(TypeError, /messages is/)
@@ -314,7 +314,7 @@ RSpec.describe WorkShaper::Batches do
       expect(manager_threads.select(&:alive?)).to be_empty
     end
 
-    it "raises in a batch of which it could not take in everything" do
+    it "raises in a batch that it could not take in completely" do
       held = gate
       shaper = noting(concurrency: 1, max_in_flight: 2) { held.pass }
       caller = waiting_in(shaper, (0..9).to_a, sub_key: nil)

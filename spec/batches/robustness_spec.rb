@@ -120,7 +120,7 @@ RSpec.describe WorkShaper::Batches, "against what may happen to its threads and 
       expect(shaper.process([2], sub_key: nil)).to be_nil
     end
 
-    it "takes throw, break and return for errors" do
+    it "treats throw, break and return as errors" do
       out_of_nowhere = method(:work_that_leaves)
       [-> { throw :nowhere }, -> { out_of_nowhere.call.call }].each do |way|
         shaper = noting { way.call }

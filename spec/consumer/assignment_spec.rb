@@ -51,7 +51,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     expect(inside).to all(be_nil)
   end
 
-  it "calls nobody's listener" do
+  it "calls no listener" do
     inside = []
     curious = listener { |event, _list| inside << [event, client.inside] }
     consumer = running_with(curious, topic_partition, ["orders", 1])
@@ -71,7 +71,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
   end
 
   # The client of this spec notes it in `misuse` when it is asked for it where it may not answer.
-  it "never asks for the protocol, but after each" do
+  it "never asks for the protocol, only after each of them" do
     consumer = running(topic_partition)
     client.eager = true
     [topic_partition, ["orders", 1]].each { |moved| client.assign(moved) }
@@ -93,7 +93,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
       expect(heard.count { |event, _list| event == :on_partitions_assigned }).to eq(1)
     end
 
-    it "ignores them also when they come instead of those that were there" do
+    it "ignores them even when they come instead of those that were there" do
       client.eager = true
       consumer = running(topic_partition)
       client.on_close = -> { client.assign_now(topic_partition, ["orders", 1]) }
@@ -113,14 +113,14 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     end
   end
 
-  describe "with an exception that is no StandardError" do
+  describe "with an exception that is not a StandardError" do
     def expect_end_with_no_memory(consumer)
       expect(failure_of(consumer)).to be_a(NoMemoryError).and have_attributes(message: "none left")
       expect(client).to be_closed
       expect(consumer).not_to be_healthy
     end
 
-    it "ends run with it when what hears of partitions that go raises it" do
+    it "ends run with it when a hook for partitions that go raises it" do
       consumer = running(topic_partition)
       assignment_of(consumer).on_revoked { raise NoMemoryError, "none left" }
       client.revoke(topic_partition)
@@ -135,7 +135,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     end
 
     { "stop" => "c.stop", "failure" => 'client.revoke(["orders", 1])' }.each do |why, ending|
-      it "ends run with it also when it comes while the group is left after a #{why}, and leaves no threads" do
+      it "ends run with it even when it comes while the group is left after a #{why}, and leaves no threads" do
         expect_consumer_to_pass(<<~RUBY)
           client.produce("orders", 0, "a", "b")
           c = fake_consumer { |m| worked << m.offset }
@@ -156,7 +156,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
       end
     end
 
-    it "ends run with it when it comes of partitions that come" do
+    it "ends run with it when partitions that come cause it" do
       consumer = running
       eventually { client.takes.positive? }
       list = Object.new
@@ -225,7 +225,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     RUBY
   end
 
-  it "and anywhere else is a polling thread that can be reached and has no priority, whoever calls run" do
+  it "and elsewhere has a polling thread that can be interrupted and has no priority, whoever calls run" do
     expect_consumer_to_pass(<<~RUBY)
       client.produce("orders", 0, "a")
       c = fake_consumer(signals: false) { |m| worked << m.offset }

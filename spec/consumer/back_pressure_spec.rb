@@ -52,7 +52,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     expect(consumer.stats[:in_flight]).to be <= limit + slack
   end
 
-  it "pauses only when full has lasted for a second, and goes on polling" do
+  it "pauses only when it has been full for a second, and keeps polling" do
     gate = self.gate
     taken = []
     client.on_take = ->(messages) { messages.each { taken << ManagerHelpers.now } }
@@ -222,7 +222,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
       expect(pressure.allowance).to eq(16)
     end
 
-    it "asks for as many as would have been in within ten milliseconds, but for one at least" do
+    it "asks for as many as it could have fed within ten milliseconds, but at least for one" do
       grown
       pressure.fed(500, 0.1)
       expect(pressure.allowance).to eq(50)

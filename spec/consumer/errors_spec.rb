@@ -19,7 +19,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
     expect(consumer).not_to be_healthy
   end
 
-  it "that are not are logged, counted, and otherwise of no effect" do
+  it "that are not fatal are logged and counted, and otherwise have no effect" do
     done = []
     consumer = running(topic_partition) { |message| done << message.payload }
     client.fail_with(transport, "1 of 1 brokers down")
@@ -33,7 +33,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
     expect(stop(consumer)).to be(true)
   end
 
-  it "may be without a text, and of a kind that nobody knows" do
+  it "may have no text, and be of an unknown kind" do
     consumer = running(topic_partition)
     client.fail_with(transport, nil)
     client.fail_with(31_999, nil)
@@ -49,21 +49,21 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
     expect(client).to be_closed
   end
 
-  it "that say so later are of no effect: it may come back" do
+  it "that say so later have no effect: it may come back" do
     consumer = running(topic_partition)
     client.fail_with(unknown_topic, "gone", "orders")
     eventually { consumer.stats[:errors] == 1 }
     expect(consumer).to be_healthy
   end
 
-  it "that say so of a topic which may appear by itself are of no effect" do
+  it "that say so of a topic which may appear by itself have no effect" do
     consumer = running(config: { "allow.auto.create.topics": true })
     client.fail_with(unknown_topic, "not yet", "orders")
     eventually { consumer.stats[:errors] == 1 }
     expect(consumer).to be_healthy
   end
 
-  it "that say so of a topic which only matched a pattern are of no effect" do
+  it "that say so of a topic which only matched a pattern have no effect" do
     consumer = running(topics: "^orders-.*")
     client.fail_with(unknown_topic, "gone", "orders-7")
     eventually { consumer.stats[:errors] == 1 }
@@ -104,7 +104,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
   end
 
   describe "at the start" do
-    it "are told within about ten seconds when no broker answers, with the address" do
+    it "are reported within about ten seconds when no broker answers, with the address" do
       expect(inner(:PollLoop)::STARTING_TIME).to be_between(5, 12)
       replace_constant(inner(:PollLoop), :STARTING_TIME, 0.3)
       port = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
@@ -138,14 +138,14 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
   end
 
   describe "on the mock cluster" do
-    it "tell of a topic that is not there" do
+    it "report a topic that does not exist" do
       topic = "topic-#{ConsumerHelpers::MockCluster.unique}"
       consumer = mock_consumer([mock_topic, topic])
       start(consumer)
       expect(failure_of(consumer)).to be_a(WorkShaper::Error).and have_attributes(message: /#{topic}.* does not exist/)
     end
 
-    it "are no end when the topic may appear by itself, and does" do
+    it "do not end it when the topic may appear by itself, and does" do
       topic = "topic-#{ConsumerHelpers::MockCluster.unique}"
       config = { "allow.auto.create.topics": true, "topic.metadata.refresh.interval.ms": 100 }
       done = []
@@ -157,7 +157,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       expect(consumer).to be_healthy
     end
 
-    it "tell of a pattern that is none" do
+    it "report an invalid pattern" do
       consumer = mock_consumer("^orders-(")
       start(consumer)
       expect(failure_of(consumer)).to be_a(Rdkafka::RdkafkaError)
@@ -175,7 +175,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       mock.forgive(:fetch)
     end
 
-    it "are no end when the broker goes: it goes on when that is back" do
+    it "do not end it when the broker goes: it continues when the broker is back" do
       topic = mock_topic
       done = []
       config = { "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50 }

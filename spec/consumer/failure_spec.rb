@@ -41,7 +41,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     expect(log.messages("ERROR").to_s).to include("on_error is broken")
   end
 
-  it "takes a throw that nobody catches for an error" do
+  it "treats a throw that nobody catches as an error" do
     running(topic_partition, on_error: on_error) { throw :nobody }
     client.produce("orders", 3, "a")
     eventually { client.offset_of(*topic_partition) == 1 }
@@ -57,7 +57,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     expect(stop(consumer)).to be(true)
   end
 
-  describe "for good" do
+  describe "fatally" do
     around { |example| without_thread_reports { example.run } }
 
     # Others run and wait; one ends the consumer.
@@ -88,7 +88,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       expect_the_rest_to_be_committed
     end
 
-    it "ends run with any exception that is no StandardError" do
+    it "ends run with any exception that is not a StandardError" do
       error = Class.new(Exception) # rubocop:disable Lint/InheritException
       expect(end_with { raise error, "no more" }).to be_a(error)
       expect_the_rest_to_be_committed
@@ -195,7 +195,7 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       expect(results).to eq([0, 10, 20])
     end
 
-    it "is seen by it what the work raises, and it may swallow it" do
+    it "lets it see what the work raises, and swallow it" do
       around = lambda do |message, &work|
         work.call
       rescue StandardError => e

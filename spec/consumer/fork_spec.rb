@@ -134,7 +134,7 @@ RSpec.describe WorkShaper::Consumer, "and fork", if: Process.respond_to?(:fork) 
       end
     end
 
-    it "leaves children that have the handlers of before" do
+    it "leaves children that have the handlers from before" do
       expect_child_of_work_to_pass(<<~RUBY, before: "trap(:TERM) { exit!(7) }; trap(:INT, 'IGNORE')")
         3.times { Process.kill(:INT, pid) }
         Process.kill(:TERM, pid)

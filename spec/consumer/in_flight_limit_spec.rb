@@ -62,7 +62,7 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
       Array.new(count) { lost(2) }
     end
 
-    it "begins with two messages a worker, and tells the pool" do
+    it "begins with two messages per worker, and tells the pool" do
       expect(limit.size).to eq(start_size)
       expect(pool.max_in_flight).to eq(start_size)
     end
@@ -72,7 +72,7 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
       expect(pool.max_in_flight).to eq(5)
     end
 
-    it "knows its room, also when more than that came in" do
+    it "knows its room, even when more than that came in" do
       expect([0, 5, 8, 20].map { |count| fill(count) && limit.room }).to eq([8, 3, 0, 0])
     end
 
@@ -242,7 +242,7 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
       expect(consumer.stats[:in_flight]).to eq(3000)
     end
 
-    it "has no more than two messages a worker in flight while all are at work, whatever there is" do
+    it "has no more than two messages per worker in flight while all are at work, whatever there is" do
       consumer = consuming
       hold_all_workers
       expect_few_in_flight(consumer)

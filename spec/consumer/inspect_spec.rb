@@ -7,7 +7,7 @@ require "work_shaper/consumer"
 RSpec.describe WorkShaper::Consumer, "#inspect" do
   let(:config) { { "sasl.username": "user-word", "sasl.password": "pass-word" } }
 
-  it "tells the topics, the group and whether it runs" do
+  it "shows the topics, the group and whether it runs" do
     consumer = fake_consumer(topics: %w[orders ^pay.*])
     idle = '#<WorkShaper::Consumer orders, ^pay.* as "specs">'
     expect(consumer.inspect).to eq(idle)
@@ -18,7 +18,7 @@ RSpec.describe WorkShaper::Consumer, "#inspect" do
     expect(consumer.inspect).to eq(idle)
   end
 
-  it "tells nothing of the config, in whatever way it is shown" do
+  it "shows nothing of the config, in whatever way it is asked" do
     consumer = fake_consumer(config: config)
     start(consumer)
     eventually { client.takes.positive? }

@@ -172,7 +172,7 @@ RSpec.describe "WorkShaper::Intake" do
     expect { intake.dup }.to raise_error(NoMethodError)
   end
 
-  it "wants all functions that it names" do
+  it "needs all functions that it names" do
     intake_class = WorkShaper.const_get(:Intake)
     names = intake_class.function_names
     expect(names).to include(:consume_batch_queue, :message_destroy, :queue_yield, :offsets_store)
@@ -232,7 +232,7 @@ RSpec.describe "WorkShaper::Intake" do
     expect(messages.map(&:headers)).to all(eq("h" => "v"))
   end
 
-  it "stands the garbage collector at every allocation, and compaction" do
+  it "withstands the garbage collector at every allocation, and compaction" do
     expect_consumer_to_pass(<<~RUBY, limit: 40)
       mock.create_topic("orders", partitions: 1)
       rows = Array.new(30) { |n| [0, n % 3 == 0 ? nil : "k\#{n}", n % 5 == 0 ? nil : "p\#{n}" * (n % 7 == 0 ? 2000 : 1), { "h" => n.to_s }] }

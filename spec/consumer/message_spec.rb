@@ -150,7 +150,7 @@ RSpec.describe WorkShaper::Message do
       expect(given).to be_an_instance_of(subclass).and have_attributes(key: "kk")
     end
 
-    it "tells of its size and what it refers to" do
+    it "reports its size and what it refers to" do
       given = message(payload: "p" * 100)
       expect(ObjectSpace.memsize_of(given)).to be_between(72, 200)
       expect(ObjectSpace.reachable_objects_from(given)).to include(given.payload)

@@ -24,7 +24,7 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       expect(done).to eq((0..9).to_a)
     end
 
-    it "are where the next consumer of the group goes on" do
+    it "are where the next consumer of the group continues" do
       topic = mock_topic
       rounds = Array.new(2) do |round|
         mock.produce(topic, (0...5).map { |number| [0, "key", "#{round}:#{number}"] })
@@ -165,7 +165,7 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       expect(consumer).not_to be_healthy
     end
 
-    it "go on for ever with errors by which another has the partition" do
+    it "are merely refused, time and again, with errors that say that another has the partition" do
       intake = instance_double(WorkShaper.const_get(:Intake))
       real = ConsumerHelpers.client_class.allocate
       real.instance_variable_set(:@intake, intake)
@@ -180,7 +180,7 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
     end
   end
 
-  it "with gaps between them are no hindrance" do
+  it "with gaps between them do no harm" do
     messages = [3, 7, 8, 100].map do |offset|
       WorkShaper::Message.new(topic: "orders", partition: 0, offset: offset, key: "key")
     end

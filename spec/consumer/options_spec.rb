@@ -24,11 +24,11 @@ RSpec.describe WorkShaper::Consumer, ".new" do
     RSpec::Expectations.fail_with("#{options} was accepted")
   end
 
-  it "wants a block" do
+  it "requires a block" do
     expect { described_class.new(config: config, topics: "orders") }.to raise_error(ArgumentError, /no block/)
   end
 
-  it "wants a config and topics" do
+  it "requires a config and topics" do
     expect { described_class.new(topics: "orders", &work) }.to raise_error(ArgumentError, /config/)
     expect { described_class.new(config: config, &work) }.to raise_error(ArgumentError, /topics/)
   end
@@ -47,7 +47,7 @@ RSpec.describe WorkShaper::Consumer, ".new" do
 
   describe "config" do
     [nil, "localhost:9092", ["bootstrap.servers", "x"], 7].each do |other|
-      it "refuses #{other.inspect}, which is no Hash" do
+      it "refuses #{other.inspect}, which is not a Hash" do
         expect(refused(TypeError, config: other)).to include("config is #{other.inspect}", "Rdkafka::Config")
       end
     end
@@ -70,11 +70,11 @@ RSpec.describe WorkShaper::Consumer, ".new" do
         .to include("metadata.broker.list" => "x:1")
     end
 
-    it "tells of a key that librdkafka does not know, with its words" do
+    it "reports a key that librdkafka does not know, in librdkafka's words" do
       expect(refused(config: config.merge("group.idd": "x"))).to match(/No such configuration property.*group\.idd/)
     end
 
-    it "tells of a value that librdkafka does not take, with its words" do
+    it "reports a value that librdkafka does not take, in librdkafka's words" do
       bad = { "session.timeout.ms": "long", "auto.offset.reset" => "oldest", "max.poll.interval.ms": -1 }
       bad.each do |name, value|
         text = refused(config: config.merge(name => value))
@@ -180,7 +180,7 @@ RSpec.describe WorkShaper::Consumer, ".new" do
   end
 
   describe "settings" do
-    it "refuses a shutdown_timeout that is no time" do
+    it "refuses a shutdown_timeout that is not a time" do
       { ArgumentError => [-1, Float::NAN], TypeError => [nil, "25", Complex(1, 1), :soon] }.each do |error, bad|
         bad.each do |wrong|
           expect(refused(error, shutdown_timeout: wrong)).to include("shutdown_timeout is #{wrong.inspect}")
@@ -209,7 +209,7 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       expect { made(**good) }.not_to raise_error
     end
 
-    it "tells of a bad variable in the environment" do
+    it "reports a bad variable in the environment" do
       with_env("WORK_SHAPER_CONCURRENCY" => "many") do
         expect(refused).to include("WORK_SHAPER_CONCURRENCY")
       end
@@ -259,7 +259,7 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       good.each { |callable| expect { made(&callable) }.not_to raise_error }
     end
 
-    it "takes Procs, Methods and whatever answers call" do
+    it "takes Procs, Methods and anything that answers call" do
       callable = Class.new { def call(*); end }.new
       [callable, callable.method(:call), proc {}, ->(*, &_) {}].each do |good|
         expect { made(sub_key: good, around: good, on_error: good) }.not_to raise_error

@@ -40,7 +40,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     expect(done.grep(/a/)).to eq(%w[a:1 a:5])
   end
 
-  it "asks for none of messages without key: they run side by side" do
+  it "does not exist for messages without a key: they run side by side" do
     gate = self.gate
     running(["orders", 0], concurrency: 5) { gate.pass }
     client.produce("orders", 0, nil, nil, nil, nil, nil, nil)
@@ -48,7 +48,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     expect(gate.waiting).to eq(5)
   end
 
-  it "knows an empty key from none" do
+  it "distinguishes an empty key from none" do
     gate = self.gate
     running(["orders", 0], concurrency: 5) { gate.pass }
     client.produce("orders", 0, "", "", nil, nil)
@@ -171,7 +171,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     end
   end
 
-  it "takes a sub key that cannot be hashed or compared for the message's failure" do
+  it "counts a sub key that cannot be hashed or compared as the message's failure" do
     odd = Class.new do
       attr_reader :hash
 
@@ -204,7 +204,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     expect(poll_loop_of(consumer).instance_variable_get(:@pool).instance_variable_get(:@sub_key_errors)).to be_empty
   end
 
-  it "stands the garbage collector at every allocation, and compaction" do
+  it "withstands the garbage collector at every allocation, and compaction" do
     expect_consumer_to_pass(<<~RUBY, limit: 40)
       messages = Array.new(40) do |n|
         WorkShaper::Message.new(topic: "orders", partition: n % 2, offset: n, key: (n % 5 == 0 ? nil : "k\#{n % 3}"))
@@ -228,7 +228,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     RUBY
   end
 
-  it "ends run with what a sub_key raises that is no StandardError, and loses nothing" do
+  it "ends run with what a sub_key raises that is not a StandardError, and loses nothing" do
     done = []
     failing = ->(message) { message.key == "bad" ? raise(NotImplementedError, "no key") : message.key }
     consumer = running(sub_key: failing) { |message| done << message.payload }

@@ -66,7 +66,7 @@ RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
     end
   end
 
-  it "that does not tell its libraries is told of with the versions, too" do
+  it "that does not name its libraries is reported with the versions, too" do
     expect_consumer_to_pass(<<~RUBY)
       Rdkafka::Bindings.singleton_class.undef_method(:ffi_libraries)
       error = raised(WorkShaper::Error) { mock_consumer(servers: ConsumerChild::SERVERS) { }.run }

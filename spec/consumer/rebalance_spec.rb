@@ -101,7 +101,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
   end
 
   describe "when a partition comes back" do
-    it "lets a key wait of which an old message still runs" do
+    it "lets a key wait while an old message of it still runs" do
       gates = gates_by_name
       at_work = []
       running(topic_partition) do |message|
@@ -120,7 +120,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       expect(at_work.count("slow:0")).to eq(2)
     end
 
-    it "counts what ends of its first time for nothing" do
+    it "does not count what still ends from its first time" do
       gates = gates_by_name
       calls = 0
       running(topic_partition) { |message| (calls += 1) == 1 ? gates["first"].pass : gates[message.key].pass }
@@ -136,7 +136,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       eventually { client.stored == [["orders", 0, 1]] }
     end
 
-    it "goes on from what is committed" do
+    it "continues from what is committed" do
       running(topic_partition) { |message| done << message.payload }
       client.produce("orders", 0, "a", "b")
       eventually { client.offset_of(*topic_partition) == 2 }
@@ -148,7 +148,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     end
   end
 
-  describe "as librdkafka tells of it" do
+  describe "as librdkafka reports it" do
     it "may bring the whole assignment each time" do
       client.eager = true
       consumer = running(topic_partition)
@@ -158,7 +158,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1", "orders/2")
     end
 
-    it "may bring what is new only" do
+    it "may bring only what is new" do
       consumer = running(topic_partition)
       client.assign(["orders", 1])
       client.assign(["payments", 0])
@@ -166,7 +166,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     end
 
     # KIP-848 on librdkafka 2.8.0.
-    it "may say no word of a partition that goes: it is fenced all the same" do
+    it "may not mention a partition that goes: it is fenced all the same" do
       gates = gates_by_name
       client.eager = true
       consumer = running(topic_partition, ["orders", 1], &gated(gates))
@@ -315,7 +315,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
                                     [:revoked, { "orders" => [1] }]])
     end
 
-    it "tells it after our own books are done" do
+    it "tells it after our own work is done" do
       consumer = nil
       seen = []
       listener.define_singleton_method(:on_partitions_assigned) { |_list| seen << consumer.stats[:assignment] }
@@ -328,7 +328,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       expect(seen).to eq([%w[orders/0], []])
     end
 
-    it "does without the methods that it has not" do
+    it "does without the methods that it does not have" do
       consumer = running_with(Object.new) { |message| done << message.payload }
       client.assign(topic_partition)
       client.produce("orders", 0, "a")
@@ -348,7 +348,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       end
     end
 
-    it "ends run with what it raises when all is over, too" do
+    it "ends run with what it raises, even when all is over" do
       broken = Object.new.tap { |made| made.define_singleton_method(:on_partitions_revoked) { |_list| raise "broken" } }
       consumer = running_with(broken)
       client.assign(topic_partition)

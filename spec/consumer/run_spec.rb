@@ -56,7 +56,7 @@ RSpec.describe WorkShaper::Consumer, "#run" do
     RUBY
   end
 
-  it "is hurried by Interrupt when it takes no signals" do
+  it "is hurried by Interrupt when it handles no signals" do
     expect_consumer_to_pass(<<~RUBY)
       client.produce("orders", 0, "slow")
       c = fake_consumer(signals: false, shutdown_timeout: 600) { |_message| sleep }

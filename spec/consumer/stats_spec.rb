@@ -3,7 +3,7 @@
 require "spec_helper"
 require "work_shaper/consumer"
 
-RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
+RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
   let(:topic_partition) { ["orders", 0] }
 
   describe "#stats" do
@@ -24,7 +24,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
       expect(stats[:partitions]["orders/0"]).to include(last_acked: 0, received: 4, oldest_unfinished: 1, lag: 3)
     end
 
-    it "counts the lag up to the end of the partition, also what was not taken yet" do
+    it "counts the lag up to the end of the partition, including what was not taken yet" do
       gate = self.gate
       consumer = running(topic_partition, max_in_flight: 5, concurrency: 1) { gate.pass }
       client.produce("orders", 0, *Array.new(30, &:to_s))
@@ -34,7 +34,7 @@ RSpec.describe WorkShaper::Consumer, "what it tells of itself" do
       eventually { consumer.stats[:partitions].dig("orders/0", :lag).zero? }
     end
 
-    it "knows no lag where nobody told the end" do
+    it "knows no lag where the end is unknown" do
       gate = self.gate
       client.define_singleton_method(:end_offset) { |*| nil }
       consumer = running(topic_partition) { gate.pass }

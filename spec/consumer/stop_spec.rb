@@ -52,7 +52,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     expect(client.committed).to eq(topic_partition => 5)
   end
 
-  it "takes nothing in any more, but goes on polling" do
+  it "takes nothing in any more, but keeps polling" do
     gate = self.gate
     consumer = busy(gate, drain: true)
     stopping(consumer)
@@ -112,7 +112,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     end
   end
 
-  it "is idle: it stops at once" do
+  it "stops at once when it is idle" do
     replace_constant(inner(:PollLoop), :IDLE_WAIT, 12_000)
     consumer = running(topic_partition)
     began = ManagerHelpers.now
@@ -176,7 +176,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       expect(client.committed).to eq(topic_partition => 1)
     end
 
-    it "may be without limit" do
+    it "may be unlimited" do
       gate = self.gate
       consumer = busy(gate, shutdown_timeout: Float::INFINITY)
       stopping(consumer)
@@ -227,7 +227,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       expect(client.committed).to eq(topic_partition => 1)
     end
 
-    it "many times is as twice" do
+    it "many times is the same as twice" do
       gate = self.gate
       consumer = busy(gate)
       20.times { consumer.stop }
@@ -289,7 +289,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
       end
     end
 
-    it "(Timeout) it does so in order, and the error goes on" do
+    it "(Timeout) it does so in order, and the error propagates" do
       consumer = fake_consumer { |message| done << message.payload }
       client.produce("orders", 0, "a")
       thread = in_thread { Timeout.timeout(0.3) { consumer.run } }

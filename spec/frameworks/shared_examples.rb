@@ -89,7 +89,7 @@ RSpec.shared_examples "a recipe" do |name|
     expect(group.committed).to eq(ends)
   end
 
-  it "repeats what failed, and of its key nothing later comes before it" do
+  it "repeats what failed, and nothing later of its key comes before it" do
     produced = topic.produce(600, keys: 60)
     failing = produced.fetch(200)
     flag = Tempfile.new("flag").path

@@ -38,7 +38,7 @@ RSpec.describe "A consumer on Kafka", :kafka do
     expect(expect_sound(produced, samples: group.samples).repeats).to eq(0)
   end
 
-  it "works on messages without a key in no order, and misses none" do
+  it "works on messages without a key in no particular order, and misses none" do
     topic = kafka_topic(partitions: 2)
     produced = topic.produce_each(Array.new(1_000) { |number| [number % 2, nil, topic.payload] })
     group = kafka_group(topic).watch

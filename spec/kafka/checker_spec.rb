@@ -163,7 +163,7 @@ RSpec.describe KafkaSpecs::Checker do
       expect([checker.violations, checker.repeats, checker.handovers]).to eq([[], 2, []])
     end
 
-    it "takes what a paused member starts before it hears of its loss for no fault, but nothing after it" do
+    it "does not fault what a paused member starts before it hears of its loss, only what it starts after" do
       paused = [[0, "assigned t/0"], *in_turn(0, 1, from: 10), [31, "+2"], [200, "-2"], [201, "+3"], [202, "-3"],
                 [203, "revoke t/0"], [204, "revoked t/0"], [900, "+5"], [901, "-5"]]
       other = [[100, "assigned t/0"], [110, "+2"], [111, "-2"], [120, "+3"], [205, "-3"], *in_turn(4, 5, from: 220)]

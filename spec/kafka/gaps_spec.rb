@@ -24,7 +24,7 @@ RSpec.describe "A topic with gaps between its offsets", kafka: :real, watchdog: 
     topic.contents.group_by(&:partition).to_h { |name, messages| [name[/\d+\z/].to_i, messages.last.offset + 1] }
   end
 
-  it "is worked off without what aborted transactions left, up to the last message" do
+  it "is worked through without what aborted transactions left, up to the last message" do
     topic = kafka_topic(partitions: 2)
     topic.transact(30, of: 40, keys: 20) { |number| number % 3 != 2 }
 
@@ -33,7 +33,7 @@ RSpec.describe "A topic with gaps between its offsets", kafka: :real, watchdog: 
     expect_worked_off(topic, ends_of_messages(topic))
   end
 
-  it "is worked off without what compaction took, tombstones included" do
+  it "is worked through without what compaction took, tombstones included" do
     topic = kafka_topic(settings: { "cleanup.policy" => "compact", "segment.ms" => "50",
                                     "min.cleanable.dirty.ratio" => "0.01", "max.compaction.lag.ms" => "50" })
     produced = topic.produce(1_000, keys: 20).size

@@ -3,7 +3,7 @@
 require_relative "../support/kafka/suite"
 
 RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
-  it "loses its partitions while it is stopped, and fits in again when it goes on" do
+  it "loses its partitions while it is stopped, and fits in again when it continues" do
     topic = kafka_topic(partitions: 4)
     produced = topic.produce(12_000, keys: 200)
     group = kafka_group(topic).begin_at_first.watch

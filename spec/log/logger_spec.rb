@@ -43,7 +43,7 @@ RSpec.describe WorkShaper, ".logger" do
     expect(described_class.logger).to equal(described_class.logger)
   end
 
-  it "can be replaced, also while a manager runs" do
+  it "can be replaced, even while a manager runs" do
     first, second = Array.new(2) { ManagerHelpers::LogCapture.new }
     described_class.logger = first
     shaper = keep(WorkShaper::Manager.new(work: ->(_, _, _) { raise "failed" }, ack: ->(_, _) {}))
@@ -92,7 +92,7 @@ RSpec.describe WorkShaper, ".logger" do
       [logger.new(StringIO.new, level: level), handed]
     end
 
-    it "is handed no line that is made already" do
+    it "is never handed a line that is made already" do
       logger, handed = noting_logger(Logger::FATAL)
       described_class.logger = logger
       shaper = keep(WorkShaper::Manager.new(work: ->(message, _, _) { raise "failed" if message == :bad },
@@ -147,7 +147,7 @@ RSpec.describe WorkShaper, ".logger" do
     end
   end
 
-  it "tells what happens at shutdown" do
+  it "reports what happens at shutdown" do
     shaper = manager
     3.times { |n| shaper.enqueue(n, n, 0, n) }
     shaper.shutdown

@@ -218,7 +218,7 @@ RSpec.describe WorkShaper::Manager, "acknowledgement" do
     end
   end
 
-  it "acknowledges every offset in growing order, though they came in another" do
+  it "acknowledges every offset in ascending order, though they came in another" do
     shaper, gates = gated_manager([1, 10, 5, 7], acks: :every)
     [1, 10, 5, 7].each { |offset| shaper.enqueue(offset, offset, 0, offset) }
     settle(shaper, running: 4)

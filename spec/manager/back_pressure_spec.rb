@@ -33,7 +33,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(calls.acks).to eq([0, 1, 2, 3])
   end
 
-  it "blocks on a full manager until something is acknowledged, finished alone is not enough" do
+  it "blocks on a full manager until something is acknowledged; finished alone is not enough" do
     shaper = held_manager(max_in_flight: 3)
     shaper.enqueue(:head, :head, 0, 0)
     shaper.enqueue(:b, :free, 0, 1)
@@ -66,7 +66,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     value_of(blocked)
   end
 
-  it "wakes who waits for the sub key that has room, whoever came first" do
+  it "wakes the caller that waits for the sub key that has room, whoever came first" do
     shaper = held_manager(max_in_queue: 1)
     %i[a b c].each_with_index { |key, partition| fill(shaper, key, waiting: 1, partition: partition) }
     blocked = %i[a b c].to_h { |key| [key, blocked_thread { shaper.enqueue(key, :free, key, 9) }] }
@@ -172,7 +172,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     end
   end
 
-  it "releases everyone who is blocked when the manager shuts down, and takes nothing of them" do
+  it "releases everyone who is blocked when the manager shuts down, and takes nothing from them" do
     shaper = held_manager(max_in_queue: 1, max_in_flight: 3)
     fill(shaper, :a, waiting: 1)
     shaper.enqueue(:b, :free, 0, 2)
@@ -195,7 +195,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect { value_of(blocked) }.to raise_error(WorkShaper::ShuttingDown)
   end
 
-  it "gives the room that a revoke makes to who waits" do
+  it "gives the room that a revoke makes to a caller that waits" do
     shaper = held_manager(max_in_queue: 1)
     fill(shaper, :a, waiting: 1, partition: :p)
     blocked = blocked_thread { shaper.enqueue(:a, :free, :p, 9) }
@@ -207,7 +207,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(calls.acks(:p)).to eq([9])
   end
 
-  it "gives the room of max_in_flight that a revoke makes to who waits" do
+  it "gives the room in flight that a revoke makes to a caller that waits" do
     shaper = held_manager(max_in_flight: 2)
     fill(shaper, :a, waiting: 1, partition: :p)
     blocked = blocked_thread { shaper.enqueue(:b, :free, :q, 0) }
@@ -216,7 +216,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     eventually { calls.acks(:q) == [0] }
   end
 
-  it "the killed, raised and timed out leave their place to the next (I8)" do
+  it "has callers that are killed, raised into or timed out leave their place to the next (I8)" do
     shaper = held_manager(max_in_queue: 1)
     fill(shaper, :a, waiting: 1)
     killed, raised, first, second = Array.new(4) { |n| blocked_thread { shaper.enqueue(:a, :free, 1, n) } }
@@ -232,7 +232,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(shaper.total_enqueued).to eq(4)
   end
 
-  it "loses no wake-up when who is woken is killed at that moment (I5)" do
+  it "loses no wake-up when the caller that is woken is killed at that moment (I5)" do
     shaper = manager(max_in_queue: 1, max_in_flight: 2, concurrency: 1)
     40.times do |round|
       producers = Array.new(4) { |n| in_thread { 5.times { |m| shaper.enqueue(:a, :m, [round, n], m) } } }

@@ -137,7 +137,7 @@ RSpec.describe WorkShaper::Manager, "callbacks" do
 
     misfits.each do |name, callbacks|
       callbacks.each do |callback|
-        it "is refused at the door: #{name} with #{callback.parameters.map(&:first)}" do
+        it "is refused at once: #{name} with #{callback.parameters.map(&:first)}" do
           good = { work: ->(_, _, _) {}, ack: ->(_, _) {} }
           expect { bare_manager(**good, name => callback) }.to raise_error(ArgumentError, /\b#{name}\b/)
         end

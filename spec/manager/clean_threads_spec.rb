@@ -35,7 +35,7 @@ RSpec.describe WorkShaper::Manager, "threads, whoever starts them" do
     end
   RUBY
 
-  it "have neither storage nor priority nor group of who made the manager, enqueued first, drained or flushed" do
+  it "have no storage, priority or group of threads that made the manager, enqueued first, drained or flushed" do
     expect_child_to_pass(<<~RUBY)
       #{look}
       home = Thread.current.group
@@ -89,7 +89,7 @@ RSpec.describe WorkShaper::Manager, "threads, whoever starts them" do
   end
 
   { "an enclosed" => "enclose", "a frozen" => "freeze" }.each do |what, close|
-    it "are started also by a thread of #{what} ThreadGroup" do
+    it "are started even by a thread of #{what} ThreadGroup" do
       expect_child_to_pass(<<~RUBY)
         #{look}
         home = Thread.current.group

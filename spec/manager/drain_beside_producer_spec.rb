@@ -85,7 +85,7 @@ RSpec.describe WorkShaper::Manager, "#drain beside producers" do
     value_of(producing)
   end
 
-  it "says false with a timeout when what was there takes longer" do
+  it "returns false with a timeout when what was there takes longer" do
     held = gate
     work = ->(message, *) { message == :held ? held.pass : sleep(0.001) }
     shaper = manager(concurrency: 5, max_in_flight: 60, work: work)

@@ -102,7 +102,7 @@ RSpec.describe WorkShaper::Manager, "#drop_waiting" do
     expect(calls.acks).to eq([1])
   end
 
-  it "lets in who waits for room on a sub key" do
+  it "lets in a caller that waits for room on a sub key" do
     shaper = gated_manager(concurrency: 1, max_in_queue: 1)
     2.times { |offset| shaper.enqueue(:a, offset.zero? ? :a : :free, :p, offset) }
     enqueuing = blocked_thread { shaper.enqueue(:a, :free, :q, 0) }

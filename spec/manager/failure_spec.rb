@@ -56,7 +56,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
       "FiberError" => -> { Fiber.yield }, "ThreadError" => -> { Mutex.new.unlock },
       "Errno::ENOENT" => -> { File.read("/nowhere/at/all") }, "WorkShaper::Full" => -> { raise WorkShaper::Full }
     }.each do |name, failure|
-      it "takes #{name} as one of them" do
+      it "counts #{name} as one of them" do
         shaper = drained(run_with { instance_exec(&failure) })
         expect(calls.errors.map { |error| error.class.name }).to eq([name])
         expect(calls.acks).to eq([0, 1, 2])
@@ -69,7 +69,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
       proc { return 1 }
     end
 
-    it "takes what another thread raises in a worker as one of them" do
+    it "counts what another thread raises in a worker as one of them" do
       entered = gate
       held = gate
       shaper = run_with do
@@ -146,7 +146,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
     end
   end
 
-  describe "of work with what is no StandardError" do
+  describe "of work with what is not a StandardError" do
     around { |example| without_thread_reports { example.run } }
 
     fatal = {
@@ -224,7 +224,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
       expect(calls.acks).to eq([0])
     end
 
-    it "releases who waits in drain and in enqueue" do
+    it "releases callers that wait in drain and in enqueue" do
       held = gate
       shaper = manager(max_in_flight: 1, work: lambda do |_, _, _|
         held.pass

@@ -80,7 +80,7 @@ RSpec.describe WorkShaper::Manager, "#flush that is interrupted" do
     expect_unhurt(shaper)
   end
 
-  it "leaves those who flush beside it their answer (I8)" do
+  it "still gives their answer to those who flush beside it (I8)" do
     shaper = hanging_manager
     killed, raised, waiting = Array.new(3) { blocked_thread { shaper.flush } }
     killed.kill

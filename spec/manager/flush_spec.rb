@@ -56,7 +56,7 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     expect(calls.of(:ack).map { |call| call.thread.name }.uniq).to eq(["work_shaper acknowledger"])
   end
 
-  it "does not wait for the tick, nor has anybody else wait for it" do
+  it "does not wait for the tick, nor makes anybody else wait for it" do
     shaper = resting_manager
     shaper.enqueue(:key, :message, 0, 1)
     settle(shaper)
@@ -97,7 +97,7 @@ RSpec.describe WorkShaper::Manager, "#flush" do
     expect(bounded { shaper.flush }).to eq(0)
   end
 
-  it "takes safe: for the callers of WorkShaper 0.1.3, to no effect" do
+  it "takes safe: for the callers of WorkShaper 0.1.3, without effect" do
     shaper = manager
     [true, false, nil].each { |safe| expect(shaper.flush(safe: safe)).to eq(0) }
   end

@@ -69,7 +69,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(shaper.stats[:partitions].keys).to eq([:q])
   end
 
-  it "counters add up whatever state each message was in (I5)" do
+  it "leaves counters that add up whatever state each message was in (I5)" do
     shaper = gated_manager(concurrency: 2)
     shaper.enqueue(:a, :one, :p, 0)
     shaper.enqueue(:b, :free, :p, 1)
@@ -290,7 +290,7 @@ RSpec.describe WorkShaper::Manager, "#revoke" do
     expect(shaper.stats).to include(total_acked: 1, total_dropped: 1)
   end
 
-  it "lets in who is blocked on a sub key of which it drops what waits (I5)" do
+  it "lets in a caller that is blocked on a sub key whose waiting messages it drops (I5)" do
     held = gate
     shaper = manager(max_in_queue: 1, work: ->(message, _, _) { held.pass if message == :running })
     shaper.enqueue(:key, :running, :other, 0)

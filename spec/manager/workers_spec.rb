@@ -113,7 +113,7 @@ RSpec.describe WorkShaper::Manager, "workers" do
     end
   end
 
-  it "do not inherit the priority, group or thread variables of who enqueues" do
+  it "do not inherit the priority, group or thread variables of the thread that enqueues" do
     shaper = manager(work: lambda { |_, _, _|
       calls.note(:seen, message: [Thread.current[:mine], Thread.current.thread_variable_get(:mine)])
     })

@@ -49,7 +49,7 @@ RSpec.describe "WorkShaper 0.1.3" do
       end
     end
 
-    it "left who was blocked in enqueue there for ever at shutdown" do
+    it "left callers that were blocked in enqueue there for ever at shutdown" do
       shaper = held_manager(max_in_queue: 1)
       shaper.enqueue(:key, :held, 0, 0)
       settle(shaper, running: 1)
@@ -207,7 +207,7 @@ RSpec.describe "WorkShaper 0.1.3" do
       end
     end
 
-    it "stopped acknowledging for good after one offset that was no Integer" do
+    it "never acknowledged again after one offset that was not an Integer" do
       shaper = manager
       shaper.enqueue(:key, :message, 0, 0)
       [nil, "1", 1.5].each { |offset| expect { shaper.enqueue(:key, :message, 0, offset) }.to raise_error(TypeError) }
@@ -336,7 +336,7 @@ RSpec.describe "WorkShaper 0.1.3" do
       expect(shaper.stats).to include(in_flight: 0, total_enqueued: calls.worked.size)
     end
 
-    it "raised a StandardError from enqueue, which whoever rescued it still can" do
+    it "raised a StandardError from enqueue, which callers that rescued it can still rescue" do
       shaper = manager
       shaper.shutdown
       expect { shaper.enqueue(:key, :message, 0, 0) }.to raise_error(StandardError, /shutting down/i)

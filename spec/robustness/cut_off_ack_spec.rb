@@ -130,7 +130,7 @@ RSpec.describe "An ack that is cut off while its partition is revoked" do
     end
   end
 
-  it "takes no room away for good, with a rebalance every time the limit is reached (I7)" do
+  it "takes no room away permanently, with a rebalance every time the limit is reached (I7)" do
     expect_child_to_pass(<<~RUBY)
       #{prelude}
       m = manager(max_in_flight: 5, ack: hanging_ack)

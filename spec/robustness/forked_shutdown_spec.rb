@@ -57,7 +57,7 @@ RSpec.describe "Shutting down in a forked child" do
     RUBY
   end
 
-  it "still refuses arguments that are none" do
+  it "still refuses invalid arguments" do
     expect_child_to_pass(<<~RUBY)
       m = manager
       status = child_status(fork { raised(ArgumentError) { m.shutdown(nonsense: 1) } })

@@ -130,7 +130,7 @@ RSpec.describe "Killing workers" do
     end
   end
 
-  it "hides no kill from a worker that ensures" do
+  it "hides no kill from a worker that has an ensure" do
     expect_child_to_pass(<<~RUBY)
       ensured = Queue.new
       gate = Queue.new

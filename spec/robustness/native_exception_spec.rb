@@ -42,7 +42,7 @@ RSpec.describe "An exception whose object is native" do
     RUBY
   end
 
-  it "stops the manager when it comes out of ack, as any other" do
+  it "stops the manager when it comes out of ack, like any other" do
     expect_to_pass(<<~RUBY)
       m = manager(ack: ->(*) { raise NativeError, "native" })
       m.enqueue(:key, nil, 0, 0)
@@ -76,7 +76,7 @@ RSpec.describe "An exception whose object is native" do
     RUBY
   end
 
-  it "is fatal when it is no StandardError, as any other" do
+  it "is fatal when it is not a StandardError, like any other" do
     expect_to_pass(<<~RUBY)
       Thread.report_on_exception = false
       m = manager(work: ->(*) { raise NativeException, "native" })
