@@ -20,5 +20,5 @@ require_relative "work_shaper/batches"
 module WorkShaper
   private_constant :Intake, :Feeding
 
-  autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not everybody has
+  autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has
 end

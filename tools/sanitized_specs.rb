@@ -12,7 +12,7 @@ class SanitizedSpecs
 
   Settings = Struct.new(:flag, :more_flags, :libraries, :variable, :options)
 
-  # The libraries are loaded first. What AddressSanitizer must not look at: the stack, for it does not see when Ruby
+  # The libraries are loaded first. What AddressSanitizer must not look at: the stack, since it does not see when Ruby
   # leaves frames by __builtin_longjmp (the C tests of the core have it); what Ruby holds at exit; Ruby's signal stack.
   SETTINGS = {
     "address" => Settings.new("address,undefined", "--param=asan-stack=0", %w[libasan.so libubsan.so],

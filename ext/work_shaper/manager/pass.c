@@ -101,7 +101,7 @@ static VALUE acknowledge_all(VALUE argument) {
     struct pass *pass = (struct pass *)argument;
     struct manager *manager = pass->manager;
     struct scheduler *scheduler = &manager->scheduler;
-    /* While work goes on, there would be no end to it: what was in flight at the start is enough for one pass. */
+    /* While work continues, there would be no end to it: what was in flight at the start is enough for one pass. */
     uint64_t enough = scheduler->in_flight;
     do {
         scheduler_begin_pass(scheduler);

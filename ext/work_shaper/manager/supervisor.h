@@ -9,9 +9,9 @@
 struct manager;
 
 /*
- * supervise - Wakes or starts whoever must run, as the roster's rule says. To be called after every change; calling it
- * too often does no harm. Never raises: a thread that could not be started is started later, by the acknowledger. When
- * it starts one, other threads may run meanwhile.
+ * supervise - Wakes or starts every thread that must run, as the roster's rule says. To be called after every change;
+ * calling it too often does no harm. Never raises: a thread that could not be started is started later, by the
+ * acknowledger. When it starts one, other threads may run meanwhile.
  */
 void supervise(struct manager *manager);
 

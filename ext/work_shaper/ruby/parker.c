@@ -7,7 +7,7 @@ void parker_init(struct parker *parker) {
     *parker = (struct parker){.thread = Qnil};
 }
 
-/* Sleeps are cut into days, for one may be longer than the system's time type can hold. */
+/* Sleeps are cut into days, since one may be longer than the system's time type can hold. */
 #define LONGEST_SLEEP (86400 * NANOSECONDS_PER_SECOND)
 
 static struct timeval timeval_of(uint64_t nanoseconds) {

@@ -5,7 +5,8 @@
  * and timeouts reach the sleeper on every version and platform.
  *
  * A wake-up can be lost: Ruby forgets it when, inside the sleep, a signal handler or a finalizer runs that waits for
- * something itself. The token stays, so whoever parks with a deadline finds it then, and unpark may be called again.
+ * something itself. The token stays, so a thread that parks with a deadline finds it then, and unpark may be called
+ * again.
  */
 #ifndef WORK_SHAPER_RUBY_PARKER_H
 #define WORK_SHAPER_RUBY_PARKER_H

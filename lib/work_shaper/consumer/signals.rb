@@ -36,7 +36,7 @@ module WorkShaper
           Thread.handle_interrupt(UNDISTURBED) { @lock.synchronize(&change) }
         end
 
-        # In a forked child it starts anew: the parent's consumers do not run there.
+        # In a forked child it starts afresh: the parent's consumers do not run there.
         def enter(commands)
           others = Process.pid == @pid ? @running : []
           @running = [*others, commands].freeze
