@@ -102,7 +102,7 @@ class PackageCheck
   # Nothing of what Bundler, a version manager or we set, and no gems except those in the directory.
   def environment
     ENV.keys.grep(/\A(BUNDLE|RUBYOPT|RUBYLIB|GEM_|WORK_SHAPER_)/).to_h { |name| [name, nil] }
-       .merge("GEM_HOME" => @home, "GEM_PATH" => @home, "LOG_LEVEL" => "ERROR")
+       .merge("GEM_HOME" => @home, "GEM_PATH" => @home, "LOG_LEVEL" => "ERROR", "WORK_SHAPER_WERROR" => "1")
        .merge(precompiled? ? { "PATH" => @empty } : {})
   end
 end

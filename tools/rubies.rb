@@ -10,7 +10,7 @@ class Rubies
   class Failed < StandardError; end
 
   RELEASES = %w[trixie experimental].freeze # 13, and the newest Ruby that Debian holds
-  PACKAGES = %w[ruby-dev build-essential git ca-certificates].freeze
+  PACKAGES = %w[ruby-dev bundler build-essential git ca-certificates].freeze
   KEPT = %w[vendor tmp lib/work_shaper/work_shaper.so Gemfile.lock].freeze # of the copy, so that a second run is quick
   CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
   # Mounts that end with the command; the copy's directory and the command follow.
@@ -29,7 +29,7 @@ class Rubies
     sed 's/ sid / experimental /' /etc/apt/sources.list > /etc/apt/sources.list.d/experimental.list
     apt-get -o Acquire::Check-Valid-Until=false update
     newest=$(apt-cache search --names-only '^ruby[0-9.]+-dev$' | sed 's/-dev .*//' | sort -V | tail -n 1)
-    apt-get install -y -t experimental "$newest" "$newest-dev"
+    apt-get install -y -t experimental "$newest" "$newest-dev" bundler
     ln -sf "$newest" /usr/bin/ruby
   SH
 

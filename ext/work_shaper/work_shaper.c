@@ -5,7 +5,7 @@
 #include "manager/enqueue.h"
 #include "manager/manager.h"
 #include "ruby/process.h"
-#include "ruby/thread.h"
+#include "ruby/ruby_thread.h"
 
 VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
 

@@ -57,7 +57,7 @@ RSpec.describe "Signals" do
         main = Thread.current
         sender = Thread.new do
           wait_for_sleep(main)
-          Process.spawn("kill", "-TERM", Process.pid.to_s)
+          Process.spawn("sh", "-c", "kill -TERM \#{Process.pid}")
         end
         error = raised(SignalException) { m.drain }
         same("SIGTERM", error.message, "signal")

@@ -9,7 +9,7 @@ module Subprocess
   LIBRARY = File.dirname($LOAD_PATH.resolve_feature_path("work_shaper")[1])
   HELPERS = File.join(__dir__, "child.rb")
   # A suite under Bundler would otherwise load it in every child.
-  ENVIRONMENT = { "RUBYOPT" => nil, "RUBYLIB" => nil, "LOG_LEVEL" => nil }.freeze
+  ENVIRONMENT = { "RUBYOPT" => nil, "BUNDLER_SETUP" => nil, "RUBYLIB" => nil, "LOG_LEVEL" => nil }.freeze
   SHOWN = 20_000
 
   Result = Struct.new(:stdout, :stderr, :status, :seconds, :ended_at, :killed, :script, keyword_init: true) do

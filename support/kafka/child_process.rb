@@ -10,7 +10,7 @@ module KafkaSupport
     ROOT = File.expand_path("../..", __dir__)
     # What somebody has set in the shell must not change what is tested.
     ENVIRONMENT = ENV.keys.grep(/\A(WORK_SHAPER_|RUBYOPT\z|RUBYLIB\z|LOG_LEVEL\z|RAILS_ENV\z)/)
-                     .to_h { |name| [name, nil] }.merge("RUBYOPT" => nil).freeze
+                     .to_h { |name| [name, nil] }.merge("RUBYOPT" => nil, "BUNDLER_SETUP" => nil).freeze
 
     module_function
 

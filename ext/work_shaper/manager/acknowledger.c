@@ -2,7 +2,7 @@
 
 #include "../ruby/clock.h"
 #include "../ruby/process.h"
-#include "../ruby/thread.h"
+#include "../ruby/ruby_thread.h"
 #include "manager.h"
 #include "pass.h"
 #include "supervisor.h"

@@ -1,7 +1,7 @@
 #include "worker.h"
 
 #include "../ruby/process.h"
-#include "../ruby/thread.h"
+#include "../ruby/ruby_thread.h"
 #include "manager.h"
 #include "supervisor.h"
 

@@ -1,7 +1,7 @@
 #include "parker.h"
 
 #include "clock.h"
-#include "thread.h"
+#include "ruby_thread.h"
 
 void parker_init(struct parker *parker) {
     *parker = (struct parker){.thread = Qnil};

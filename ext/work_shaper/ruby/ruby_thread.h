@@ -1,13 +1,13 @@
 /*
- * thread - the Ruby threads that we start.
+ * ruby_thread - the Ruby threads that we start.
  *
  * They inherit nothing from the thread that happened to start them: no interrupt mask, priority, thread group or Fiber
  * storage.
  *
  * A function that asks Ruby about a thread (its group, whether it is asleep) may let other threads run meanwhile.
  */
-#ifndef WORK_SHAPER_RUBY_THREAD_H
-#define WORK_SHAPER_RUBY_THREAD_H
+#ifndef WORK_SHAPER_RUBY_RUBY_THREAD_H
+#define WORK_SHAPER_RUBY_RUBY_THREAD_H
 
 #include <ruby/ruby.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "thread.h"
+#include "ruby_thread.h"
 
 /* What marks a thread as ours: an instance variable that Ruby code cannot name. */
 static ID id_ours;
