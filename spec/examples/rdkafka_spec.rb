@@ -13,6 +13,8 @@ class TestTopic
 
   def initialize(partitions:)
     @partitions = (0...partitions).to_a
+    @numbers = Hash.new(-1)
+    @index = 0
     @cluster = KafkaSupport::MockCluster.new
     @cluster.create_topic(NAME, partitions: partitions)
     @bootstrap_servers = @cluster.bootstrap_servers
@@ -20,15 +22,15 @@ class TestTopic
     @reader = Rdkafka::Config.new("bootstrap.servers": bootstrap_servers, "group.id": "group").consumer
   end
 
-  # Each key's payloads are 0, 1, 2 and so on.
+  # Each key's payloads are 0, 1, 2 and so on. Returns the last one of each.
   def produce(count, keys:)
-    numbers = Hash.new(-1)
-    handles = Array.new(count) do |index|
-      key = "key-#{(index * index) % keys}"
-      @producer.produce(topic: NAME, key: key, payload: (numbers[key] += 1).to_s)
+    handles = Array.new(count) do
+      key = "key-#{(@index * @index) % keys}"
+      @index += 1
+      @producer.produce(topic: NAME, key: key, payload: (@numbers[key] += 1).to_s)
     end
     handles.each(&:wait)
-    numbers
+    @numbers.dup
   end
 
   # The offset with which each partition goes on.
@@ -161,13 +163,16 @@ RSpec.describe "examples/rdkafka.rb", watchdog: 120 do
   end
 
   it "shares the partitions with a second consumer and loses nothing when either goes" do
-    last_numbers = topic.produce(2_000, keys: 60)
+    last_numbers = topic.produce(1_000, keys: 60)
     slow = { WORK_SHAPER_CONCURRENCY: "2", WORK_SHAPER_MAX_IN_QUEUE: "1000",
              LIBRDKAFKA_PARTITION_ASSIGNMENT_STRATEGY: "cooperative-sticky" }
     first = start(file: late_to_hear_of_lost_partitions, **slow)
     first.wait_until("first messages") { worked_on(first).size >= 100 }
     second = start(**slow)
-    second.wait_until("messages of the second") { worked_on(second).size >= 100 }
+    second.wait_until("messages of the second") do
+      last_numbers = topic.produce(4, keys: 60) # lest the first finish all before the second has joined
+      worked_on(second).size >= 100
+    end
     first.signal(:TERM)
     expect_clean_end(first)
     second.wait_until("commit of all") { topic.committed == topic.high_watermarks }
