@@ -52,7 +52,7 @@ class NativeGem
   def compile(ruby)
     ruby.prepare
     directory = File.join("tmp", "native", "objects")
-    raise Failed unless ruby.execute("ruby", "tools/compile_extension.rb", directory)
+    raise Failed, "native: compiling failed" unless ruby.execute("ruby", "tools/compile_extension.rb", directory)
 
     version = File.read(ruby.path(directory, "Makefile"))[/^ruby_version = (\d+\.\d+)/, 1]
     target = File.join(@stage, extension(version))
@@ -86,10 +86,10 @@ class NativeGem
 
   # Installs and uses the gem with each Ruby, with no compiler in reach.
   def try(package)
+    inside = File.join("tmp", "native", "try.gem") # in the copy, where the command runs
     @rubies.each do |ruby|
-      copy = ruby.path("tmp", "native", "try.gem")
-      FileUtils.cp(package, copy)
-      raise Failed unless ruby.execute("ruby", "tools/package_check.rb", copy)
+      FileUtils.cp(package, ruby.path(inside))
+      raise Failed, "native: the gem does not work" unless ruby.execute("ruby", "tools/package_check.rb", inside)
     end
   end
 end

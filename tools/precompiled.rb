@@ -16,6 +16,8 @@ module Precompiled
   # The first that tells -linux-gnu from -linux-musl; older ones get the source gem.
   RUBYGEMS = Gem::Version.new("3.3.22")
 
+  RUBIES = %w[3.1 3.2 3.3 3.4 4.0].freeze # that a public one has to serve
+
   NEWEST_GLIBC = Gem::Version.new("2.17") # of 2012: CentOS 7
 
   class << self
@@ -27,6 +29,8 @@ module Precompiled
       raise Failed, "precompiled: no extension for any Ruby is in the gem" unless oldest
 
       spec.required_ruby_version = [">= #{oldest}", "< #{Gem::Version.new("#{newest}.0").bump}.dev"]
+      gaps = RUBIES - versions(spec).map(&:to_s)
+      warn "precompiled: for trial only, there is no extension for Ruby #{gaps.join(", ")}" if gaps.any?
       spec.required_rubygems_version = ">= #{RUBYGEMS}" if linux?(spec)
     end
 
