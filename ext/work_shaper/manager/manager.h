@@ -92,7 +92,8 @@ bool manager_deserted(struct manager *manager);
 void manager_request_shutdown(struct manager *manager);
 
 /*
- * manager_fail - Notes why the manager failed, if nothing was noted before, and requests the shutdown.
+ * manager_fail - Notes why the manager failed, if nothing was noted before, and refuses new work from now on. The
+ * caller wakes the threads.
  *
  * callback: "work" or "ack".
  */

@@ -2,8 +2,9 @@
  * room - which callers are blocked because it is full, and in which order they go in.
  *
  * A caller that finds no room stands in the line of its sub key; the first in that line also stands in the flight line,
- * that of the whole manager, if all it lacks is room in flight. Only the first in line goes in, and newcomers stand
- * behind those who are there; so messages of one sub key go in in the order of their enqueue calls.
+ * that of the whole manager, if all it lacks is room in flight. Only the first of a sub key's line goes in, when it is
+ * the first in the flight line, too, or that has room for all in it. Newcomers stand behind those who are there; so
+ * messages of one sub key go in in the order of their enqueue calls.
  */
 #ifndef WORK_SHAPER_MANAGER_ROOM_H
 #define WORK_SHAPER_MANAGER_ROOM_H
