@@ -5,7 +5,7 @@ require "fileutils"
 require_relative "../../tools/clone"
 require_relative "../../tools/command"
 
-module Recipes
+module Frameworks
   # A framework in a bundle of its own: its gems beside those of the clone, its Gemfile and lock below tmp.
   class Framework
     class Failure < StandardError; end
@@ -51,7 +51,7 @@ module Recipes
 
     # Among the gems, so that it goes when they go.
     def stamp
-      Clone.path("vendor", "bundle", "installed-for-recipe-#{@name}")
+      Clone.path("vendor", "bundle", "installed-for-#{@name}")
     end
 
     def state
@@ -66,7 +66,7 @@ module Recipes
       FileUtils.rm_f("#{gemfile}.lock")
       FileUtils.cp(source, gemfile)
       command = Command.new(*Clone.bundle("install", "--jobs", Etc.nprocessors.to_s),
-                            log: "recipe-#{@name}", env: environment, limit: 300)
+                            log: "framework-#{@name}", env: environment, limit: 300)
       raise Failure, "#{command.excerpt}#{@name} could not be installed" unless command.run
 
       File.write(stamp, state)

@@ -4,7 +4,7 @@ require "spec_helper"
 require_relative "shared_examples"
 
 RSpec.describe "examples/karafka.rb", :kafka, watchdog: 120 do
-  it_behaves_like "a recipe", "karafka" do
+  it_behaves_like "an example", "karafka" do
     def command(_file)
       %w[karafka server]
     end

@@ -4,7 +4,7 @@ require "spec_helper"
 require_relative "shared_examples"
 
 RSpec.describe "examples/racecar.rb", :kafka, watchdog: 120 do
-  it_behaves_like "a recipe", "racecar" do
+  it_behaves_like "an example", "racecar" do
     def command(file)
       ["racecar", "--require", file, "OrdersConsumer"]
     end

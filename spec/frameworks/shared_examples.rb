@@ -3,10 +3,10 @@
 require_relative "../support/kafka/suite"
 require_relative "run"
 
-# What every recipe must do. Who includes it defines `command(file)`, `settings(file)` (its environment), `adapt(text)`
-# (the recipe, as it needs to be for this Kafka) and `expect_repeats(finished, failing)`.
-RSpec.shared_examples "a recipe" do |name|
-  framework = Recipes::Framework.new(name)
+# What every example must do. Who includes it defines `command(file)`, `settings(file)` (its environment), `adapt(text)`
+# (the example, as it needs to be for this Kafka) and `expect_repeats(finished, failing)`.
+RSpec.shared_examples "an example" do |name|
+  framework = Frameworks::Framework.new(name)
   before { framework.install }
 
   let(:topic) { kafka_topic(partitions: 3) }
@@ -20,19 +20,19 @@ RSpec.shared_examples "a recipe" do |name|
     copies.each(&:close!)
   end
 
-  # Starts the recipe, or a copy of it: the work begins with `code`, and the rest is adapted to this Kafka.
+  # Starts the example, or a copy of it: the work begins with `code`, and the rest is adapted to this Kafka.
   define_method(:start) do |code = ""|
     text = File.read(framework.example)
-    raise "the recipe does not hold what is to be changed" unless text.include?("    sleep 0.005")
+    raise "the example does not hold what is to be changed" unless text.include?("    sleep 0.005")
 
     changed = adapt(text.sub("    sleep 0.005") { |rest| code + rest })
     file = changed == text ? framework.example : copy(changed)
-    runs << Recipes::Run.new(framework, *command(file), env: settings(file))
+    runs << Frameworks::Run.new(framework, *command(file), env: settings(file))
     runs.last
   end
 
   def copy(text)
-    copies << Tempfile.new(["recipe", ".rb"])
+    copies << Tempfile.new(["example", ".rb"])
     copies.last.write(text)
     copies.last.tap(&:flush).path
   end
@@ -48,7 +48,7 @@ RSpec.shared_examples "a recipe" do |name|
 
   def expect_clean_end(run)
     run.signal(:TERM)
-    expect(run.wait).to be_success, -> { run.to_s }
+    expect(run.wait).to eq(0), -> { run.to_s }
     expect(run.output).not_to match(/"level":"(ERROR|FATAL)|^[EF], \[|Traceback|\.rb:\d+:in/)
   end
 
@@ -98,7 +98,7 @@ RSpec.shared_examples "a recipe" do |name|
     RUBY
     run.wait_until("every message") { run.finished.map(&:id).uniq.size >= 600 }
     run.signal(:TERM)
-    expect(run.wait).to be_success, -> { run.to_s }
+    expect(run.wait).to eq(0), -> { run.to_s }
 
     expect(run.output).to include("on purpose")
     expect(group.committed).to eq(ends)

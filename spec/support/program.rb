@@ -65,6 +65,12 @@ class Program
     found
   end
 
+  def close
+    signal(:KILL) if running?
+    @guard.join
+    @files.each(&:close!)
+  end
+
   private
 
   def kill_overdue
