@@ -35,11 +35,12 @@ module Frameworks
                                       "RUBYLIB" => Clone.path("lib"))
     end
 
-    private
-
+    # What it makes lies here.
     def directory
       Clone.path("tmp", "frameworks", @name)
     end
+
+    private
 
     def gemfile
       File.join(directory, "Gemfile")

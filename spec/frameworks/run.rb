@@ -13,7 +13,8 @@ module Frameworks
     def initialize(framework, *command, env: {}, limit: 60)
       # What somebody has set in the shell must not change what is tested.
       inherited = ENV.keys.grep(/\A(RACECAR_|KARAFKA_)/).to_h { |name| [name, nil] }
-      super(*Clone.bundle("exec", *command), env: inherited.merge(framework.environment, env), limit: limit)
+      super(*Clone.bundle("exec", *command), env: inherited.merge(framework.environment, env), limit: limit,
+                                             chdir: framework.directory) # where karafka makes log/
     end
 
     def output

@@ -13,13 +13,13 @@ class Program
     new(RbConfig.ruby, "-I", File.join(ROOT, "lib"), file, *arguments, **options)
   end
 
-  def initialize(*command, env: {}, limit: 40)
+  def initialize(*command, env: {}, limit: 40, chdir: Dir.pwd)
     @limit = limit
     @files = Array.new(2) { Tempfile.new("program") }
     out, err = @files.map(&:path)
     program, *arguments = command
     @pid = Process.spawn(ENVIRONMENT.merge(env), [program, program], *arguments,
-                         in: File::NULL, out: out, err: err, pgroup: true)
+                         in: File::NULL, out: out, err: err, pgroup: true, chdir: chdir)
     @waiter = Process.detach(@pid)
     @guard = Thread.new { kill_overdue unless @waiter.join(@limit) }
   end
