@@ -31,6 +31,7 @@ class Rubies
     newest=$(apt-cache search --names-only '^ruby[0-9.]+-dev$' | sed 's/-dev .*//' | sort -V | tail -n 1)
     apt-get install -y -t experimental "$newest" "$newest-dev" bundler
     ln -sf "$newest" /usr/bin/ruby
+    rm -rf /usr/lib/ruby/*/bundler /usr/lib/ruby/*/bundler.rb # not of one version with Debian's RubyGems
   SH
 
   # What is missing on this machine, or nil.

@@ -77,7 +77,7 @@ RSpec.describe "A wake-up that gets lost" do
           #{prelude.sub("%WAIT%", wait)}
           4.times do
             gate = Queue.new
-            m = manager(**{ work: ->(*) { gate.pop } }, #{settings})
+            m = manager(**{ work: ->(*) { gate.pop } }.merge(#{settings}))
             m.enqueue("key", nil, 0, 0)
             wait_until("at the gate") { gate.num_waiting == 1 }
             m.enqueue("key", nil, 0, 1) if #{settings.include?("max_in_queue")}
