@@ -31,7 +31,12 @@ class Rubies
     newest=$(apt-cache search --names-only '^ruby[0-9.]+-dev$' | sed 's/-dev .*//' | sort -V | tail -n 1)
     apt-get install -y -t experimental "$newest" "$newest-dev" bundler
     ln -sf "$newest" /usr/bin/ruby
-    rm -rf /usr/lib/ruby/*/bundler /usr/lib/ruby/*/bundler.rb # not of one version with Debian's RubyGems
+    # Ruby's own Bundler is older than Debian's RubyGems, and the two do not go together.
+    for library in /usr/lib/ruby/[0-9]*; do
+      rm -rf "$library/bundler" "$library/bundler.rb"
+      ln -s /usr/share/rubygems-integration/all/gems/bundler-*/lib/* "$library"
+    done
+    rm -f /usr/lib/ruby/gems/*/specifications/default/bundler-*.gemspec
   SH
 
   # What is missing on this machine, or nil.
