@@ -140,7 +140,9 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
   describe "on the mock cluster" do
     it "report a topic that does not exist" do
       topic = "topic-#{ConsumerHelpers::MockCluster.unique}"
-      consumer = mock_consumer([mock_topic, topic])
+      # Beside a topic that exists, librdkafka 2.8 sometimes hangs in rd_kafka_consumer_close on a busy machine: the
+      # partitions are revoked there, and the answer to rd_kafka_incremental_unassign never comes.
+      consumer = mock_consumer(topic)
       start(consumer)
       expect(failure_of(consumer)).to be_a(WorkShaper::Error).and have_attributes(message: /#{topic}.* does not exist/)
     end

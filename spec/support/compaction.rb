@@ -18,8 +18,9 @@ module Compaction
     false
   end
 
+  # See Clone::FOR_SPECS in tools/clone.rb.
   def start
-    return unless supported?
+    return unless supported? && ENV.key?("RUBY_GC_HEAP_FREE_SLOTS_MAX_RATIO")
 
     GC.auto_compact = true if GC.respond_to?(:auto_compact=)
     verify
