@@ -13,6 +13,7 @@ require "rbconfig"
 # Purposes: "demo" has the gems that bin/demo needs, "test" has all.
 module Clone
   ROOT = File.expand_path("..", __dir__)
+  EXTENSION = "work_shaper.#{RbConfig::CONFIG["DLEXT"]}".freeze
   LOGS = File.join(ROOT, "tmp", "log")
 
   # The groups of the Gemfile that a purpose does without: a demo installs in a quarter of the time.
@@ -54,9 +55,8 @@ module Clone
     # Whether the extension in lib/ is the one that rake last made from these sources, for this Ruby. (Rake would copy
     # it there each time, while another process may be loading it.)
     def compiled?
-      name = "work_shaper.#{RbConfig::CONFIG["DLEXT"]}"
-      installed = path("lib", "work_shaper", name)
-      made = Dir[path("tmp", "*", "work_shaper", RUBY_VERSION, name)].first
+      installed = path("lib", "work_shaper", EXTENSION)
+      made = Dir[path("tmp", "*", "work_shaper", RUBY_VERSION, EXTENSION)].first
       return false unless made && File.exist?(installed) && FileUtils.identical?(made, installed)
 
       Dir[path("ext", "**", "*")].none? { |source| File.mtime(source) > File.mtime(made) }

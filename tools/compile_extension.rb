@@ -14,7 +14,7 @@ steps = {
   "extconf" => [RbConfig.ruby, Clone.path("ext", "work_shaper", "extconf.rb")],
   "make" => ["make", "-j#{Etc.nprocessors}", "LIBRUBYARG_SHARED=", "LIBRUBYARG="],
   "strip" => ["strip", RUBY_PLATFORM.include?("darwin") ? "-x" : "--strip-unneeded",
-              "work_shaper.#{RbConfig::CONFIG["DLEXT"]}"]
+              Clone::EXTENSION]
 }
 steps.each do |name, arguments|
   command = Command.new(*arguments, log: "native-#{name}", dir: directory)

@@ -10,8 +10,6 @@ require_relative "rubies"
 class NativeGem
   class Failed < StandardError; end
 
-  EXTENSION = "work_shaper.#{RbConfig::CONFIG["DLEXT"]}".freeze
-
   # This Ruby, with the interface of Rubies.
   class ThisRuby
     def prepare; end
@@ -57,7 +55,7 @@ class NativeGem
     version = File.read(ruby.path(directory, "Makefile"))[/^ruby_version = (\d+\.\d+)/, 1]
     target = File.join(@stage, extension(version))
     FileUtils.mkdir_p(File.dirname(target))
-    FileUtils.cp(ruby.path(directory, EXTENSION), target)
+    FileUtils.cp(ruby.path(directory, Clone::EXTENSION), target)
     version
   end
 
@@ -74,7 +72,7 @@ class NativeGem
   end
 
   def extension(version)
-    "lib/work_shaper/#{version}/#{EXTENSION}"
+    "lib/work_shaper/#{version}/#{Clone::EXTENSION}"
   end
 
   def copy(files)

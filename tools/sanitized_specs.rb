@@ -78,7 +78,7 @@ class SanitizedSpecs
     environment = { "WORK_SHAPER_SANITIZE" => @settings.flag, "RUBYOPT" => nil }
     compile(RbConfig.ruby, Clone.path("ext", "work_shaper", "extconf.rb"), env: environment, dir: objects)
     compile("make", "-j#{Etc.nprocessors}", "ARCH_FLAG=#{@settings.more_flags}", env: {}, dir: objects)
-    FileUtils.cp(File.join(objects, "work_shaper.#{RbConfig::CONFIG["DLEXT"]}"), File.join(@lib, "work_shaper"))
+    FileUtils.cp(File.join(objects, Clone::EXTENSION), File.join(@lib, "work_shaper"))
   end
 
   def compile(*arguments, env:, dir:)

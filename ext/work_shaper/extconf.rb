@@ -12,7 +12,7 @@ require "mkmf"
 
 rooms = %w[core ruby manager kafka]
 $VPATH.concat(rooms.map { |room| "$(srcdir)/#{room}" }) # rubocop:disable Style/GlobalVars
-$srcs = Dir[File.join(__dir__, "{,#{rooms.map { |room| "#{room}/" }.join(",")}}*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
+$srcs = Dir[File.join(__dir__, "{.,#{rooms.join(",")}}", "*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
 
 append_cflags(%w[-std=gnu11 -fvisibility=hidden -Wno-declaration-after-statement])
 

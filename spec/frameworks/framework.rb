@@ -22,10 +22,7 @@ module Frameworks
     # Installs it once, without a word; it takes some seconds.
     def install
       FileUtils.mkdir_p(directory)
-      File.open(Clone.path("tmp", "setup.lock"), "w") do |lock|
-        lock.flock(File::LOCK_EX) # bin/setup installs to the same place
-        install_alone unless installed?
-      end
+      Clone.locked { install_alone unless installed? } # bin/setup installs to the same place
       self
     end
 

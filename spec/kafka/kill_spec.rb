@@ -20,7 +20,7 @@ RSpec.describe "A member that is killed after half of 30,000 messages", :kafka d
 
       expect(first.log.finished).to be_between(15_000, 25_000)
       expect(checker.lag_ms(:died)).to be < interval + 100
-      expect(checker.repeats).to be_between(1, 2 * limit) # twice, for a machine that is busy with the other lane
+      expect(checker.repeats).to be_between(1, limit)
     end
   end
 end

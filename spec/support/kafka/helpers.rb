@@ -140,14 +140,14 @@ module KafkaSpecs
     # The longest that what is finished may stay uncommitted up to a revoke: a tick, and what a busy machine needs. The
     # mock cluster takes no commits while a group rebalances.
     def most_lag_ms
-      kafka.real? ? 50 : 2_000
+      kafka.real? ? 50 : 500
     end
 
     # The most that may be repeated when partitions were taken away so often: what ran, and what came to its end within
     # the tick before, which was not stored yet.
     def most_repeats(work_ms, concurrency: 25, losses: revokes)
       rounds = 2
-      rounds += 500 / work_ms unless kafka.real?
+      rounds += most_lag_ms / work_ms unless kafka.real?
       losses * rounds * concurrency
     end
 
