@@ -70,8 +70,8 @@ enum call roster_acknowledger_call(const struct roster *roster, const struct sch
     if (roster->acknowledger != ACKNOWLEDGER_PARKED) {
         return CALL_NOBODY;
     }
-    if (roster->closing &&
-        (!roster->announced || roster_finished(roster, scheduler) || roster_pass_due(roster, scheduler))) {
+    if (roster_must_announce(roster) || roster_finished(roster, scheduler) ||
+        (roster->closing && roster_pass_due(roster, scheduler))) {
         return CALL_WAKE;
     }
     return needed(roster, scheduler) ? CALL_WAKE : CALL_NOBODY;

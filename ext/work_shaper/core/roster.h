@@ -66,6 +66,13 @@ enum call roster_acknowledger_call(const struct roster *roster, const struct sch
 bool roster_pass_due(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
+ * roster_must_announce - Whether the manager is closing and the acknowledger has not logged it yet.
+ */
+static inline bool roster_must_announce(const struct roster *roster) {
+    return roster->closing && !roster->announced;
+}
+
+/*
  * roster_settled - Whether nothing waits, runs, or can be acknowledged.
  */
 bool roster_settled(const struct roster *roster, const struct scheduler *scheduler);

@@ -98,10 +98,6 @@ static uint64_t beat_after(const struct manager *manager) {
     return manager->acknowledger.heartbeat ? clock_nanoseconds() + manager->acknowledger.heartbeat : NEVER;
 }
 
-static bool must_announce(const struct manager *manager) {
-    return manager->roster.closing && !manager->roster.announced;
-}
-
 /* Once it shuts down, what is finished is acknowledged soon: the process may end at a timeout. */
 #define LONGEST_TICK_AT_SHUTDOWN (10 * NANOSECONDS_PER_MILLISECOND)
 
@@ -113,7 +109,7 @@ static void hasten(struct manager *manager) {
 
 /* Logs the shutdown and the heartbeat, when they are due. Returns when the next heartbeat is due. */
 static uint64_t speak(struct manager *manager, uint64_t next_beat) {
-    if (must_announce(manager)) {
+    if (roster_must_announce(&manager->roster)) {
         manager->roster.announced = true; /* first: a logger that kills the thread must not do it twice */
         hasten(manager);
         quietly(manager->self, "log_shutdown", 0, NULL);
@@ -141,7 +137,7 @@ static VALUE acknowledge_loop(VALUE self) {
             }
             continue;
         }
-        if (must_announce(manager)) {
+        if (roster_must_announce(&manager->roster)) {
             continue;
         }
         if (roster_finished(&manager->roster, &manager->scheduler)) {

@@ -93,7 +93,7 @@ static bool acknowledge_one(struct pass *pass, struct offset_tracker *tracker) {
 
 /* A shutdown must be logged soon; and when the process ends, so must this thread. */
 static bool must_break_off(const struct manager *manager) {
-    return (manager->roster.closing && !manager->roster.announced) || process_ends();
+    return roster_must_announce(&manager->roster) || process_ends();
 }
 
 /* Under rb_protect: what must survive a raise is in the acknowledger and the tracker. */
