@@ -64,7 +64,7 @@ class KarafkaApp < Karafka::App # rubocop:disable Style/OneClassPerFile
   end
   monitor.subscribe("app.stopped") { OrdersConsumer.shaper&.shutdown(timeout: 25) }
 
-  # The work raised something that is not a StandardError, or was killed: end the process, to be started again.
+  # The work was killed, or raised what is meant for the process: end the process, to be started again.
   monitor.subscribe("error.occurred") do |event|
     Process.kill(:TERM, Process.pid) if event[:error].is_a?(WorkShaper::ShuttingDown)
   end

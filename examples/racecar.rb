@@ -32,7 +32,7 @@ class OrdersConsumer < Racecar::Consumer
   def process_batch(messages)
     @shaper.process(messages, sub_key: lambda(&:key))
   rescue WorkShaper::ShuttingDown
-    # The work raised something that is not a StandardError, or was killed: end the process, to be started again.
+    # The work was killed, or raised what is meant for the process: end the process, to be started again.
     Process.kill(:TERM, Process.pid)
     raise
   end

@@ -3,10 +3,18 @@
 require_relative "work_shaper/version"
 require_relative "work_shaper/errors"
 require_relative "work_shaper/log"
+require_relative "work_shaper/guard"
+require_relative "work_shaper/safe_log"
 require_relative "work_shaper/settings"
 require_relative "work_shaper/callbacks"
+require_relative "work_shaper/retry_policy"
+require_relative "work_shaper/breaker"
+require_relative "work_shaper/time_limit"
+require_relative "work_shaper/failures"
 require_relative "work_shaper/reports"
 require_relative "work_shaper/extension"
+require_relative "work_shaper/failure"
+require_relative "work_shaper/current"
 require_relative "work_shaper/manager"
 require_relative "work_shaper/batches"
 
@@ -18,7 +26,7 @@ require_relative "work_shaper/batches"
 #
 # @see Manager
 module WorkShaper
-  private_constant :Intake, :Feeding
+  private_constant :Intake, :Feeding, :RetryPolicy, :Breaker, :TimeLimit
 
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has
 end

@@ -34,6 +34,9 @@ RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     init_control(manager_class);
     init_drain(manager_class);
     init_stats(manager_class);
+    init_holding(manager_class);
+    init_stuck(manager_class);
+    init_failure(work_shaper, manager_class);
     init_message(work_shaper);
     init_intake(work_shaper);
     init_feed(work_shaper);

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "batches/batch"
+require_relative "batches/pool"
 
 module WorkShaper
   # Works on whole batches of messages, and returns when they are finished: for frameworks that acknowledge a batch when
@@ -28,8 +29,8 @@ module WorkShaper
   #     end
   #   end
   class Batches
-    # Settings of a {Manager} that make a difference here.
-    SETTINGS = %i[concurrency max_in_flight heartbeat_period_sec].freeze
+    # Settings of a {Manager} that make a difference here. (What failed is tried again by the framework, as a batch.)
+    SETTINGS = %i[concurrency max_in_flight heartbeat_period_sec timeout].freeze
 
     # The stats of the manager that {#stats} passes on.
     STATS = %i[total_enqueued total_failed waiting running workers sub_keys shutting_down fatal].freeze
@@ -50,6 +51,8 @@ module WorkShaper
     # @option settings [Integer, String] :max_in_flight (10_000) maximum number of messages that wait or run, in all
     #   batches together; the rest of a larger batch is taken in as messages finish
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
+    # @option settings [Numeric, String, nil] :timeout (nil) seconds that the work of one message may take; then
+    #   {Timeout} is raised inside it (`WORK_SHAPER_TIMEOUT`)
     # @yieldparam message [Object] the message to work on; the block is called in a worker thread
     # @raise [ArgumentError, TypeError] there is no block, it cannot take a message, or a setting is invalid
     # @raise [ThreadError] no thread could be started
@@ -64,15 +67,16 @@ module WorkShaper
                              "the settings are #{SETTINGS.join(", ")}"
       end
 
-      @work = Callbacks.check(:block, work)
-      @manager = Manager.new(work: method(:work_on), ack: ->(batch, index) { batch.reached(index) },
-                             on_error: ->(error, _message, batch, index) { batch.failed(error, index) },
-                             acks: :latest, max_in_queue: MAX_IN_QUEUE, **settings)
+      work = Callbacks.check(:block, work)
+      @manager = Pool.new(work: method(:work_on), ack: ->(batch, index) { batch.reached(index) },
+                          on_error: ->(error, _message, batch, index) { batch.failed(error, index) },
+                          acks: :latest, max_in_queue: MAX_IN_QUEUE, **settings)
+      @work = @manager.limited(work)
     end
 
     # Works on all messages in parallel, those of one sub key in order, and returns when all are finished.
     #
-    # When the work of a message raises a StandardError, the later messages of its sub key in this batch are left out: a
+    # When the work of a message raises, the later messages of its sub key in this batch are left out: a
     # retry of the batch then repeats them in order, behind the one that failed. All other messages are worked on; then
     # the error of the message that failed first (in time) is raised. Any other errors are logged.
     #
@@ -88,9 +92,11 @@ module WorkShaper
     #   it in the batch are finished. It is called about ten times a second and once at the end, even before an error is
     #   raised; so a long batch that is cut short, or that fails, need not be repeated from its beginning
     # @return [nil]
-    # @raise [StandardError] what the work of a message raised
+    # @raise [StandardError] what the work of a message raised; an {Error} with that as its cause when it is no
+    #   StandardError, since frameworks take only these for failures
     # @raise [ShuttingDown] it was shut down; or it shut down by itself because the work of a message, in this batch or
-    #   another, was killed or raised something that is not a StandardError (the `cause`): `stats[:fatal]` says why
+    #   another, was killed or raised SystemExit, a SignalException or NoMemoryError (the `cause`): `stats[:fatal]` says
+    #   why
     # @raise [Error] called inside the work of the same object, where it could wait for itself
     # @raise [ForkedProcess] it belongs to the parent process
     # @raise [TypeError, ArgumentError] messages is not an Enumerable, or sub_key or ack cannot be called with one

@@ -8,8 +8,8 @@ rescue LoadError
   raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22.2 or newer: bundle add rdkafka"
 end
 
-require_relative "consumer/safe_log"
 require_relative "consumer/options"
+require_relative "consumer/dead_letters"
 require_relative "consumer/pool"
 require_relative "consumer/client"
 require_relative "consumer/assignment"
@@ -39,9 +39,9 @@ module WorkShaper
     # @param sub_key [#call(message), nil] gives a message's sub key, anything that can be a Hash key; nil: the
     #   message's key. Messages whose sub key is nil are worked on in no particular order. It is called on the polling
     #   thread, for each message as it comes in, so it must be quick (no I/O). If it raises, that counts as if the
-    #   message's work had raised
-    # @param on_error [#call(exception, message, partition, offset), nil] is called when the work of a message raised a
-    #   StandardError; its offset counts as finished all the same. If left out, the error is logged
+    #   message's work had raised, and it is called again at each try, on the worker
+    # @param on_error [#call(exception, message, partition, offset), nil] is told of every try that failed; it decides
+    #   nothing. If left out, the error is logged
     # @param around [#call(message, &work), nil] is called for each message and must call the block; a lambda must take
     #   it as a parameter, a Method may yield. If left out: the executor of the Rails application, if there is one
     # @param drain [Boolean] whether to finish the messages that wait, too, when asked to stop; otherwise only those
@@ -54,15 +54,28 @@ module WorkShaper
     #   yet finished; usually far fewer, as many as keep the workers busy
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
+    # @option settings [Integer, String, :unlimited] :attempts (:unlimited) how often the work of a message is tried in
+    #   all (`WORK_SHAPER_ATTEMPTS`); with a limit, give_up must be given. Meanwhile its sub key waits, others go on
+    # @option settings [Range, Numeric, #call(attempt, error)] :wait (1..60) as for {Manager}, like jitter, breaker,
+    #   timeout and stuck_after
+    # @option settings [String, :skip, :stop, #call(failure)] :give_up what becomes of a message whose attempts are used
+    #   up: it is sent to that topic; its offset is finished; {#run} raises {GaveUp}; or what the callable returns
+    # @option settings [Hash] :rules what to do about certain errors: class, module or proc to an action as for give_up,
+    #   or to a Hash of attempts, wait, jitter and give_up. The first that matches counts
+    # @option settings [Array<String>] :dead_letter_topics further topics that a callable give_up may return
+    # @param producer [#produce, #produce_async, nil] sends dead letters; nil: one that is made of the config
+    # @param dead_letter_headers [#call(failure), nil] returns the headers that a dead letter gets in place of ours
     # @yieldparam message [Message] the message to work on; the block is called in a worker thread
     # @raise [ArgumentError, TypeError] an argument is missing, unknown or invalid; the message says what is accepted
     def initialize(config:, topics:, sub_key: nil, on_error: nil, around: nil, drain: false, shutdown_timeout: 25,
-                   signals: true, **settings, &work)
+                   signals: true, producer: nil, dead_letter_headers: nil, **settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
 
       @work = Callbacks.check(:block, work)
-      @options = Options.new(config: config, topics: topics, shutdown_timeout: shutdown_timeout, manager: settings)
+      @options = Options.new(config: config, topics: topics, shutdown_timeout: shutdown_timeout, settings: settings)
       Client.check(@options.config)
+      @sending = { config: @options.config, producer: producer, headers: dead_letter_headers }
+      DeadLetters.new(**@sending) { nil } # checks them
       @sub_key = Callbacks.check(:sub_key, sub_key) unless sub_key.nil?
       @around = Callbacks.check(:around, around) unless around.nil?
       @on_error = Callbacks.check(:on_error, on_error) unless on_error.nil?
@@ -84,7 +97,8 @@ module WorkShaper
     # @raise [Rdkafka::RdkafkaError] librdkafka had a fatal error, or offsets could not be stored
     # @raise [StandardError] what the caller's own rebalance listener raised
     # @raise [ThreadError] no thread could be started
-    # @raise [Exception] what the work of a message raised, if that is not a StandardError
+    # @raise [GaveUp] a message was given up, and that means to stop; the cause is what its work raised
+    # @raise [SystemExit, SignalException, NoMemoryError] the work of a message did
     # @example
     #   exit(1) unless consumer.run
     def run
@@ -123,14 +137,17 @@ module WorkShaper
       @poll_loop ? @poll_loop.stats : {}
     end
 
-    # Whether it runs and its poll loop turns: for a liveness probe.
+    # Whether it runs, its poll loop turns and no work is stuck: for a liveness probe. What waits to be tried again, for
+    # the breaker or for a dead letter to be confirmed does not make it unhealthy.
     #
     # @param max_silence [Numeric] the most seconds that may have passed since the last turn of the loop
+    # @param max_age [Numeric] the most seconds that one try may have run
     # @return [Boolean]
     # @example
     #   consumer.healthy?(max_silence: 10)
-    def healthy?(max_silence: 30)
-      running? && @poll_loop.result.nil? && @poll_loop.failure.nil? && @poll_loop.silence <= max_silence
+    def healthy?(max_silence: 30, max_age: 600)
+      running? && @poll_loop.result.nil? && @poll_loop.failure.nil? && @poll_loop.silence <= max_silence &&
+        @poll_loop.oldest_try_sec <= max_age
     end
 
     # The topics, the group and whether it runs; nothing else of the config, which may hold passwords.
@@ -159,16 +176,10 @@ module WorkShaper
     end
 
     def callbacks
-      { sub_key: @sub_key, handler: handler,
+      { sub_key: @sub_key, block: @work, around: @around || rails_executor, sending: @sending,
         on_error: @on_error && lambda do |error, message, _partition, offset|
           @on_error.call(error, message, message.partition, offset)
         end }
-    end
-
-    def handler
-      around = @around || rails_executor
-      work = @work
-      around ? ->(message) { around.call(message) { work.call(message) } } : work
     end
 
     def rails_executor

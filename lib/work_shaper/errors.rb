@@ -12,4 +12,19 @@ module WorkShaper
 
   # The manager was made by the parent process. Make managers after forking.
   class ForkedProcess < Error; end
+
+  # Raised by the work, it gives its message up at once, whatever attempts are left.
+  #
+  # @example
+  #   raise WorkShaper::GiveUp, "no such account" unless account
+  class GiveUp < Error; end
+
+  # A message was given up, and that means to stop. Its cause is what the work raised.
+  class GaveUp < Error; end
+
+  # Raised inside work that takes longer than `timeout`.
+  class Timeout < Error; end
+
+  # A dead letter is too large for the broker, whatever is left out of it.
+  class TooLarge < Error; end
 end

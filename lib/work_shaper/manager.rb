@@ -22,8 +22,8 @@ module WorkShaper
     #   or an Exception, the offset counts as refused (a warning is logged, and the next one is tried in its turn); if
     #   it raises, nothing more is acknowledged and the manager shuts down
     # @param on_done [#call(message, partition, offset), nil] is called after work returned
-    # @param on_error [#call(exception, message, partition, offset), nil] is called when work or on_done raised a
-    #   StandardError; the offset counts as finished all the same. If left out, the error is logged
+    # @param on_error [#call(exception, message, partition, offset), nil] is told of every try that failed, and when
+    #   on_done raised. It decides nothing; what it raises is logged. If left out, the error is logged
     # @param settings [Hash] see the options. What is not passed comes from the environment, then from the default
     # @option settings [Integer, String] :max_in_queue (25) messages waiting per sub key
     #   (`WORK_SHAPER_MAX_IN_QUEUE`, else `MAX_IN_QUEUE`, else `MAX_THREAD_QUEUE_SIZE`)
@@ -36,15 +36,32 @@ module WorkShaper
     #   acknowledging (`WORK_SHAPER_OFFSET_COMMIT_PERIOD_MS`)
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log; 0
     #   or nil: none (`WORK_SHAPER_HEARTBEAT_PERIOD_SEC`)
+    # @option settings [Integer, String, :unlimited] :attempts (1) how often the work of a message is tried in all
+    #   (`WORK_SHAPER_ATTEMPTS`). What is tried again keeps its place: its sub key waits for it, others go on
+    # @option settings [Range, Numeric, #call(attempt, error)] :wait (1..60) seconds before the next try: doubles from
+    #   the first up to the last, is always the same, or what is returned (`WORK_SHAPER_WAIT`, "5" or "1..60")
+    # @option settings [Numeric, String] :jitter (0.15) up to so much more, at random (`WORK_SHAPER_JITTER`)
+    # @option settings [:skip, :stop, #call(failure)] :give_up (:skip) what becomes of a message whose attempts are used
+    #   up: its offset is finished; the manager shuts down; or what the callable returns (anything else: it is done)
+    # @option settings [Hash] :rules what to do about certain errors: class, module or proc to an action as for give_up,
+    #   or to a Hash of attempts, wait, jitter and give_up. The first that matches counts
+    # @option settings [Boolean, Hash] :breaker (true) whether to hold when most tries of several sub keys fail; or its
+    #   `share`, `of` and `wait`
+    # @option settings [Numeric, String, nil] :timeout (nil) seconds that one try may take; then {Timeout} is raised
+    #   inside the work (`WORK_SHAPER_TIMEOUT`)
+    # @option settings [Numeric, String, nil] :stuck_after (30) seconds after which a try is told of in the log
+    #   (`WORK_SHAPER_STUCK_AFTER`)
     # @raise [TypeError] a callback does not answer call, or a setting is of the wrong type
     # @raise [ArgumentError] a callback cannot take its arguments, a setting is unknown or out of range
     # @raise [ThreadError] no thread could be started
     def initialize(work:, ack:, on_done: nil, on_error: nil, **settings)
-      set_up(Callbacks.check(:work, work),
-             on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
-             on_error.nil? ? nil : Callbacks.check(:on_error, on_error),
-             Callbacks.check(:ack, ack),
-             Settings.resolve(settings))
+      words, settings = settings.partition { |name, _value| RetryPolicy::WORDS.include?(name) }.map(&:to_h)
+      @policy = retry_policy(words)
+      @time_limit = TimeLimit.new(@policy.timeout, method(:place_of)) if @policy.timeout
+      @failures = Failures.new(self, @policy, told: !words.key?(:give_up) && !words.key?(:rules),
+                                              on_error: on_error.nil? ? nil : Callbacks.check(:on_error, on_error))
+      set_up(limit_work(Callbacks.check(:work, work)), on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
+             Callbacks.check(:ack, ack), @failures, native_settings(Settings.resolve(settings)))
     end
 
     # Forgets a partition, to be called when Kafka takes it away: messages that wait are dropped, those that run finish,
@@ -101,10 +118,41 @@ module WorkShaper
       return false unless wind_down(timeout)
 
       ending.each { |thread| join(thread) }
+      @time_limit&.close
       stats[:in_flight].zero?
     end
 
     private
+
+    def retry_policy(words)
+      RetryPolicy.new(words, defaults: { attempts: 1, give_up: :skip }, topics: false,
+                             on_trouble: SafeLog.method(:trouble))
+    end
+
+    def native_settings(settings)
+      settings.merge(stuck_after_ms: ((@policy.stuck_after || 0) * 1000).ceil)
+    end
+
+    def limit_work(work)
+      limited(work)
+    end
+
+    # Work that is given no more than its time.
+    def limited(work)
+      limit = @time_limit
+      limit ? ->(*arguments) { limit.run { work.call(*arguments) } } : work
+    end
+
+    # What {WorkShaper.current} returns.
+    def current
+      row = current_try
+      Current.new(self, @time_limit, Try.new(*row)) if row
+    end
+
+    # The tries that run.
+    def tries
+      running_tries.map { |row| Try.new(*row) }
+    end
 
     def raise_fatal(partition)
       _, error, failed = fatal

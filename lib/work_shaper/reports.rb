@@ -4,7 +4,7 @@ module WorkShaper
   # What a manager reports about itself: numbers, and lines in the log.
   module Reports
     TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped
-                in_flight waiting running workers sub_keys].freeze
+                in_flight waiting running workers sub_keys retrying dead_letters_waiting].freeze
     PARTITION = %i[last_acked received waiting oldest_unfinished oldest_sub_key oldest_age_sec].freeze
     private_constant :TOTALS, :PARTITION
 
@@ -16,6 +16,11 @@ module WorkShaper
     # * `in_flight` (enqueued, not yet acknowledged or dropped), `waiting` (not started), `running`: messages
     # * `workers`: threads; `sub_keys`: those with something waiting or running
     # * `shutting_down`: Boolean; `fatal`: why the manager shut down by itself, a String, or nil
+    # * `retrying`: messages that wait to be tried again; `dead_letters_waiting`: those whose giving up is not confirmed
+    # * `total_retried`, `total_skipped`, `total_dead_lettered`: counts of tries and messages
+    # * `breaker`: its `state` (:closed or :open) and what it knows, or nil
+    # * `stuck`: for each try that has run for `stuck_after` a Hash of `partition`, `offset`, `sub_key`, `age_sec` and
+    #   `attempt`
     # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
     #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
     #   `oldest_sub_key`, and `oldest_age_sec`, seconds since it was enqueued, accurate to about 10 ms
@@ -26,10 +31,10 @@ module WorkShaper
     #   shaper.stats[:partitions][0] #=> { last_acked: 41, received: 50, waiting: 2, oldest_unfinished: 42, ... }
     def stats
       rows = partition_rows
-      TOTALS.zip(totals).to_h.merge(
-        shutting_down: shutting_down?, fatal: fatal_text,
-        partitions: rows.to_h { |partition, *values| [partition, PARTITION.zip(values).to_h] }
-      )
+      numbers = TOTALS.zip(totals).to_h.merge(@failures.stats, stuck: stuck_rows, shutting_down: shutting_down?,
+                                                               fatal: fatal_text)
+      # Last, since a partition's #hash may be anything, and may use the manager.
+      numbers.merge(partitions: rows.to_h { |partition, *values| [partition, PARTITION.zip(values).to_h] })
     end
 
     # Writes the state to {WorkShaper.logger}, in the fields of WorkShaper 0.1.3.
@@ -76,15 +81,8 @@ module WorkShaper
       callback, error, partition, offset = fatal
       return unless callback
 
-      happened = error ? "raised #{describe(error)}" : "was cut off: its thread was killed"
+      happened = error ? "raised #{SafeLog.describe(error)}" : "was cut off: its thread was killed"
       "#{callback} of partition #{partition.inspect} offset #{offset} #{happened}"
-    end
-
-    # An exception in one line, even one whose own methods raise.
-    def describe(error)
-      "#{error.class}: #{error.message}"
-    rescue StandardError
-      "#{Kernel.instance_method(:class).bind_call(error)}, whose message cannot be had"
     end
 
     def beat
@@ -96,16 +94,34 @@ module WorkShaper
       report_unasked
     end
 
-    def log_error(error, _message, partition, offset)
-      WorkShaper.logger.error { { message: "Error processing", offset: "#{partition}:#{offset}", **details(error) } }
-    end
-
     def log_ack_error(error)
-      WorkShaper.logger.error { { message: "Error in ack", **details(error) } }
+      WorkShaper.logger.error { { message: "Error in ack", **SafeLog.details(error) } }
     end
 
-    def details(error)
-      { error: describe(error), backtrace: Exception.instance_method(:backtrace).bind_call(error)&.first(10) }
+    # One try has run for long. Its sub key is in stats, not in the log.
+    def log_stuck(row)
+      try = Try.new(*row)
+      SafeLog.warn(message: "Stuck", **place(try.partition), offset: try.offset, age_sec: try.seconds.round(1),
+                   attempt: try.attempt, backtrace: try.thread.backtrace&.first(10))
+    end
+
+    # What the log says of the try that runs on a thread.
+    def place_of(thread)
+      try = tries.find { |running| running.thread.equal?(thread) }
+      try ? { **place(try.partition), offset: try.offset, attempt: try.attempt } : {}
+    end
+
+    # What the log says of a partition.
+    def place(partition)
+      { partition: partition }
+    end
+
+    def stuck_rows
+      limit = @policy.stuck_after or return []
+      tries.select { |try| try.seconds >= limit }.map do |try|
+        { partition: try.partition, offset: try.offset, sub_key: try.sub_key, age_sec: try.seconds.round(3),
+          attempt: try.attempt }
+      end
     end
 
     def log_refused(partition, offset)

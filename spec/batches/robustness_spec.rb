@@ -78,7 +78,6 @@ RSpec.describe WorkShaper::Batches, "against what may happen to its threads and 
     ways = {
       "kills its thread" => [-> { Thread.current.kill }, nil],
       "leaves its thread" => [-> { Thread.exit }, nil],
-      "raises what is no StandardError" => [-> { raise NotImplementedError, "later" }, NotImplementedError],
       "runs out of memory" => [-> { raise NoMemoryError, "failed to allocate" }, NoMemoryError]
     }
     ways.each do |name, (way, cause)|

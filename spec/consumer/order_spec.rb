@@ -125,7 +125,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
       done = []
       errors = []
       on_error = ->(error, message, partition, offset) { errors << [error.message, message.payload, partition, offset] }
-      consumer = running(["orders", 2], sub_key: failing, on_error: on_error) { |message| done << message.payload }
+      consumer = skipping(["orders", 2], sub_key: failing, on_error: on_error) { |message| done << message.payload }
       client.produce("orders", 2, "a", "bad", "a", "bad", "b")
       eventually { done.size == 3 && errors.size == 2 }
       expect(stop(consumer)).to be(true)
@@ -143,7 +143,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
     end
 
     it "counts in stats" do
-      consumer = running(["orders", 0], sub_key: failing)
+      consumer = skipping(["orders", 0], sub_key: failing)
       client.produce("orders", 0, "bad", "a", "bad")
       eventually { client.offset_of("orders", 0) == 3 }
       expect(consumer.stats[:total_failed]).to eq(2)
@@ -156,7 +156,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
         seen << message.payload
         work.call
       end
-      running(["orders", 0], sub_key: failing, around: around, on_error: ->(*) {}) { |message| done << message.payload }
+      skipping(["orders", 0], sub_key: failing, around: around) { |message| done << message.payload }
       client.produce("orders", 0, "bad", "a")
       eventually { done == %w[a:1] }
       expect(seen - %w[bad:0]).to eq(%w[a:1])
@@ -164,7 +164,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
 
     it "keeps the order of the others" do
       started, = recorder
-      running(["orders", 0], sub_key: failing, on_error: ->(*) {}) { |message| started << message.payload }
+      skipping(["orders", 0], sub_key: failing, on_error: ->(*) {}) { |message| started << message.payload }
       client.produce("orders", 0, *(%w[a bad b bad] * 25))
       eventually { started.size == 50 }
       expect(started.grep(/a/).map { |name| name[2..].to_i }).to eq((0...100).step(4).to_a)
@@ -185,8 +185,8 @@ RSpec.describe WorkShaper::Consumer, "order" do
     keys = { "no hash" => -> { unhashed.new }, "basic" => -> { BasicObject.new }, "no eql?" => -> { odd.new(7) } }
     gate = self.gate
     errors = []
-    running(["orders", 0], sub_key: ->(message) { keys.fetch(message.key, -> { message.key }).call },
-                           on_error: ->(error, *) { errors << error.class }) { gate.pass }
+    skipping(["orders", 0], sub_key: ->(message) { keys.fetch(message.key, -> { message.key }).call },
+                            on_error: ->(error, *) { errors << error.class }) { gate.pass }
     client.produce("orders", 0, "a", "no hash", "basic", "no eql?", "no eql?", "b")
     eventually { errors.size == 3 && gate.waiting == 3 }
     gate.open
@@ -197,7 +197,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
   it "forgets a message whose sub_key raised when it is dropped before its turn" do
     gate = self.gate
     sub_key = ->(message) { message.key == "bad" ? raise("no key") : message.key }
-    consumer = running(["orders", 0], concurrency: 1, sub_key: sub_key, on_error: ->(*) {}) { gate.pass }
+    consumer = skipping(["orders", 0], concurrency: 1, sub_key: sub_key, on_error: ->(*) {}) { gate.pass }
     client.produce("orders", 0, "a", *(["bad"] * 10))
     eventually { consumer.stats[:in_flight] == 11 && gate.waiting == 1 }
     client.revoke(["orders", 0])
@@ -212,7 +212,9 @@ RSpec.describe WorkShaper::Consumer, "order" do
       by_key = Hash.new { |hash, key| hash[key] = [] }
       crew_class = WorkShaper::Consumer.const_get(:Pool)
       [nil, ->(m) { m.key && m.key + "!" }].each do |sub_key|
-        pool = crew_class.new(sub_key: sub_key, handler: ->(m) { by_key[m.key] << m.offset }, heartbeat_period_sec: 0,
+        pool = crew_class.new(sub_key: sub_key, block: ->(m) { by_key[m.key] << m.offset }, around: nil,
+                              policy: WorkShaper.const_get(:RetryPolicy).new({}, defaults: { attempts: :unlimited }, topics: true),
+                              sending: { config: { "group.id" => "specs" } }, heartbeat_period_sec: 0,
                               ack: ->(partition, offset) { acked[partition] << offset }, concurrency: 3)
         GC.stress = true
         messages.each_slice(13) { |slice| pool.feed(slice) }
@@ -228,15 +230,42 @@ RSpec.describe WorkShaper::Consumer, "order" do
     RUBY
   end
 
-  it "ends run with what a sub_key raises that is not a StandardError, and loses nothing" do
+  it "takes what is no StandardError out of a sub_key for a failure, too" do
     done = []
     failing = ->(message) { message.key == "bad" ? raise(NotImplementedError, "no key") : message.key }
+    consumer = skipping(["orders", 0], sub_key: failing, on_error: ->(*) {}) { |message| done << message.payload }
+    client.produce("orders", 0, "a", "bad", "c")
+    eventually { client.offset_of("orders", 0) == 3 }
+    expect(done).to contain_exactly("a:0", "c:2")
+    expect(consumer.stats[:total_failed]).to eq(1)
+  end
+
+  it "ends run with what a sub_key raises that is meant for the process, and loses nothing" do
+    done = []
+    failing = ->(message) { message.key == "bad" ? raise(NoMemoryError, "no memory") : message.key }
     consumer = running(sub_key: failing) { |message| done << message.payload }
     client.produce("orders", 0, "a", "b", "bad", "c")
     client.assign(["orders", 0])
-    expect(failure_of(consumer)).to be_a(NotImplementedError)
+    expect(failure_of(consumer)).to be_a(NoMemoryError)
     expect(client).to be_closed
     expect(client.offset_of("orders", 0).to_i).to be <= 2
     expect(done).not_to include("c:3")
+  end
+
+  it "is asked for again at each try of a message of which it raised, on the worker; that has no order then" do
+    asked = Hash.new { |hash, key| hash[key] = [] }
+    sub_key = lambda do |message|
+      asked[message.payload] << Thread.current.name
+      raise "no key yet" if asked[message.payload].size < 3 && message.key == "late"
+
+      message.key
+    end
+    done = []
+    running(["orders", 0], sub_key: sub_key, wait: 0.01) { |message| done << message.payload }
+    client.produce("orders", 0, "late", "a")
+    eventually { client.offset_of("orders", 0) == 2 }
+    expect(done).to contain_exactly("late:0", "a:1")
+    expect(asked["late:0"]).to match(["work_shaper intake", /worker/, /worker/])
+    expect(asked["a:1"].size).to eq(1)
   end
 end

@@ -7,6 +7,7 @@ void model_init(struct model *model, struct budget budget, bool latest) {
     *model = (struct model){.budget = budget, .latest = latest};
     scheduler_init(&model->scheduler, MESSAGES, MESSAGES);
     model->roster.concurrency = WORKERS;
+    model->now = 1;
     for (unsigned i = 0; i < KEYS; i++) {
         sub_key_queue_init(&model->queues[i]);
     }
@@ -71,7 +72,7 @@ static void waiters_look(struct model *model) {
 /* Events */
 
 static bool unwatched(const struct model *model) {
-    return model->roster.acknowledger == ACKNOWLEDGER_COMING || model->roster.acknowledger == ACKNOWLEDGER_GONE;
+    return model->roster.acknowledger == THREAD_COMING || model->roster.acknowledger == THREAD_GONE;
 }
 
 /* Somebody waits, and naps; or a worker has parked and does not know whether the acknowledger comes. */
@@ -84,41 +85,72 @@ static bool somebody_naps(const struct model *model) {
 }
 
 bool model_own(struct event event) {
-    return event.kind == WORKER_STEPS || event.kind == ACKNOWLEDGER_STEPS;
+    return event.kind == WORKER_STEPS || event.kind == ACKNOWLEDGER_STEPS || event.kind == TIMEKEEPER_STEPS;
 }
 
 bool model_own_timer(struct event event) {
-    return event.kind == TICK_OVER || event.kind == WATCH || event.kind == NAP;
+    return event.kind == TIME_PASSES || event.kind == TICK_OVER || event.kind == WATCH || event.kind == NAP;
 }
 
-bool model_allows(const struct model *model, struct event event) {
+static bool timekeeper_allows(const struct model *model, enum event_kind kind) {
     const struct budget *budget = &model->budget;
-    const struct roster *roster = &model->roster;
-    const struct model_worker *worker = &model->workers[event.number % WORKERS];
-    bool parked = roster->acknowledger == ACKNOWLEDGER_PARKED;
-    switch (event.kind) {
-    case ENQUEUE:
-        return budget->messages && !roster->closing && !model->trackers[partition_of_message[model->enqueued]].revoked;
+    enum thread_state state = model->roster.timekeeper;
+    uint64_t next = scheduler_next_time(&model->scheduler);
+    switch (kind) {
+    case TIMEKEEPER_STEPS:
+        return timekeeper_can_step(model);
+    case TIMEKEEPER_KILLED:
+        return budget->kills && state != THREAD_GONE && !model->timekeeper.dead;
+    case TIMEKEEPER_STILLBORN:
+        return budget->stillbirths && model->timekeeper.started && !model->timekeeper.dead;
+    case TIMEKEEPER_DEAF:
+        return budget->lost && state == THREAD_PARKED && !model->timekeeper.deaf;
+    default: /* TIME_PASSES */
+        return next != SCHEDULER_NEVER && next > model->now;
+    }
+}
+
+static bool acknowledger_allows(const struct model *model, enum event_kind kind) {
+    const struct budget *budget = &model->budget;
+    enum thread_state state = model->roster.acknowledger;
+    switch (kind) {
+    case ACKNOWLEDGER_STEPS:
+        return acknowledger_can_step(model);
+    case ACKNOWLEDGER_KILLED:
+        return budget->kills && state != THREAD_GONE && !model->acknowledger.dead;
+    case ACKNOWLEDGER_STILLBORN:
+        return budget->stillbirths && model->acknowledger.started && !model->acknowledger.dead;
+    case ACKNOWLEDGER_DEAF:
+        return budget->lost && state == THREAD_PARKED && !model->acknowledger.deaf;
+    case TICK_OVER:
+        return model->roster.resting;
+    default: /* WATCH */
+        return wakes_by_itself(model);
+    }
+}
+
+static bool worker_allows(const struct model *model, const struct model_worker *worker, enum event_kind kind) {
+    const struct budget *budget = &model->budget;
+    switch (kind) {
     case WORKER_STEPS:
         return worker_can_step(worker);
+    case WORKER_FAILS:
+        return budget->failures && worker->state == WORKING;
     case WORKER_KILLED:
         return budget->kills && worker->state != ABSENT && !worker->dead;
     case WORKER_STILLBORN:
         return budget->stillbirths && worker->state == STARTED && !worker->dead;
-    case WORKER_DEAF:
+    default: /* WORKER_DEAF */
         return budget->lost && worker->idle && !worker->deaf;
-    case ACKNOWLEDGER_STEPS:
-        return acknowledger_can_step(model);
-    case ACKNOWLEDGER_KILLED:
-        return budget->kills && roster->acknowledger != ACKNOWLEDGER_GONE && !model->acknowledger.dead;
-    case ACKNOWLEDGER_STILLBORN:
-        return budget->stillbirths && model->acknowledger.started && !model->acknowledger.dead;
-    case ACKNOWLEDGER_DEAF:
-        return budget->lost && parked && !model->acknowledger.deaf;
-    case TICK_OVER:
-        return roster->resting;
-    case WATCH:
-        return wakes_by_itself(model);
+    }
+}
+
+static bool outside_allows(const struct model *model, struct event event) {
+    const struct budget *budget = &model->budget;
+    switch (event.kind) {
+    case ENQUEUE:
+        return budget->messages && !model->roster.closing &&
+               !model->trackers[partition_of_message[model->enqueued]].revoked;
     case NAP:
         return somebody_naps(model);
     case REVOKE:
@@ -127,12 +159,22 @@ bool model_allows(const struct model *model, struct event event) {
         return budget->flushes && !model->flushing;
     case DRAIN:
         return budget->drains && !model->draining;
-    case SHUT_DOWN:
+    default: /* SHUT_DOWN */
         return budget->shutdowns && !model->stopping;
-    case EVENT_KINDS:
-        break;
     }
-    return false;
+}
+
+bool model_allows(const struct model *model, struct event event) {
+    if (event.kind >= WORKER_STEPS && event.kind <= WORKER_DEAF) {
+        return worker_allows(model, &model->workers[event.number % WORKERS], event.kind);
+    }
+    if (event.kind >= ACKNOWLEDGER_STEPS && event.kind <= WATCH) {
+        return acknowledger_allows(model, event.kind);
+    }
+    if (event.kind >= TIMEKEEPER_STEPS && event.kind <= TIME_PASSES) {
+        return timekeeper_allows(model, event.kind);
+    }
+    return outside_allows(model, event);
 }
 
 static void from_outside(struct model *model, struct event event) {
@@ -165,11 +207,14 @@ static void from_outside(struct model *model, struct event event) {
     }
 }
 
-void model_happen(struct model *model, struct event event) {
-    struct model_worker *worker = &model->workers[event.number % WORKERS];
-    switch (event.kind) {
+static void to_worker(struct model *model, struct model_worker *worker, enum event_kind kind) {
+    switch (kind) {
     case WORKER_STEPS:
         worker_steps(model, worker);
+        break;
+    case WORKER_FAILS:
+        model->budget.failures--;
+        worker_fails(model, worker);
         break;
     case WORKER_KILLED:
         model->budget.kills--;
@@ -179,10 +224,14 @@ void model_happen(struct model *model, struct event event) {
         model->budget.stillbirths--;
         worker->dead = true;
         break;
-    case WORKER_DEAF:
+    default: /* WORKER_DEAF */
         model->budget.lost--;
         worker->deaf = true;
-        break;
+    }
+}
+
+static void to_acknowledger(struct model *model, enum event_kind kind) {
+    switch (kind) {
     case ACKNOWLEDGER_STEPS:
         acknowledger_steps(model);
         break;
@@ -204,13 +253,43 @@ void model_happen(struct model *model, struct event event) {
             wakes(model); /* it parked until then */
         }
         break;
-    case WATCH:
+    default: /* WATCH */
         wakes(model);
+    }
+}
+
+static void to_timekeeper(struct model *model, enum event_kind kind) {
+    switch (kind) {
+    case TIMEKEEPER_STEPS:
+        timekeeper_steps(model);
         break;
-    case NAP:
+    case TIMEKEEPER_KILLED:
+        model->budget.kills--;
+        timekeeper_killed(model);
+        break;
+    case TIMEKEEPER_STILLBORN:
+        model->budget.stillbirths--;
+        model->timekeeper.dead = true;
+        break;
+    case TIMEKEEPER_DEAF:
+        model->budget.lost--;
+        model->timekeeper.deaf = true;
+        break;
+    default: /* TIME_PASSES */
+        model->now = scheduler_next_time(&model->scheduler);
+    }
+}
+
+void model_happen(struct model *model, struct event event) {
+    if (event.kind >= WORKER_STEPS && event.kind <= WORKER_DEAF) {
+        to_worker(model, &model->workers[event.number % WORKERS], event.kind);
+    } else if (event.kind >= ACKNOWLEDGER_STEPS && event.kind <= WATCH) {
+        to_acknowledger(model, event.kind);
+    } else if (event.kind >= TIMEKEEPER_STEPS && event.kind <= TIME_PASSES) {
+        to_timekeeper(model, event.kind);
+    } else if (event.kind == NAP) {
         look(model);
-        break;
-    default:
+    } else {
         from_outside(model, event);
     }
     waiters_look(model);

@@ -35,9 +35,13 @@ struct model_acknowledger {
     struct offset_tracker *tracker; /* whose claim `ack` is called with */
 };
 
+struct model_timekeeper {
+    bool started, woken, deaf, dead, overdue;
+};
+
 /* What may still happen from outside. */
 struct budget {
-    unsigned messages, kills, stillbirths, lost, revokes, flushes, drains, shutdowns;
+    unsigned messages, failures, kills, stillbirths, lost, revokes, flushes, drains, shutdowns;
 };
 
 struct model {
@@ -47,6 +51,8 @@ struct model {
     struct offset_tracker trackers[PARTITIONS];
     struct model_worker workers[WORKERS];
     struct model_acknowledger acknowledger;
+    struct model_timekeeper timekeeper;
+    uint64_t now;
     struct budget budget;
     bool latest;
     bool flushing, draining, stopping; /* somebody waits in the method */
@@ -54,9 +60,11 @@ struct model {
     unsigned enqueued, finished, cut_off;
 };
 
+/* In the order of the threads that they happen to. */
 enum event_kind {
     ENQUEUE,
     WORKER_STEPS, /* a worker does what it does next */
+    WORKER_FAILS, /* what it works on is to be tried again */
     WORKER_KILLED,
     WORKER_STILLBORN, /* killed before its entry: nobody is told */
     WORKER_DEAF,
@@ -66,7 +74,12 @@ enum event_kind {
     ACKNOWLEDGER_DEAF,
     TICK_OVER,
     WATCH, /* the watchdog's time has come */
-    NAP,   /* somebody who waits looks by himself */
+    TIMEKEEPER_STEPS,
+    TIMEKEEPER_KILLED,
+    TIMEKEEPER_STILLBORN,
+    TIMEKEEPER_DEAF,
+    TIME_PASSES, /* until what rests is due */
+    NAP,         /* somebody who waits looks by himself */
     REVOKE,
     FLUSH,
     DRAIN,
@@ -91,7 +104,7 @@ void model_happen(struct model *model, struct event event);
 bool model_own(struct event event);
 bool model_own_timer(struct event event);
 
-#define DIGEST_SIZE 96
+#define DIGEST_SIZE 112
 
 /* What distinguishes two states, written into a buffer of DIGEST_SIZE. */
 void model_digest(const struct model *model, unsigned char *digest);

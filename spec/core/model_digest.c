@@ -50,8 +50,21 @@ static unsigned char *put_roster(unsigned char *end, const struct roster *roster
 
 static unsigned char *put_budget(unsigned char *end, const struct budget *budget) {
     end = put(end, budget->messages * 16 + budget->kills * 4 + budget->stillbirths);
+    end = put(end, budget->failures);
     end = put(end, budget->lost * 16 + budget->revokes * 4 + budget->flushes);
     return put(end, budget->drains * 4 + budget->shutdowns);
+}
+
+/* Of times, only whether they have come. */
+static unsigned char *put_timekeeper(unsigned char *end, const struct model *model) {
+    const struct model_timekeeper *timekeeper = &model->timekeeper;
+    const struct roster *roster = &model->roster;
+    end = put(end, roster->timekeeper);
+    bool parked = roster->timekeeper == THREAD_PARKED || (roster->timekeeper == THREAD_COMING && !timekeeper->started);
+    end = put(end, (uint64_t)parked * (1u + (roster->timekeeper_until <= model->now) +
+                                       2u * (roster->timekeeper_until == SCHEDULER_NEVER)));
+    return put(end, (timekeeper->started << 4u) | (timekeeper->woken << 3u) | (timekeeper->deaf << 2u) |
+                        (timekeeper->dead << 1u) | timekeeper->overdue);
 }
 
 void model_digest(const struct model *model, unsigned char *digest) {
@@ -61,10 +74,13 @@ void model_digest(const struct model *model, unsigned char *digest) {
         end = put_tracker(end, &model->trackers[i]);
     }
     for (unsigned i = 0; i < KEYS; i++) {
-        end = put(end, model->queues[i].waiting);
+        const struct sub_key_queue *queue = &model->queues[i];
+        end = put(end, queue->waiting * 8 + queue->tried * 4u + queue->resting * 2u +
+                           (queue->resting && queue->node.rank <= model->now));
     }
     end = put_workers(end, model);
     end = put_roster(end, &model->roster);
+    end = put_timekeeper(end, model);
     const struct model_acknowledger *acknowledger = &model->acknowledger;
     end = put(end, (acknowledger->started << 5u) | (acknowledger->woken << 4u) | (acknowledger->deaf << 3u) |
                        (acknowledger->dead << 2u) | (acknowledger->overdue << 1u) | acknowledger->in_ack);

@@ -36,15 +36,28 @@ static void start_worker(struct model *model) {
 
 static void wake_acknowledger(struct model *model) {
     struct model_acknowledger *acknowledger = &model->acknowledger;
-    model->roster.acknowledger = ACKNOWLEDGER_COMING;
+    model->roster.acknowledger = THREAD_COMING;
     acknowledger->overdue = false;
     acknowledger->woken = !acknowledger->deaf;
     acknowledger->deaf = false;
 }
 
 static void start_acknowledger(struct model *model) {
-    model->roster.acknowledger = ACKNOWLEDGER_COMING;
+    model->roster.acknowledger = THREAD_COMING;
     model->acknowledger = (struct model_acknowledger){.started = true};
+}
+
+static void wake_timekeeper(struct model *model) {
+    struct model_timekeeper *timekeeper = &model->timekeeper;
+    model->roster.timekeeper = THREAD_COMING;
+    timekeeper->overdue = false;
+    timekeeper->woken = !timekeeper->deaf;
+    timekeeper->deaf = false;
+}
+
+static void start_timekeeper(struct model *model) {
+    model->roster.timekeeper = THREAD_COMING;
+    model->timekeeper = (struct model_timekeeper){.started = true};
 }
 
 void supervise(struct model *model) {
@@ -56,6 +69,10 @@ void supervise(struct model *model) {
     }
     while ((call = roster_worker_call(&model->roster, &model->scheduler)) != CALL_NOBODY) {
         call == CALL_WAKE ? wake_worker(model) : start_worker(model);
+    }
+    call = roster_timekeeper_call(&model->roster, &model->scheduler);
+    if (call != CALL_NOBODY) {
+        call == CALL_WAKE ? wake_timekeeper(model) : start_timekeeper(model);
     }
 }
 
@@ -84,13 +101,22 @@ static void look_for(struct model *model, struct model_worker *worker) {
 
 void look(struct model *model) {
     struct model_acknowledger *acknowledger = &model->acknowledger;
-    if (model->roster.acknowledger == ACKNOWLEDGER_COMING) {
+    if (model->roster.acknowledger == THREAD_COMING) {
         if (acknowledger->overdue && acknowledger->dead) {
-            model->roster.acknowledger = ACKNOWLEDGER_GONE;
+            model->roster.acknowledger = THREAD_GONE;
         } else if (acknowledger->overdue) {
             acknowledger->woken = true;
         }
         acknowledger->overdue = true;
+    }
+    struct model_timekeeper *timekeeper = &model->timekeeper;
+    if (model->roster.timekeeper == THREAD_COMING) {
+        if (timekeeper->overdue && timekeeper->dead) {
+            model->roster.timekeeper = THREAD_GONE;
+        } else if (timekeeper->overdue) {
+            timekeeper->woken = true;
+        }
+        timekeeper->overdue = true;
     }
     for (unsigned i = 0; i < WORKERS; i++) {
         look_for(model, &model->workers[i]);
@@ -107,6 +133,7 @@ static void worker_looks(struct model *model, struct model_worker *worker) {
         set_coming(model, worker, true);
         supervise(model);
     }
+    scheduler_advance(&model->scheduler, model->now);
     worker->item = scheduler_take(&model->scheduler);
     if (worker->item) {
         worker->state = WORKING;
@@ -130,6 +157,27 @@ static void worker_finishes(struct model *model, struct model_worker *worker) {
     supervise(model);
 }
 
+void worker_fails(struct model *model, struct model_worker *worker) {
+    worker->state = LOOKING;
+    set_coming(model, worker, true);
+    scheduler_retry(&model->scheduler, worker->item, model->now + 1, false);
+    worker->item = NULL;
+    supervise(model);
+}
+
+/* A thread ends: no other may be left to see that one that was called does not come. */
+static void look_for_others(struct model *model) {
+    if (model->roster.acknowledger == THREAD_COMING) {
+        model->roster.acknowledger = model->acknowledger.dead ? THREAD_GONE : THREAD_COMING;
+        model->acknowledger.woken = true;
+    }
+    if (model->roster.timekeeper == THREAD_COMING) {
+        model->roster.timekeeper = model->timekeeper.dead ? THREAD_GONE : THREAD_COMING;
+        model->timekeeper.woken = true;
+    }
+    supervise(model);
+}
+
 void worker_killed(struct model *model, struct model_worker *worker) {
     if (worker->item) {
         model->cut_off++;
@@ -137,11 +185,7 @@ void worker_killed(struct model *model, struct model_worker *worker) {
         scheduler_abandon(&model->scheduler, worker->item);
     }
     worker_leaves(model, worker);
-    if (model->roster.acknowledger == ACKNOWLEDGER_COMING) { /* nobody else may be left to see that it does not come */
-        model->roster.acknowledger = model->acknowledger.dead ? ACKNOWLEDGER_GONE : ACKNOWLEDGER_COMING;
-        model->acknowledger.woken = true;
-    }
-    supervise(model);
+    look_for_others(model);
 }
 
 /* The acknowledger: manager/acknowledger.c, pass.c */
@@ -170,22 +214,22 @@ static void ack_returns(struct model *model) {
 
 static void acknowledger_turns(struct model *model) {
     struct roster *roster = &model->roster;
-    if (roster->acknowledger != ACKNOWLEDGER_BUSY) {
-        roster->acknowledger = ACKNOWLEDGER_BUSY;
+    if (roster->acknowledger != THREAD_BUSY) {
+        roster->acknowledger = THREAD_BUSY;
         model->acknowledger.started = model->acknowledger.woken = model->acknowledger.overdue = false;
     }
     roster->announced = roster->closing;
     look(model);
-    roster->watching = model->scheduler.in_flight > 0;
+    roster->watching = model->scheduler.in_flight || roster_finished(roster, &model->scheduler);
     if (roster_pass_due(roster, &model->scheduler)) {
         roster_begin_pass(roster);
         scheduler_begin_pass(&model->scheduler);
         next_in_pass(model);
-    } else if (roster_finished(roster, &model->scheduler)) {
-        roster->acknowledger = ACKNOWLEDGER_GONE;
+    } else if (roster_watch_over(roster, &model->scheduler)) {
+        roster->acknowledger = THREAD_GONE;
         supervise(model);
     } else {
-        roster->acknowledger = ACKNOWLEDGER_PARKED;
+        roster->acknowledger = THREAD_PARKED;
     }
 }
 
@@ -195,11 +239,43 @@ void acknowledger_killed(struct model *model) {
     }
     roster_cut_off_pass(&model->roster);
     model->acknowledger = (struct model_acknowledger){0};
-    model->roster.acknowledger = ACKNOWLEDGER_GONE;
+    model->roster.acknowledger = THREAD_GONE;
+    look_for_others(model);
+}
+
+/* The timekeeper: manager/timekeeper.c */
+
+void timekeeper_killed(struct model *model) {
+    model->timekeeper = (struct model_timekeeper){0};
+    model->roster.timekeeper = THREAD_GONE;
+    look_for_others(model);
+}
+
+void timekeeper_steps(struct model *model) {
+    struct roster *roster = &model->roster;
+    roster->timekeeper = THREAD_BUSY;
+    model->timekeeper = (struct model_timekeeper){0};
+    scheduler_advance(&model->scheduler, model->now);
     supervise(model);
+    if (roster_finished(roster, &model->scheduler)) {
+        roster->timekeeper = THREAD_GONE;
+        look_for_others(model);
+    } else {
+        roster->timekeeper_until = scheduler_next_time(&model->scheduler);
+        roster->timekeeper = THREAD_PARKED;
+    }
 }
 
 /* What a thread does next */
+
+/* Parked until a time that has come; a wake-up that got lost changes nothing about that. */
+bool timekeeper_can_step(const struct model *model) {
+    const struct model_timekeeper *timekeeper = &model->timekeeper;
+    enum thread_state state = model->roster.timekeeper;
+    bool called = state == THREAD_COMING && (timekeeper->started || timekeeper->woken);
+    bool parked = state == THREAD_PARKED || (state == THREAD_COMING && !timekeeper->started);
+    return !timekeeper->dead && (called || (parked && model->roster.timekeeper_until <= model->now));
+}
 
 bool worker_can_step(const struct model_worker *worker) {
     return !worker->dead && (worker->state == STARTED || worker->state == LOOKING || worker->state == WORKING ||
@@ -208,16 +284,16 @@ bool worker_can_step(const struct model_worker *worker) {
 
 bool acknowledger_can_step(const struct model *model) {
     const struct model_acknowledger *acknowledger = &model->acknowledger;
-    enum acknowledger_state state = model->roster.acknowledger;
-    return !acknowledger->dead && (state == ACKNOWLEDGER_BUSY ||
-                                   (state == ACKNOWLEDGER_COMING && (acknowledger->started || acknowledger->woken)));
+    enum thread_state state = model->roster.acknowledger;
+    return !acknowledger->dead &&
+           (state == THREAD_BUSY || (state == THREAD_COMING && (acknowledger->started || acknowledger->woken)));
 }
 
 /* Parked with a deadline; a wake-up that got lost changes nothing about that. */
 bool wakes_by_itself(const struct model *model) {
-    enum acknowledger_state state = model->roster.acknowledger;
+    enum thread_state state = model->roster.acknowledger;
     return model->roster.watching &&
-           (state == ACKNOWLEDGER_PARKED || (state == ACKNOWLEDGER_COMING && !model->acknowledger.started));
+           (state == THREAD_PARKED || (state == THREAD_COMING && !model->acknowledger.started));
 }
 
 /* Its deadline has come. */

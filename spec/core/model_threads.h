@@ -1,6 +1,6 @@
 /*
  * model_threads - the threads of the model, and how the rule is carried out: what manager/supervisor.c, worker.c,
- * workers.c, acknowledger.c and pass.c do.
+ * workers.c, acknowledger.c, timekeeper.c and pass.c do.
  */
 #ifndef WORK_SHAPER_SPEC_MODEL_THREADS_H
 #define WORK_SHAPER_SPEC_MODEL_THREADS_H
@@ -16,8 +16,12 @@ void look(struct model *model);
 /* Whether a thread is awake, and what it does then. */
 bool worker_can_step(const struct model_worker *worker);
 void worker_steps(struct model *model, struct model_worker *worker);
+void worker_fails(struct model *model, struct model_worker *worker);
 bool acknowledger_can_step(const struct model *model);
 void acknowledger_steps(struct model *model);
+
+bool timekeeper_can_step(const struct model *model);
+void timekeeper_steps(struct model *model);
 
 /* Whether the acknowledger has parked with a deadline, and that its deadline has come. */
 bool wakes_by_itself(const struct model *model);
@@ -25,5 +29,6 @@ void wakes(struct model *model);
 
 void worker_killed(struct model *model, struct model_worker *worker);
 void acknowledger_killed(struct model *model);
+void timekeeper_killed(struct model *model);
 
 #endif

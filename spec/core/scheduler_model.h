@@ -31,7 +31,10 @@ struct message {
     int64_t offset;
     enum fate fate;
     bool claimed, settled;
-    struct item *item; /* while it runs */
+    uint64_t not_before; /* 0: it was not tried yet */
+    bool exempt;         /* from being held, since then */
+    bool rests;          /* until then, and until scheduler_advance was told so */
+    struct item *item;   /* while it runs */
 };
 
 static struct scheduler scheduler;
@@ -46,6 +49,12 @@ static int64_t mark[MOST]; /* of each assignment, for the checkpoint: raised, ne
 static struct message messages[MOST];
 static int enqueued;
 static int64_t next_offset[TRACKERS];
+static uint64_t now;
+static bool held;
+static uint64_t next_probe, probe_period;
+static bool probe_due;
+static int probed; /* the message that was probed last, or -1 */
+static uint64_t tries;
 
 static void assign(int partition) {
     mark[assignments] = OFFSET_NONE;
@@ -60,6 +69,9 @@ static void begin(uint32_t max_in_queue, uint32_t max_in_flight) {
         sub_key_queue_init(&queues[i]);
     }
     assignments = enqueued = 0;
+    now = 1000;
+    held = probe_due = false;
+    tries = 0;
     acknowledging = NULL;
     memset(listed, 0, sizeof listed);
     for (int i = 0; i < TRACKERS; i++) {
@@ -86,15 +98,52 @@ static int count(enum fate fate, int queue) {
     return found;
 }
 
-/* The oldest message whose sub key is free, word for word; or -1. */
-static int oldest(void) {
-    for (int i = 0; i < enqueued; i++) {
-        int queue = messages[i].queue;
-        if (messages[i].fate == WAITING && !count(RUNNING, queue) && !count(FENCED, queue)) { /* I1 */
+/* Whether a waiting message may start: nothing of its sub key runs, and none that rests is before it. */
+static bool may_start(int index) {
+    int queue = messages[index].queue;
+    for (int i = 0; i < index; i++) {
+        if (messages[i].queue == queue && messages[i].fate == WAITING) {
+            return false;
+        }
+    }
+    return messages[index].fate == WAITING && !messages[index].rests && !count(RUNNING, queue) && /* I1 */
+           !count(FENCED, queue);
+}
+
+/* The oldest message after another (-1: of all) that may start, word for word; or -1. */
+static int oldest_after(int index) {
+    for (int i = index + 1; i < enqueued; i++) {
+        if (may_start(i)) {
             return i;
         }
     }
     return -1;
+}
+
+/* The oldest of those that are exempt; or -1. */
+static int oldest_exempt(void) {
+    for (int i = 0; i < enqueued; i++) {
+        if (messages[i].exempt && may_start(i)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* What starts next; or -1. */
+static int next_to_start(void) {
+    int exempt = oldest_exempt();
+    if (exempt >= 0) {
+        return exempt;
+    }
+    if (!held) {
+        return oldest_after(-1);
+    }
+    if (!probe_due) {
+        return -1;
+    }
+    int next = oldest_after(probed);
+    return next < 0 ? oldest_after(-1) : next;
 }
 
 static int random_running(void) {
@@ -249,22 +298,44 @@ static void check_marks(void) {
     CHECK(scheduler.marked_unfinished == marked_unfinished());
 }
 
+/* Whether what runs or waits first on a queue was tried before. */
+static bool tried(int queue) {
+    bool found = false;
+    for (int i = 0; i < enqueued; i++) {
+        enum fate fate = messages[i].fate;
+        found |= messages[i].queue == queue && messages[i].not_before &&
+                 (fate == WAITING || fate == RUNNING || fate == FENCED);
+    }
+    return found;
+}
+
 static void check_counters(void) {
     CHECK((int)scheduler.waiting == count(WAITING, -1));
     CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
     check_in_flight();
     check_marks();
     CHECK(scheduler.in_flight <= scheduler.max_in_flight); /* I7 */
-    int ready = 0;
+    int ready = 0, resting = 0;
+    uint64_t next_time = held ? next_probe : SCHEDULER_NEVER;
     for (int queue = 0; queue < QUEUES; queue++) {
         CHECK((int)queues[queue].waiting == count(WAITING, queue));
         CHECK(sub_key_queue_idle(&queues[queue]) == (!queues[queue].waiting && !queues[queue].running));
-        ready += queues[queue].waiting && !queues[queue].running;
         const struct item *first = queues[queue].running ? NULL : queues[queue].first;
-        CHECK(queues[queue].rank == (first ? first->sequence + 1 : 0));
+        const struct message *head = first ? &messages[first->message] : NULL;
+        bool rests = head && head->rests;
+        CHECK(rests == queues[queue].resting);
+        if (rests && head->not_before < next_time) {
+            next_time = head->not_before;
+        }
+        CHECK(queues[queue].tried == tried(queue));
+        resting += rests;
+        ready += queues[queue].waiting && !queues[queue].running && !rests;
+        CHECK(queues[queue].node.rank == (rests ? head->not_before : first ? first->sequence + 1 : 0));
     }
-    CHECK(scheduler_ready(&scheduler) == (ready > 0));
-    CHECK((int)scheduler.ready == ready);
+    CHECK((int)scheduler.ready == ready && (int)scheduler.resting == resting && scheduler.held == held);
+    CHECK(scheduler_ready(&scheduler) == (ready > 0 && (!held || probe_due || oldest_exempt() >= 0)));
+    CHECK(scheduler_next_time(&scheduler) == next_time);
+    CHECK(scheduler.total_tries == tries);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Every order of events in a small manager (model.h): two workers, two sub keys, two partitions, three messages;
- * threads killed anywhere, wake-ups lost, a revoke, a flush, a drain, a shutdown. In no state may something be able to
- * go on and nobody come: from each of them, when nothing more happens from outside, all must come to its end.
+ * threads killed anywhere, wake-ups lost, messages that fail, a revoke, a flush, a drain, a shutdown. In no state may
+ * something be able to go on and nobody come: from each of them, when nothing more happens from outside, all must come
+ * to its end.
  */
 #include "check.h"
 #include "model.h"
@@ -69,6 +70,7 @@ static unsigned replay(struct model *model, uint32_t node, struct event *path) {
 static const char *const names[EVENT_KINDS] = {
     [ENQUEUE] = "enqueue",
     [WORKER_STEPS] = "worker steps",
+    [WORKER_FAILS] = "worker fails",
     [WORKER_KILLED] = "worker killed",
     [WORKER_STILLBORN] = "worker stillborn",
     [WORKER_DEAF] = "worker deaf",
@@ -76,6 +78,11 @@ static const char *const names[EVENT_KINDS] = {
     [ACKNOWLEDGER_KILLED] = "acknowledger killed",
     [ACKNOWLEDGER_STILLBORN] = "acknowledger stillborn",
     [ACKNOWLEDGER_DEAF] = "acknowledger deaf",
+    [TIMEKEEPER_STEPS] = "timekeeper steps",
+    [TIMEKEEPER_KILLED] = "timekeeper killed",
+    [TIMEKEEPER_STILLBORN] = "timekeeper stillborn",
+    [TIMEKEEPER_DEAF] = "timekeeper deaf",
+    [TIME_PASSES] = "time passes",
     [TICK_OVER] = "tick over",
     [WATCH] = "watch",
     [NAP] = "nap",
@@ -127,7 +134,7 @@ static bool complete(const struct model *model) {
 }
 
 static bool somebody_stillborn(const struct model *model) {
-    bool stillborn = model->acknowledger.dead;
+    bool stillborn = model->acknowledger.dead || model->timekeeper.dead;
     for (unsigned i = 0; i < WORKERS; i++) {
         stillborn = stillborn || model->workers[i].dead;
     }
@@ -216,6 +223,13 @@ int main(void) {
     explore("lost wake-ups and kills", (struct budget){.messages = 2, .kills = 1, .lost = 1, .flushes = 1}, true);
     explore("stillborn threads", (struct budget){.messages = 2, .kills = 1, .stillbirths = 1, .flushes = 1}, true);
     explore("drain", (struct budget){.messages = 3, .kills = 1, .drains = 1, .revokes = 1}, true);
+    explore("failures: kill, revoke", (struct budget){.messages = 2, .failures = 1, .kills = 1, .revokes = 1}, true);
+    explore("failures: shutdown", (struct budget){.messages = 3, .failures = 1, .shutdowns = 1}, true);
+    explore("failures: lost wake-ups and kills", (struct budget){.messages = 1, .failures = 1, .kills = 1, .lost = 1},
+            true);
+    explore("failures: stillborn threads", (struct budget){.messages = 1, .failures = 1, .kills = 1, .stillbirths = 1},
+            true);
+    explore("failures: drain", (struct budget){.messages = 2, .failures = 2, .drains = 1, .flushes = 1}, true);
     free(nodes);
     free(digests);
     free(table);

@@ -35,7 +35,8 @@ static void offer(void) {
 }
 
 static void take(void) {
-    int index = oldest();
+    bool probe = held && oldest_exempt() < 0;
+    int index = next_to_start();
     struct item *item = scheduler_take(&scheduler);
     CHECK((item != NULL) == (index >= 0)); /* I5: no lost wake-up */
     if (!item) {
@@ -45,6 +46,11 @@ static void take(void) {
     CHECK(item->offset == messages[index].offset);
     messages[index].fate = RUNNING;
     messages[index].item = item;
+    CHECK(item->queue->probing == probe);
+    if (probe) {
+        probed = index;
+        probe_due = false;
+    }
 }
 
 static void finish(void) {
@@ -52,7 +58,69 @@ static void finish(void) {
     if (index >= 0) {
         messages[index].fate = messages[index].fate == RUNNING ? FINISHED : DROPPED;
         scheduler_finish(&scheduler, messages[index].item);
+        tries++;
     }
+}
+
+/* What runs failed. (What is fenced is not tried again.) */
+static void retry(void) {
+    int index = random_running();
+    if (index < 0 || messages[index].fate == FENCED) {
+        return;
+    }
+    messages[index].fate = WAITING;
+    messages[index].not_before = now + random_below(50);
+    messages[index].rests = true;
+    messages[index].exempt = random_below(5) == 0;
+    scheduler_retry(&scheduler, messages[index].item, messages[index].not_before, messages[index].exempt);
+    tries++;
+}
+
+/* Nothing can start when a probe is called: what would be due first may. */
+static void note_woken(void) {
+    for (int i = 0; i < enqueued; i++) {
+        if (messages[i].rests && messages[i].fate == WAITING && !queues[messages[i].queue].resting) {
+            for (int other = 0; other < enqueued; other++) {
+                bool rests = messages[other].rests && messages[other].fate == WAITING;
+                CHECK(!rests || messages[other].not_before >= messages[i].not_before);
+            }
+            messages[i].rests = false;
+            return;
+        }
+    }
+}
+
+static void advance(uint32_t most) {
+    bool idle = !scheduler.ready;
+    now += random_below(most);
+    bool called = held && next_probe <= now;
+    if (called) {
+        probe_due = true;
+        next_probe = now + probe_period;
+    }
+    for (int i = 0; i < enqueued; i++) {
+        messages[i].rests = messages[i].rests && messages[i].not_before > now;
+    }
+    scheduler_advance(&scheduler, now);
+    if (called && idle) {
+        note_woken();
+    }
+}
+
+static void hold(void) {
+    if (!held) {
+        probed = -1;
+    }
+    held = true;
+    probe_due = false;
+    probe_period = 1 + random_below(100);
+    next_probe = now + probe_period;
+    scheduler_hold(&scheduler, now, probe_period);
+}
+
+static void release(void) {
+    held = probe_due = false;
+    scheduler_release(&scheduler);
 }
 
 static void abandon(void) {
@@ -88,7 +156,7 @@ static void told_idle(struct sub_key_queue *queue, void *data) {
     if (!sub_key_queue_idle(queue)) {
         return;
     }
-    CHECK(!queue->first && !queue->rank);
+    CHECK(!queue->first && !queue->node.rank && !queue->tried && !queue->resting);
     told[queue - queues]++;
 }
 
@@ -203,10 +271,21 @@ static void follow_up(void) {
     }
 }
 
+static void run_to_the_end(void) {
+    release();
+    while (scheduler.waiting || random_running() >= 0) {
+        advance(60);
+        take();
+        finish();
+        check_passes();
+    }
+}
+
 static void keeps_the_invariants_whatever_happens(uint64_t run) {
     random_seed(run);
     begin(1 + random_below(8), 1 + random_below(60));
     bool abandons = random_below(8) == 0, revokes = random_below(3) == 0, drops = random_below(6) == 0;
+    bool fails = random_below(2), holds = fails && random_below(2);
     for (int step = 0; step < 500; step++) {
         uint32_t action = random_below(12);
         if (action < 4) {
@@ -219,7 +298,15 @@ static void keeps_the_invariants_whatever_happens(uint64_t run) {
         } else if (action < 7) {
             take();
         } else if (action < 10) {
-            finish();
+            if (fails && random_below(3) == 0) {
+                retry();
+            } else {
+                finish();
+            }
+        } else if (fails && random_below(3) == 0) {
+            advance(30);
+        } else if (holds && random_below(20) == 0) {
+            random_below(3) ? hold() : release();
         } else if (action == 10) {
             acknowledge();
         } else if (revokes && random_below(10) == 0) {
@@ -232,11 +319,7 @@ static void keeps_the_invariants_whatever_happens(uint64_t run) {
         check_counters();
         check_passes();
     }
-    while (scheduler_ready(&scheduler) || random_running() >= 0) {
-        take();
-        finish();
-        check_passes();
-    }
+    run_to_the_end();
     while (acknowledging || scheduler_claimable(&scheduler)) {
         acknowledge();
         check_counters();

@@ -61,7 +61,7 @@ RSpec.describe "The signatures in sig/" do
     type = builder.build_instance(RBS::TypeName.parse("::WorkShaper::Consumer")).methods.fetch(:initialize)
                   .method_types.first.type
     taken = WorkShaper::Consumer.instance_method(:initialize).parameters.group_by(&:first)
-    settings = WorkShaper::Consumer.send(:const_get, :Options)::MANAGER
+    settings = WorkShaper::Consumer.send(:const_get, :Options)::MANAGER + WorkShaper.const_get(:RetryPolicy)::WORDS
     expect(type.required_keywords.keys).to match_array(taken.fetch(:keyreq).map(&:last))
     expect(type.optional_keywords.keys).to match_array(taken.fetch(:key).map(&:last) + settings)
   end
@@ -99,6 +99,7 @@ RSpec.describe "The signatures in sig/" do
     definition = builder.build_instance(RBS::TypeName.parse("::WorkShaper::Manager"))
     type = definition.methods.fetch(:initialize).method_types.first.type
     settings = WorkShaper.const_get(:Settings).resolve({}, {}).keys
+    settings += WorkShaper.const_get(:RetryPolicy)::WORDS - [:dead_letter_topics]
     expect(type.required_keywords.keys).to contain_exactly(:work, :ack)
     expect(type.optional_keywords.keys).to match_array(settings + %i[on_done on_error])
   end

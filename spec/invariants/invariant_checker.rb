@@ -4,7 +4,9 @@
 # can be: it knows nothing of queues, trackers or workers, only which moment came before which.
 class InvariantChecker
   # The moments of one message as indexes in the log; `epoch` counts the revokes of its partition before it.
-  Life = Struct.new(:message, :epoch, :call, :enqueued, :turned_away, :starts, :finish, :dropped, keyword_init: true)
+  # `ends` are those of tries that failed and were not the end of the message, as far as its work can know.
+  Life = Struct.new(:message, :epoch, :call, :enqueued, :turned_away, :starts, :ends, :finish, :dropped,
+                    keyword_init: true)
   Ack = Struct.new(:partition, :offset, :epoch, :call, :return, :accepted, :not_before, keyword_init: true)
   NEVER = Float::INFINITY
 
@@ -40,10 +42,13 @@ class InvariantChecker
 
   def read_log
     @log.each_with_index { |(kind, *details), moment| send(:"read_#{kind}", moment, *details) }
+    # Given up: there was no other try.
+    @lives.each_value { |life| life.finish ||= life.ends.last unless life.dropped }
   end
 
   def read_enqueue_call(moment, message)
-    @lives[message] = Life.new(message: message, epoch: @epochs[message.partition], call: moment, starts: [])
+    @lives[message] = Life.new(message: message, epoch: @epochs[message.partition], call: moment, starts: [],
+                               ends: [])
   end
 
   def read_enqueued(moment, message)
@@ -59,6 +64,10 @@ class InvariantChecker
   end
 
   def read_failed(_place, _message); end
+
+  def read_try_over(moment, message)
+    @lives[message].ends << moment
+  end
 
   def read_finish(moment, message)
     @violations << "#{message} finished twice" if @lives[message].finish
@@ -92,7 +101,7 @@ class InvariantChecker
   def check_serial
     at_work = {}
     @log.each do |kind, message|
-      next unless %i[start finish].include?(kind)
+      next unless %i[start finish try_over].include?(kind)
 
       other = at_work[message.key]
       @violations << "I1: #{message} started while #{other} was at work" if kind == :start && other
@@ -102,11 +111,15 @@ class InvariantChecker
 
   def check_order
     @lives.values.select { |life| life.starts.any? }.group_by { |life| life.message.key }.each_value do |lives|
-      lives.sort_by { |life| life.starts.first }.combination(2) do |first, second|
-        next unless (second.enqueued || NEVER) < first.call
+      lives.sort_by { |life| life.starts.first }.combination(2) { |first, second| check_pair(first, second) }
+    end
+  end
 
-        @violations << "I2: #{first.message} started before #{second.message}, which was enqueued before it"
-      end
+  def check_pair(first, second)
+    if before?(second.enqueued, first.call)
+      @violations << "I2: #{first.message} started before #{second.message}, which was enqueued before it"
+    elsif before?(first.enqueued, second.call) && second.starts.first < first.starts.last
+      @violations << "I2: #{second.message} started between two tries of #{first.message}"
     end
   end
 
@@ -146,9 +159,22 @@ class InvariantChecker
 
   def check_life(life)
     times = life.starts.size
-    expected = life.enqueued && !life.dropped ? 1 : 0
-    @violations << "I5: #{life.message} was worked on #{times} times, not #{expected}" unless times == expected
-    @violations << "I5: #{life.message} never finished" if times == 1 && !life.finish
+    expected = expected_tries(life)
+    @violations << "I5: #{life.message} was worked on #{times} times, not #{expected}" unless expected.cover?(times)
+    @violations << "I5: #{life.message} never finished" if times.positive? && !life.finish && !life.dropped
+  end
+
+  # What an open breaker excuses is tried again; what was dropped, or fenced while it ran, is not.
+  def expected_tries(life)
+    return 0..0 unless life.enqueued
+
+    failing = life.message.tries
+    attempts = @settings[:attempts] || 1
+    return 0..failing if life.dropped
+
+    least = [failing + 1, attempts].min
+    least = 1 if life.epoch < @epochs[life.message.partition]
+    least..(@settings[:breaker] ? failing + 1 : [failing + 1, attempts].min)
   end
 
   # With `acks: :every` each has its turn, unless it came after a higher one was chosen.

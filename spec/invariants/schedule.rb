@@ -4,9 +4,11 @@
 # the same schedule (how the threads then interleave is up to Ruby).
 class Schedule
   # A message and what happens to it; it travels through the manager as the message itself.
-  Message = Struct.new(:id, :key, :partition, :offset, :duration, :fate, :follow_up, keyword_init: true) do
+  # tries: how often its work fails before it would succeed.
+  Message = Struct.new(:id, :key, :partition, :offset, :duration, :fate, :tries, :follow_up, keyword_init: true) do
     def to_s
-      "##{id} key=#{key} #{partition.inspect}:#{offset} #{duration} #{fate}#{" then #{follow_up}" if follow_up}"
+      "##{id} key=#{key} #{partition.inspect}:#{offset} #{duration} #{fate} #{tries}" \
+        "#{" then #{follow_up}" if follow_up}"
     end
     alias_method :inspect, :to_s
   end
@@ -26,6 +28,8 @@ class Schedule
     revokes: { revokes: 0.1, enqueuers: 1..2 },
     tight: { max_in_queue: [1, 2], max_in_flight: [1, 2, 3], enqueuers: 1..3 },
     stopped: { ending: :shutdown_meanwhile, enqueuers: 1..3, failures: 0.1 },
+    retries: { retries: 0.4, refusals: 0.1, enqueuers: 1..2 },
+    retries_revoked: { retries: 0.4, revokes: 0.1, enqueuers: 1..3, max_in_flight: [3, 10, 30] },
     everything: { failures: 0.2, refusals: 0.1, revokes: 0.06, enqueuers: 1..3, followers: 0.15 }
   }.freeze
 
@@ -38,6 +42,7 @@ class Schedule
     @random = Random.new(seed)
     @id = 0
     @settings = random_settings
+    @settings.update(random_words) if @traits[:retries]
     @keys = KEYS.sample(@random.rand(1..KEYS.size), random: @random)
     @callbacks = { on_done: likely?(0.8), on_error: likely?(0.8), ack_duration: duration }
     @refused = {}
@@ -75,6 +80,13 @@ class Schedule
       offset_commit_period_ms: @random.rand(1..3),
       heartbeat_period_sec: 0
     }
+  end
+
+  # What becomes of messages that fail. Waits are short, so that runs are.
+  def random_words
+    wait = pick([0.001, 0.0005..0.004, ->(attempt, _error) { attempt * 0.0007 }])
+    breaker = pick([false, { share: 0.5, of: 10, wait: 0.001 }, { share: 0.2, of: 5, wait: 0.001..0.004 }])
+    { attempts: @random.rand(1..4), wait: wait, give_up: pick(%i[skip callable]), breaker: breaker }
   end
 
   def random_enqueuers
@@ -124,7 +136,8 @@ class Schedule
     id = @id += 1
     follow_up = build(DERIVED_PARTITION, id) if follow_up
     Message.new(id: id, key: @random.rand(@keys.size), partition: partition, offset: offset,
-                duration: duration, fate: fate, follow_up: follow_up || nil)
+                duration: duration, fate: fate, tries: likely?(@traits[:retries] || 0) ? @random.rand(1..5) : 0,
+                follow_up: follow_up || nil)
   end
 
   def fate

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "set"
+
 # Runs a Schedule on a real manager and records what happened, in order. Appending to an Array is one step
 # under Ruby's lock, so the log is a true order of the moments at which the callbacks and callers wrote.
 class ScheduleRunner
@@ -15,10 +17,12 @@ class ScheduleRunner
     @log = []
     @surprises = []
     @random = Random.new(schedule.seed)
+    @failed = Hash.new(0)
+    @given_up = Set.new
   end
 
   def run
-    @manager = WorkShaper::Manager.new(**callbacks, **@schedule.settings)
+    @manager = WorkShaper::Manager.new(**callbacks, **settings)
     threads = @schedule.enqueuers.map { |steps| Thread.new { enqueue_all(steps) } }
     stopper = Thread.new { stop_meanwhile } if @schedule.ending == :shutdown_meanwhile
     threads.each { |thread| @surprises << "I5: an enqueuer hangs: #{thread.backtrace}" unless thread.join(LIMIT) }
@@ -37,13 +41,31 @@ class ScheduleRunner
     result
   end
 
+  def settings
+    settings = @schedule.settings
+    return settings unless settings[:give_up] == :callable
+
+    # It fails the first time.
+    settings.merge(give_up: ->(failure) { @given_up.add?(failure.message.id) ? raise(Failure, "give_up") : :skip })
+  end
+
   def work(message, partition, offset)
     @log << [:start, message]
     @surprises << "work got #{partition}:#{offset} for #{message}" unless intact?(message, partition, offset)
     take_time(message.duration)
     follow_up(message.follow_up) if message.follow_up
+    fail_once(message)
     raise_in(message, :work_raises, :on_error_raises)
     @log << [:finish, message] unless @schedule.callbacks[:on_done]
+  end
+
+  # It is not over: it is tried again, or given up, which nobody sees but the manager.
+  def fail_once(message)
+    return unless @failed[message.id] < message.tries
+
+    @failed[message.id] += 1
+    @log << [:failed, message] << [:try_over, message]
+    raise Failure, message.id.to_s
   end
 
   def on_done(message, _partition, _offset)
@@ -56,7 +78,7 @@ class ScheduleRunner
     expected = error.is_a?(Failure) && error.message == message.id.to_s && intact?(message, partition, offset)
     @surprises << "on_error got #{error.inspect} for #{message}" unless expected
     take_time(message.duration)
-    @log << [:finish, message]
+    @log << [:finish, message] unless @log.reverse_each.find { |_, other| other.equal?(message) }.first == :try_over
     raise Failure, "in on_error" if message.fate == :on_error_raises
   end
 

@@ -46,7 +46,7 @@ RSpec.describe WorkShaper::Manager, "sub keys in the log" do
 
   it "are not in what a manager that failed says" do
     without_thread_reports do
-      shaper = manager(work: ->(*) { raise NotImplementedError, "later" })
+      shaper = manager(work: ->(*) { raise NoMemoryError, "later" })
       shaper.enqueue(secret, :message, :p, 0)
       eventually { shaper.shutting_down? }
       bounded { shaper.shutdown(timeout: 5) }

@@ -146,14 +146,11 @@ RSpec.describe WorkShaper::Manager, "failures" do
     end
   end
 
-  describe "of work with what is not a StandardError" do
+  describe "of work that are none: meant for the process, or a kill" do
     around { |example| without_thread_reports { example.run } }
 
     fatal = {
-      "an Exception" => -> { raise Exception, "the end" }, # rubocop:disable Lint/RaiseException
-      "a ScriptError" => -> { raise NotImplementedError, "the end" },
       "a NoMemoryError" => -> { raise NoMemoryError, "the end" },
-      "a SystemStackError" => -> { (deep = -> { deep.call + 1 }).call },
       "Thread.exit" => -> { Thread.exit },
       "Thread#kill of itself" => -> { Thread.current.kill }
     }
@@ -194,23 +191,23 @@ RSpec.describe WorkShaper::Manager, "failures" do
     end
 
     it "says what it was in stats and in the log" do
-      shaper = run_with { raise NotImplementedError, "not yet" }
+      shaper = run_with { raise NoMemoryError, "not now" }
       eventually { shaper.stats[:fatal] }
       bounded { shaper.shutdown(timeout: 10) }
-      expect(shaper.stats[:fatal]).to include("NotImplementedError").or include("not yet")
-      expect(log.lines.map(&:last).join).to match(/not yet|NotImplementedError/)
+      expect(shaper.stats[:fatal]).to include("NoMemoryError: not now")
+      expect(log.lines.map(&:last).join).to include("NoMemoryError: not now")
     end
 
     it "leaves the exception to Ruby: the thread ends with it" do
       entered = gate
       shaper = run_with do
         entered.pass
-        raise NotImplementedError, "not yet"
+        raise NoMemoryError, "not now"
       end
       settle(shaper, running: 1, waiting: 1)
       worker = calls.of(:work).last.thread
       entered.open
-      expect { worker.join(ManagerHelpers::DEADLINE) }.to raise_error(NotImplementedError, "not yet")
+      expect { worker.join(ManagerHelpers::DEADLINE) }.to raise_error(NoMemoryError, "not now")
     end
 
     it "does the same for a worker that is killed while it works (I8)" do

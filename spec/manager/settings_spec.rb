@@ -236,7 +236,7 @@ RSpec.describe WorkShaper::Manager, "settings" do
   it "refuse keywords that are not known" do
     expect { build(max_in_que: 1) }.to raise_error(ArgumentError, /max_in_que/)
     expect { build("max_in_queue" => 1) }.to raise_error(ArgumentError)
-    expect { build(timeout: 1) }.to raise_error(ArgumentError)
+    expect { build(size: 1) }.to raise_error(ArgumentError)
   end
 
   it "leave no thread behind when refused" do

@@ -118,6 +118,11 @@ module ConsumerHelpers
     end
   end
 
+  # One for which a failure is the end of the matter.
+  def skipping(*topic_partitions, **options, &work)
+    running(*topic_partitions, attempts: 1, give_up: :skip, **options, &work)
+  end
+
   # The poll loop has turned so many times more: whatever it was to see by then, it has seen.
   def turns(count = 2, client: self.client)
     enough = client.takes + (2 * count)

@@ -12,8 +12,12 @@ bool roster_finished(const struct roster *roster, const struct scheduler *schedu
     return roster->closing && roster_settled(roster, scheduler);
 }
 
+bool roster_watch_over(const struct roster *roster, const struct scheduler *scheduler) {
+    return roster_finished(roster, scheduler) && roster->timekeeper == THREAD_GONE;
+}
+
 bool roster_stopped(const struct roster *roster, const struct scheduler *scheduler) {
-    return roster_finished(roster, scheduler) && !roster->workers && roster->acknowledger == ACKNOWLEDGER_GONE;
+    return roster_watch_over(roster, scheduler) && !roster->workers && roster->acknowledger == THREAD_GONE;
 }
 
 /* A caller waits for room in flight, and enough messages are finished: to acknowledge one offset and let one message in
@@ -44,7 +48,7 @@ enum call roster_worker_call(const struct roster *roster, const struct scheduler
     if (roster->closing && roster->idle) {
         return CALL_WAKE; /* to work, or to end */
     }
-    if (!scheduler->ready || roster->coming) {
+    if (!scheduler_ready(scheduler) || roster->coming) {
         return CALL_NOBODY;
     }
     if (roster->idle) {
@@ -56,7 +60,7 @@ enum call roster_worker_call(const struct roster *roster, const struct scheduler
 /* For an acknowledger that is parked and not needed for a shutdown. The condition that most often decides comes
  * first. */
 static bool needed(const struct roster *roster, const struct scheduler *scheduler) {
-    if (!roster->watching && scheduler->in_flight) {
+    if (!roster->watching && (scheduler->in_flight || roster_finished(roster, scheduler))) {
         return true;
     }
     bool awaited = roster->pass_awaited || roster->room_awaited || roster->end_awaited;
@@ -64,17 +68,28 @@ static bool needed(const struct roster *roster, const struct scheduler *schedule
 }
 
 enum call roster_acknowledger_call(const struct roster *roster, const struct scheduler *scheduler) {
-    if (roster->acknowledger == ACKNOWLEDGER_GONE) {
-        return roster_finished(roster, scheduler) ? CALL_NOBODY : CALL_START;
+    if (roster->acknowledger == THREAD_GONE) {
+        return roster_watch_over(roster, scheduler) ? CALL_NOBODY : CALL_START;
     }
-    if (roster->acknowledger != ACKNOWLEDGER_PARKED) {
+    if (roster->acknowledger != THREAD_PARKED) {
         return CALL_NOBODY;
     }
-    if (roster_must_announce(roster) || roster_finished(roster, scheduler) ||
+    if (roster_must_announce(roster) || roster_watch_over(roster, scheduler) ||
         (roster->closing && roster_pass_due(roster, scheduler))) {
         return CALL_WAKE;
     }
     return needed(roster, scheduler) ? CALL_WAKE : CALL_NOBODY;
+}
+
+enum call roster_timekeeper_call(const struct roster *roster, const struct scheduler *scheduler) {
+    uint64_t next = scheduler_next_time(scheduler);
+    if (roster->timekeeper == THREAD_GONE) {
+        return next == SCHEDULER_NEVER || roster_finished(roster, scheduler) ? CALL_NOBODY : CALL_START;
+    }
+    if (roster->timekeeper != THREAD_PARKED) {
+        return CALL_NOBODY;
+    }
+    return next < roster->timekeeper_until || roster_finished(roster, scheduler) ? CALL_WAKE : CALL_NOBODY;
 }
 
 void roster_begin_pass(struct roster *roster) {

@@ -1,10 +1,9 @@
 /*
  * roster - who must run: the one rule, worked out from the state alone.
  *
- * Nothing depends on who changed what. After every change the caller asks both questions, roster_acknowledger_call and
- * roster_worker_call, does what they say and asks again, until the answer is CALL_NOBODY. So asking too often does no
- * harm, and when a question was missed, the acknowledger makes up for it: it asks by itself while anything is in
- * flight.
+ * Nothing depends on who changed what. After every change the caller asks the three questions roster_..._call, does
+ * what they say and asks again, until the answer is CALL_NOBODY. So asking too often does no harm, and when a question
+ * was missed, the acknowledger makes up for it: it asks by itself while anything is in flight.
  *
  * What must never happen, and what spec/core/test_roster.c looks for in every order of events: something can proceed,
  * and no thread is on the way.
@@ -17,11 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum acknowledger_state {
-    ACKNOWLEDGER_GONE,   /* not started, or ended */
-    ACKNOWLEDGER_COMING, /* started or woken, and not there yet */
-    ACKNOWLEDGER_BUSY,   /* there: it looks at the state, or acknowledges */
-    ACKNOWLEDGER_PARKED
+/* Of a thread that there is once at most. */
+enum thread_state {
+    THREAD_GONE,   /* not started, or ended */
+    THREAD_COMING, /* started or woken, and not there yet */
+    THREAD_BUSY,   /* there: it looks at the state, or does its work */
+    THREAD_PARKED
 };
 
 struct roster {
@@ -29,16 +29,18 @@ struct roster {
     uint32_t workers;     /* started and not ended */
     uint32_t idle;        /* those of them that are parked */
     uint32_t coming;      /* those of them that are going to look for work: started, woken, or between two messages */
-    enum acknowledger_state acknowledger;
-    bool resting;          /* parked: its tick is not over */
-    bool watching;         /* parked: it looks again by itself, soon */
-    bool stopped;          /* `ack` raised: nothing is acknowledged any more */
-    bool closing;          /* no new work is taken */
-    bool announced;        /* the acknowledger has logged that */
-    uint32_t pass_awaited; /* how many wait until a pass is over */
-    uint32_t end_awaited;  /* how many wait until everything is finished and acknowledged */
-    uint32_t room_awaited; /* how many wait until fewer are in flight */
-    bool acknowledging;    /* a pass is under way */
+    enum thread_state acknowledger;
+    enum thread_state timekeeper;
+    uint64_t timekeeper_until; /* until when it is parked, in the scheduler's nanoseconds; or SCHEDULER_NEVER */
+    bool resting;              /* parked: its tick is not over */
+    bool watching;             /* parked: it looks again by itself, soon */
+    bool stopped;              /* `ack` raised: nothing is acknowledged any more */
+    bool closing;              /* no new work is taken */
+    bool announced;            /* the acknowledger has logged that */
+    uint32_t pass_awaited;     /* how many wait until a pass is over */
+    uint32_t end_awaited;      /* how many wait until everything is finished and acknowledged */
+    uint32_t room_awaited;     /* how many wait until fewer are in flight */
+    bool acknowledging;        /* a pass is under way */
     uint64_t passes_begun;
     uint64_t passes_over; /* the last one that was completed, not cut off */
 };
@@ -61,6 +63,11 @@ enum call roster_worker_call(const struct roster *roster, const struct scheduler
 enum call roster_acknowledger_call(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
+ * roster_timekeeper_call - Whether the timekeeper must be woken or started: it sleeps until the scheduler's next time.
+ */
+enum call roster_timekeeper_call(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
  * roster_pass_due - Whether the acknowledger has something to acknowledge, and need not wait for its tick.
  */
 bool roster_pass_due(const struct roster *roster, const struct scheduler *scheduler);
@@ -78,9 +85,14 @@ static inline bool roster_must_announce(const struct roster *roster) {
 bool roster_settled(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
- * roster_finished - Whether the acknowledger will never have anything to do again.
+ * roster_finished - Whether there will never be anything to do again: workers and the timekeeper may end.
  */
 bool roster_finished(const struct roster *roster, const struct scheduler *scheduler);
+
+/*
+ * roster_watch_over - Whether the acknowledger may end, too: the timekeeper has, so there is nobody to be woken again.
+ */
+bool roster_watch_over(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
  * roster_stopped - Whether the manager is closing and all its threads are gone.

@@ -95,33 +95,54 @@ static void stop_running(struct scheduler *scheduler, const struct item *item) {
 
 /* Where a queue belongs */
 
-/* What the ready heap orders a queue by; 0: it does not belong there, since nothing of it was passed over, or something
- * runs. */
-static uint64_t rank(const struct sub_key_queue *queue) {
-    return queue->first && !queue->running ? queue->first->sequence + 1 : 0;
-}
-
 /* Kept apart from update_queue, which rarely needs it. */
-static void move_in_heap(struct scheduler *scheduler, struct sub_key_queue *queue, uint64_t due) {
-    if (queue->rank) {
-        ready_heap_remove(&scheduler->passed, queue);
+static void move_in_heap(struct scheduler *scheduler, struct sub_key_queue *queue, uint64_t rank) {
+    struct heap *heap = queue->exempt ? &scheduler->exempt : &scheduler->passed;
+    if (queue->node.rank) {
+        heap_remove(heap, &queue->node);
     }
-    if (due) {
-        ready_heap_add(&scheduler->passed, queue, due);
+    if (rank) {
+        heap_add(heap, &queue->node, rank);
     }
 }
 
-/* Brings the ready heap and the count of ready queues in line with a queue. Called after every change of one. */
+/* Brings the heap of the passed and the count of ready queues in line with a queue. Called after every change of one
+ * that does not rest. */
 static inline void update_queue(struct scheduler *scheduler, struct sub_key_queue *queue) {
-    bool ready = queue->waiting && !queue->running;
-    if (ready != queue->counted) {
-        queue->counted = ready;
+    bool ready = queue->waiting && !queue->running && !queue->resting;
+    if (ready != queue->ready) {
+        queue->ready = ready;
         scheduler->ready += ready ? 1 : -1;
     }
-    uint64_t due = rank(queue);
-    if (due != queue->rank) {
-        move_in_heap(scheduler, queue, due);
+    /* 0: it does not belong there, since nothing of it was passed over, or something runs. */
+    uint64_t rank = ready && queue->first ? queue->first->sequence + 1 : 0;
+    if (rank != queue->node.rank && !queue->resting) {
+        move_in_heap(scheduler, queue, rank);
     }
+}
+
+/* Resting */
+
+static void begin_rest(struct scheduler *scheduler, struct sub_key_queue *queue, uint64_t until) {
+    queue->resting = true;
+    scheduler->resting++;
+    heap_add(&scheduler->times, &queue->node, until);
+}
+
+static void end_rest(struct scheduler *scheduler, struct sub_key_queue *queue) {
+    heap_remove(&scheduler->times, &queue->node);
+    queue->resting = false;
+    scheduler->resting--;
+}
+
+/* What was tried before is gone, or about to be. The caller updates the queue. */
+static void forget_tried(struct scheduler *scheduler, struct sub_key_queue *queue) {
+    if (queue->resting) {
+        end_rest(scheduler, queue);
+    } else if (queue->node.rank) {
+        move_in_heap(scheduler, queue, 0); /* it may be in the heap of the exempt */
+    }
+    queue->tried = queue->exempt = queue->probing = false;
 }
 
 /* Puts the arrivals into the queues of their sub keys, for functions that need all that waits there; changes nothing
@@ -171,29 +192,39 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
     return true;
 }
 
-bool scheduler_ready(const struct scheduler *scheduler) {
-    return scheduler->ready > 0;
-}
-
 /* Takes out the oldest item whose sub key is free; there must be one. */
 static struct item *shift_oldest(struct scheduler *scheduler) {
-    struct sub_key_queue *queue = scheduler->passed.top;
-    if (queue) {
-        return sub_key_queue_shift(queue);
+    struct heap_node *top = scheduler->exempt.top ? scheduler->exempt.top : scheduler->passed.top;
+    if (top) {
+        return sub_key_queue_shift(HEAP_ENTRY(top, struct sub_key_queue, node));
     }
     struct item *item = arrivals_shift(scheduler);
-    while (item->queue->running) {
+    while (!item->queue->ready) {
         sub_key_queue_push(item->queue, item);
         item = arrivals_shift(scheduler);
     }
     return item;
 }
 
+/* Takes out the oldest item of a free sub key that is newer than the last probe, or the oldest of all. */
+static struct item *shift_probe(struct scheduler *scheduler) {
+    queue_up(scheduler);
+    struct heap_node *node = heap_above(&scheduler->passed, scheduler->probed);
+    if (!node) {
+        node = scheduler->passed.top;
+    }
+    struct sub_key_queue *queue = HEAP_ENTRY(node, struct sub_key_queue, node);
+    scheduler->probed = node->rank;
+    scheduler->probe_due = false;
+    queue->probing = true;
+    return sub_key_queue_shift(queue);
+}
+
 struct item *scheduler_take(struct scheduler *scheduler) {
-    if (!scheduler->ready) {
+    if (!scheduler_ready(scheduler)) {
         return NULL;
     }
-    struct item *item = shift_oldest(scheduler);
+    struct item *item = scheduler->held && !scheduler->exempt.top ? shift_probe(scheduler) : shift_oldest(scheduler);
     stop_waiting(scheduler, item);
     start_running(scheduler, item);
     update_queue(scheduler, item->queue);
@@ -209,8 +240,68 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
         update_moved(scheduler, tracker);
     }
     stop_running(scheduler, item);
+    scheduler->total_tries++;
+    queue->tried = queue->exempt = queue->probing = false;
     pool_release(&scheduler->items, item);
     update_queue(scheduler, queue);
+}
+
+void scheduler_retry(struct scheduler *scheduler, struct item *item, uint64_t not_before, bool exempt) {
+    struct sub_key_queue *queue = item->queue;
+    stop_running(scheduler, item);
+    scheduler->total_tries++;
+    start_waiting(scheduler, item);
+    sub_key_queue_unshift(queue, item);
+    queue->tried = true;
+    queue->exempt = exempt;
+    queue->probing = false;
+    begin_rest(scheduler, queue, not_before);
+}
+
+static void wake(struct scheduler *scheduler, struct heap_node *node) {
+    struct sub_key_queue *queue = HEAP_ENTRY(node, struct sub_key_queue, node);
+    end_rest(scheduler, queue);
+    update_queue(scheduler, queue);
+}
+
+/* The time for a probe has come. */
+static void call_probe(struct scheduler *scheduler, uint64_t now) {
+    heap_remove(&scheduler->times, &scheduler->probe);
+    if (!scheduler->ready && scheduler->times.top) {
+        wake(scheduler, scheduler->times.top);
+    }
+    heap_add(&scheduler->times, &scheduler->probe, now + scheduler->probe_period);
+    scheduler->probe_due = true;
+}
+
+void scheduler_advance(struct scheduler *scheduler, uint64_t now) {
+    struct heap_node *top;
+    while ((top = scheduler->times.top) && top->rank <= now) {
+        if (top == &scheduler->probe) {
+            call_probe(scheduler, now);
+        } else {
+            wake(scheduler, top);
+        }
+    }
+}
+
+/* Holding */
+
+void scheduler_release(struct scheduler *scheduler) {
+    if (scheduler->held) {
+        heap_remove(&scheduler->times, &scheduler->probe);
+    }
+    scheduler->held = scheduler->probe_due = false;
+}
+
+void scheduler_hold(struct scheduler *scheduler, uint64_t now, uint64_t period) {
+    if (!scheduler->held) {
+        scheduler->probed = 0;
+    }
+    scheduler_release(scheduler);
+    scheduler->held = true;
+    scheduler->probe_period = period;
+    heap_add(&scheduler->times, &scheduler->probe, now + period);
 }
 
 /* Ends an item whose offset must never be acknowledged. (A revoked tracker has forgotten its offsets already.) */
@@ -224,6 +315,9 @@ static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
 
 /* Takes out and ends all that waits on a queue; there must be no arrivals. */
 static void abandon_waiting(struct scheduler *scheduler, struct sub_key_queue *queue) {
+    if (!queue->running) {
+        forget_tried(scheduler, queue);
+    }
     while (queue->first) {
         struct item *item = sub_key_queue_shift(queue);
         stop_waiting(scheduler, item);
@@ -296,7 +390,11 @@ static void drop_with(struct item *waiting, void *data) {
     const struct revocation *revocation = data;
     struct scheduler *scheduler = revocation->scheduler;
     struct sub_key_queue *queue = waiting->queue;
+    const struct item *head = queue->first;
     struct item *item = sub_key_queue_extract(queue, waiting->tracker);
+    if (!queue->running && queue->first != head) {
+        forget_tried(scheduler, queue);
+    }
     while (item) {
         struct item *next = item->next;
         stop_waiting(scheduler, item);

@@ -1,10 +1,13 @@
 /*
  * scheduler - what runs next, and which partitions have something to acknowledge.
  *
- * A deterministic machine: it knows neither threads nor clocks. What must hold, I1 to I9, is in docs/invariants.md.
- * The caller serialises the calls, owns the queues and trackers, and frees a queue once sub_key_queue_idle says so.
+ * A deterministic machine: it knows neither threads nor clocks, and is told the time. What must hold, I1 to I9, is in
+ * docs/invariants.md. The caller serialises the calls, owns the queues and trackers, and frees a queue once
+ * sub_key_queue_idle says so.
  *
  *   offer -> (waits) -> take -> (runs) -> finish -> claim -> settle
+ *               ^                   |
+ *               +------ retry <-----+
  *
  * Each offset is counted once: total_enqueued is total_acknowledged + total_dropped + in_flight, except that what
  * scheduler_drop_waiting dropped counts in both of the last two until its tracker is revoked (its `dropped`).
@@ -15,19 +18,20 @@
  *
  * The oldest item that may start comes first. What is offered goes to the end of the arrivals, and take goes through
  * them in order: an item whose sub key is busy is passed over, once, and waits in its queue from then on. When such a
- * queue is free again it comes before any arrival, since all of these are newer; the ready heap keeps such queues in
- * order (usually there are none or one). A function that needs all that waits on a queue first moves the arrivals into
- * their queues: scheduler_abandon, scheduler_drop_waiting and scheduler_revoke do so themselves. Seen from outside, the
- * rest of a queue's `waiting` is among the arrivals.
+ * queue is free again it comes before any arrival, since all of these are newer; the heap of the passed keeps such
+ * queues in order (usually there are none or one). An item that is to be tried again is passed over, too: it goes back
+ * to the head of its queue, which rests until a time and is in the heap of times meanwhile. A function that needs all
+ * that waits on a queue first moves the arrivals into their queues: scheduler_abandon, scheduler_drop_waiting and
+ * scheduler_revoke do so themselves. Seen from outside, the rest of a queue's `waiting` is among the arrivals.
  */
 #ifndef WORK_SHAPER_CORE_SCHEDULER_H
 #define WORK_SHAPER_CORE_SCHEDULER_H
 
+#include "heap.h"
 #include "item.h"
 #include "list.h"
 #include "offset_tracker.h"
 #include "pool.h"
-#include "ready_heap.h"
 #include "sub_key_queue.h"
 
 #include <stdbool.h>
@@ -36,8 +40,16 @@
 struct scheduler {
     struct pool items;
     struct item *first_arrival, *last_arrival; /* what waits and take has not reached yet, oldest first */
-    struct ready_heap passed;                  /* queues whose first item was passed over, and may start now */
-    uint32_t ready;                            /* queues that have something waiting and nothing running */
+    struct heap passed;                        /* queues whose first item was passed over, and may start now */
+    struct heap exempt;                        /* those of them that may start although it is held: they come first */
+    struct heap times;                         /* queues that rest, and the next probe, by when they are due */
+    uint32_t ready;                            /* queues whose first item may start */
+    uint32_t resting;                          /* queues that rest */
+    bool held;                                 /* nothing starts but probes */
+    bool probe_due;                            /* one may */
+    struct heap_node probe;                    /* in the heap of times while it is held */
+    uint64_t probe_period;                     /* in nanoseconds */
+    uint64_t probed;                           /* the rank of the last probe; 0: none since it is held */
     struct list pass;                          /* trackers that have something to claim in this pass */
     struct list moved;                         /* trackers that have something to claim in the next */
     uint32_t max_in_queue;                     /* I7: waiting per sub key */
@@ -48,6 +60,7 @@ struct scheduler {
     uint32_t marked_unfinished;                /* items that belong to it and are not finished */
     uint64_t in_flight;                        /* offsets received and not settled */
     uint64_t total_enqueued;
+    uint64_t total_tries;        /* how often work ended, well or not */
     uint64_t total_acknowledged; /* settled, refused and repeated ones too */
     uint64_t total_refused;      /* those of them that were refused */
     uint64_t total_dropped;      /* forgotten by revoke, or dropped by scheduler_drop_waiting */
@@ -94,15 +107,55 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
 /*
  * scheduler_ready - Whether scheduler_take would return an item.
  */
-bool scheduler_ready(const struct scheduler *scheduler);
+static inline bool scheduler_ready(const struct scheduler *scheduler) {
+    return scheduler->ready && (!scheduler->held || scheduler->probe_due || scheduler->exempt.top);
+}
 
 /*
  * scheduler_take - Starts the oldest of the items whose sub key has nothing running. O(1), amortised, apart from what
- * the ready heap takes.
+ * the heaps take.
  *
  * Returns NULL when nothing is ready.
  */
 struct item *scheduler_take(struct scheduler *scheduler);
+
+/*
+ * scheduler_retry - The item's work failed: it is to be tried again, not before a time in the caller's nanoseconds
+ * (above 0). It waits at the head of its queue, which rests until then, and it keeps its place among all that waits.
+ *
+ * So one more than max_in_queue may wait on its sub key.
+ *
+ * exempt: whether it may start even while the scheduler is held, and then is no probe.
+ */
+void scheduler_retry(struct scheduler *scheduler, struct item *item, uint64_t not_before, bool exempt);
+
+/* A time that never comes. */
+#define SCHEDULER_NEVER UINT64_MAX
+
+/*
+ * scheduler_next_time - When scheduler_advance has something to do; SCHEDULER_NEVER: nothing depends on the time.
+ */
+static inline uint64_t scheduler_next_time(const struct scheduler *scheduler) {
+    return scheduler->times.top ? scheduler->times.top->rank : SCHEDULER_NEVER;
+}
+
+/*
+ * scheduler_advance - It is `now`, in the caller's nanoseconds: ends every rest that is over. O(log n) for each,
+ * amortised.
+ */
+void scheduler_advance(struct scheduler *scheduler, uint64_t now);
+
+/*
+ * scheduler_hold - From now on nothing starts but one probe in each period (nanoseconds, above 0), the first after one:
+ * the oldest item that may start, then the next newer one of another sub key each time, and round again. When
+ * everything rests, it is what would be due first. Can be called again, for another period.
+ */
+void scheduler_hold(struct scheduler *scheduler, uint64_t now, uint64_t period);
+
+/*
+ * scheduler_release - Everything may start again.
+ */
+void scheduler_release(struct scheduler *scheduler);
 
 /*
  * scheduler_finish - The item's work is over: its offset is finished, its sub key free for the next. Frees the item.

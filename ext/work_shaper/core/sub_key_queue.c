@@ -16,6 +16,14 @@ void sub_key_queue_push(struct sub_key_queue *queue, struct item *item) {
     queue->last = item;
 }
 
+void sub_key_queue_unshift(struct sub_key_queue *queue, struct item *item) {
+    item->next = queue->first;
+    queue->first = item;
+    if (!queue->last) {
+        queue->last = item;
+    }
+}
+
 struct item *sub_key_queue_shift(struct sub_key_queue *queue) {
     struct item *item = queue->first;
     queue->first = item->next;

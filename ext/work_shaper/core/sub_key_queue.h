@@ -4,19 +4,22 @@
 #ifndef WORK_SHAPER_CORE_SUB_KEY_QUEUE_H
 #define WORK_SHAPER_CORE_SUB_KEY_QUEUE_H
 
+#include "heap.h"
 #include "item.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct sub_key_queue {
-    struct item *first, *last;                         /* what waits, except arrivals (see scheduler.h) */
-    struct item *running;                              /* I1: at most one, or NULL */
-    struct sub_key_queue *next_ready, *previous_ready; /* in the ready heap: siblings; the first's previous: parent */
-    struct sub_key_queue *first_child;                 /* in the ready heap */
-    uint64_t rank;                                     /* in the ready heap: the lowest is on top; 0: it is not in it */
-    uint32_t waiting;                                  /* how many wait, arrivals included; the scheduler counts */
-    bool counted;                                      /* whether the scheduler counts it as ready */
+    struct item *first, *last; /* what waits, except arrivals (see scheduler.h) */
+    struct item *running;      /* I1: at most one, or NULL */
+    struct heap_node node;     /* in one of the scheduler's heaps, or in none */
+    uint32_t waiting;          /* how many wait, arrivals included; the scheduler counts */
+    bool ready : 1;            /* something waits, nothing runs, and it does not rest */
+    bool resting : 1;          /* nothing starts before a time */
+    bool tried : 1;            /* what runs, or waits first, was tried before */
+    bool exempt : 1;           /* and may start although the scheduler is held */
+    bool probing : 1;          /* what runs is the probe of a held scheduler */
 };
 
 /*
@@ -28,6 +31,11 @@ void sub_key_queue_init(struct sub_key_queue *queue);
  * sub_key_queue_push - Appends an item that is in no list.
  */
 void sub_key_queue_push(struct sub_key_queue *queue, struct item *item);
+
+/*
+ * sub_key_queue_unshift - Puts an item that is in no list before all others.
+ */
+void sub_key_queue_unshift(struct sub_key_queue *queue, struct item *item);
 
 /*
  * sub_key_queue_shift - Takes out the first item; there must be one.

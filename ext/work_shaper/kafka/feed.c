@@ -61,6 +61,9 @@ static VALUE ask_and_let_in(VALUE argument) {
 
 static VALUE let_in_with_error(VALUE argument, VALUE error) {
     struct feeding *feeding = (struct feeding *)argument;
+    if (exception_fatal(error)) {
+        rb_exc_raise(error);
+    }
     rb_hash_aset(feeding->sub_key_errors, feeding->message, error);
     let_in(feeding, Qnil);
     return Qnil;
@@ -70,7 +73,7 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
  * call-seq: feed(messages, sub_key, sub_key_errors)
  *
  * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; a
- * message for which that is nil runs in no particular order. So does one for which sub_key raised a StandardError or
+ * message for which that is nil runs in no particular order. So does one for which sub_key raised or
  * returned what cannot be a Hash key: the error goes into the Hash sub_key_errors, under the message. Does not check
  * the limits: the caller did so before it took the messages. Raises ShuttingDown, and what else sub_key raises; the
  * messages before that one have been enqueued then.
@@ -88,8 +91,7 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_error
         }
         feeding.message = message;
         if (callback_given(&feeding.sub_key)) {
-            rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_with_error, (VALUE)&feeding, rb_eStandardError,
-                       (VALUE)0);
+            rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_with_error, (VALUE)&feeding, rb_eException, (VALUE)0);
         } else {
             let_in(&feeding, message_key(message));
         }

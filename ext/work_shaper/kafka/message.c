@@ -227,6 +227,56 @@ static VALUE headers(VALUE self) {
     return message->headers;
 }
 
+/* Which delivery, which try */
+
+/*
+ * The same for each delivery of this message, and different for all others of the cluster: "orders/3/4711". A key for
+ * work that must not be done twice.
+ *
+ * @overload id
+ *   @return [String] topic, partition and offset
+ *   @example
+ *     Payment.create_or_find_by!(source: message.id)
+ */
+static VALUE id(VALUE self) {
+    const struct message *message = get(self);
+    return rb_enc_sprintf(rb_utf8_encoding(), "%" PRIsVALUE "/%d/%lld", message->topic, message->partition,
+                          (long long)message->offset);
+}
+
+/*
+ * Which attempt this is in this process, 1 for the first. (A restart or a rebalance begins at 1 again.)
+ *
+ * @overload attempt
+ *   @return [Integer]
+ */
+static VALUE attempt(VALUE self) {
+    return UINT2NUM(get(self)->failed_attempts + 1u);
+}
+
+/*
+ * Whether its work has failed before, in this process. (A try that an open breaker excused was no attempt, but this is
+ * a retry all the same.)
+ *
+ * @overload retry?
+ *   @return [Boolean]
+ */
+static VALUE retried(VALUE self) {
+    return get(self)->retried ? Qtrue : Qfalse;
+}
+
+/*
+ * call-seq: failed_attempts = count
+ *
+ * Its work failed; so many attempts are used up.
+ */
+static VALUE set_failed_attempts(VALUE self, VALUE count) {
+    struct message *message = get(self);
+    message->failed_attempts = NUM2UINT(count) & INT32_MAX;
+    message->retried = 1;
+    return count;
+}
+
 /* As text */
 
 /* Truncates what may be long, as the rdkafka gem does. */
@@ -327,6 +377,10 @@ void init_message(VALUE work_shaper) {
     rb_define_method(message_class, "key", key, 0);
     rb_define_method(message_class, "timestamp", timestamp, 0);
     rb_define_method(message_class, "headers", headers, 0);
+    rb_define_method(message_class, "id", id, 0);
+    rb_define_method(message_class, "attempt", attempt, 0);
+    rb_define_method(message_class, "retry?", retried, 0);
+    rb_define_private_method(message_class, "failed_attempts=", set_failed_attempts, 1);
     rb_define_method(message_class, "to_s", to_s, 0);
     rb_define_method(message_class, "inspect", inspect, 0);
     rb_define_method(message_class, "hash", hash, 0);

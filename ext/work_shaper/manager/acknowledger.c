@@ -7,46 +7,31 @@
 #include "pass.h"
 #include "supervisor.h"
 
-void acknowledger_init(struct acknowledger *acknowledger) {
-    acknowledger->thread = Qnil;
-    parker_init(&acknowledger->parker);
-}
-
-static void set_state(struct manager *manager, enum acknowledger_state state) {
-    manager->roster.acknowledger = state;
-    manager->acknowledger.overdue = false;
+void acknowledger_init(struct manager *manager) {
+    thread_slot_init(&manager->acknowledger.slot, &manager->roster.acknowledger);
 }
 
 void acknowledger_wake(struct manager *manager) {
-    if (manager->roster.acknowledger == ACKNOWLEDGER_PARKED) {
-        set_state(manager, ACKNOWLEDGER_COMING);
+    if (thread_slot_wake(&manager->acknowledger.slot)) {
         manager->acknowledger.due_at = clock_milliseconds();
-        parker_unpark(&manager->acknowledger.parker);
     }
 }
 
-static void gone(struct manager *manager) {
-    set_state(manager, ACKNOWLEDGER_GONE);
-    manager->acknowledger.thread = Qnil;
-    roster_cut_off_pass(&manager->roster);
-}
-
 void acknowledger_wake_again(struct manager *manager) {
-    if (manager->roster.acknowledger == ACKNOWLEDGER_COMING && !thread_wake(manager->acknowledger.thread)) {
-        gone(manager);
+    if (!thread_slot_wake_again(&manager->acknowledger.slot)) {
+        roster_cut_off_pass(&manager->roster);
     }
 }
 
 void acknowledger_look(struct manager *manager) {
-    if (manager->acknowledger.overdue) {
-        acknowledger_wake_again(manager);
+    if (!thread_slot_look(&manager->acknowledger.slot)) {
+        roster_cut_off_pass(&manager->roster);
     }
-    manager->acknowledger.overdue = manager->roster.acknowledger == ACKNOWLEDGER_COMING;
 }
 
 void acknowledger_cut_off(struct manager *manager) {
     if (manager->acknowledger.partition) {
-        rb_thread_kill(manager->acknowledger.thread);
+        rb_thread_kill(manager->acknowledger.slot.thread);
     }
 }
 
@@ -61,7 +46,7 @@ static void look_at_clock(struct manager *manager) {
     struct acknowledger *acknowledger = &manager->acknowledger;
     uint64_t now = clock_nanoseconds();
     manager->roster.resting = now < acknowledger->rest_until;
-    if (manager->scheduler.in_flight) {
+    if (manager->scheduler.in_flight || roster_finished(&manager->roster, &manager->scheduler)) {
         /* It keeps watching for a while afterwards: messages that come one by one need not each wake it. */
         acknowledger->watch_until = now + WATCH_PERIOD;
     }
@@ -85,11 +70,9 @@ static uint64_t deadline(const struct manager *manager, uint64_t next_beat) {
 static void park(struct manager *manager, uint64_t next_beat) {
     struct acknowledger *acknowledger = &manager->acknowledger;
     uint64_t until = deadline(manager, next_beat);
-    set_state(manager, ACKNOWLEDGER_PARKED);
     acknowledger->due_at =
         until == NEVER ? clock_milliseconds() + INT32_MAX : (uint32_t)(until / NANOSECONDS_PER_MILLISECOND);
-    parker_park(&acknowledger->parker, until);
-    set_state(manager, ACKNOWLEDGER_BUSY);
+    thread_slot_park(&acknowledger->slot, until);
 }
 
 /* The thread */
@@ -125,11 +108,12 @@ static uint64_t speak(struct manager *manager, uint64_t next_beat) {
 static VALUE acknowledge_loop(VALUE self) {
     struct manager *manager = manager_get(self);
     uint64_t next_beat = beat_after(manager);
-    set_state(manager, ACKNOWLEDGER_BUSY);
+    thread_slot_set_state(&manager->acknowledger.slot, THREAD_BUSY);
     thread_name(rb_str_new_cstr("work_shaper acknowledger"));
     while (!manager_forked(manager) && !process_ends()) {
         next_beat = speak(manager, next_beat);
         supervisor_look(manager);
+        stuck_look(manager);
         look_at_clock(manager);
         if (roster_pass_due(&manager->roster, &manager->scheduler)) {
             if (acknowledge_pass(manager) > 0) {
@@ -140,7 +124,7 @@ static VALUE acknowledge_loop(VALUE self) {
         if (roster_must_announce(&manager->roster)) {
             continue;
         }
-        if (roster_finished(&manager->roster, &manager->scheduler)) {
+        if (roster_watch_over(&manager->roster, &manager->scheduler)) {
             break;
         }
         if (!manager->scheduler.in_flight) {
@@ -155,7 +139,8 @@ static VALUE acknowledge_loop(VALUE self) {
 static VALUE acknowledge_ended(VALUE self) {
     struct manager *manager = manager_of(self);
     if (!manager_forked(manager)) {
-        gone(manager);
+        thread_slot_leave(&manager->acknowledger.slot);
+        roster_cut_off_pass(&manager->roster);
         manager_thread_ends(manager);
     }
     return Qnil;
@@ -165,22 +150,9 @@ static VALUE acknowledger_main(void *self) {
     return thread_run((VALUE)self, acknowledge_loop, acknowledge_ended);
 }
 
-static VALUE start_thread(VALUE self) {
-    return thread_start(self, acknowledger_main);
-}
-
 void acknowledger_start(struct manager *manager) {
-    if (process_ends()) {
-        rb_raise(rb_eThreadError, "the process is about to end: no thread can be started");
-    }
-    if (manager->roster.acknowledger != ACKNOWLEDGER_GONE) {
-        return; /* others ran meanwhile, and one of them has started it */
-    }
-    VALUE thread = start_thread(manager->self);
-    RB_OBJ_WRITE(manager->self, &manager->acknowledger.thread, thread);
-    parker_init(&manager->acknowledger.parker);
-    set_state(manager, ACKNOWLEDGER_COMING);
     manager->acknowledger.due_at = clock_milliseconds();
+    thread_slot_start(&manager->acknowledger.slot, manager->self, acknowledger_main);
 }
 
 static VALUE start(VALUE self) {

@@ -5,7 +5,7 @@
 #ifndef WORK_SHAPER_MANAGER_ACKNOWLEDGER_H
 #define WORK_SHAPER_MANAGER_ACKNOWLEDGER_H
 
-#include "../ruby/parker.h"
+#include "thread_slot.h"
 
 #include <ruby/ruby.h>
 #include <stdbool.h>
@@ -16,9 +16,7 @@ struct partition;
 
 /* Whether it is there, and what it is doing, is in the roster. */
 struct acknowledger {
-    VALUE thread; /* nil: none */
-    struct parker parker;
-    bool overdue;                /* was coming already at the watchdog's last look */
+    struct thread_slot slot;
     bool latest;                 /* acknowledge only the highest safe offset of each partition */
     uint64_t tick;               /* nanoseconds between two passes at least */
     uint64_t heartbeat;          /* nanoseconds between two reports, or 0 */
@@ -32,7 +30,7 @@ struct acknowledger {
 /*
  * acknowledger_init - There is no thread yet.
  */
-void acknowledger_init(struct acknowledger *acknowledger);
+void acknowledger_init(struct manager *manager);
 
 /*
  * acknowledger_start - Starts the thread if there is none. Raises ThreadError.

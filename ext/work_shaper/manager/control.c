@@ -59,7 +59,7 @@ static VALUE flush(int argc, VALUE *argv, VALUE self) {
     VALUE options;
     rb_scan_args(argc, argv, "0:", &options);
     keyword_or_nil(options, "safe");
-    if (manager->acknowledger.thread == rb_thread_current()) {
+    if (manager->acknowledger.slot.thread == rb_thread_current()) {
         return INT2FIX(0);
     }
     uint64_t before = manager->scheduler.total_acknowledged;
@@ -128,7 +128,7 @@ static VALUE forget(VALUE self, VALUE key) {
         underway = true;
     }
     VALUE dropped = partition ? forget_partition(manager, partition) : rb_ary_new();
-    if (underway && acknowledger->thread != rb_thread_current()) {
+    if (underway && acknowledger->slot.thread != rb_thread_current()) {
         wait_until_over(&revoke.waiter, sizeof revoke); /* I6: an `ack` that is under way ends before we return */
     }
     return dropped;

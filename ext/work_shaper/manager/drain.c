@@ -64,7 +64,7 @@ void drain_follow_up(struct manager *manager, struct partition *partition) {
     const struct partition *acknowledged = manager->acknowledger.partition;
     if (worker && worker->item) {
         follow_up(manager, worker->item, partition);
-    } else if (manager->acknowledger.thread == thread && acknowledged) {
+    } else if (manager->acknowledger.slot.thread == thread && acknowledged) {
         scheduler_follow_up(&manager->scheduler, &acknowledged->tracker, acknowledged->tracker.claim.offset,
                             &partition->tracker);
     }

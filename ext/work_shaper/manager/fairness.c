@@ -17,9 +17,8 @@ static int32_t late_by(uint32_t due_at) {
 }
 
 static bool acknowledger_late(const struct manager *manager) {
-    enum acknowledger_state state = manager->roster.acknowledger;
-    return (state == ACKNOWLEDGER_COMING || state == ACKNOWLEDGER_PARKED) &&
-           late_by(manager->acknowledger.due_at) > PATIENCE;
+    enum thread_state state = manager->roster.acknowledger;
+    return (state == THREAD_COMING || state == THREAD_PARKED) && late_by(manager->acknowledger.due_at) > PATIENCE;
 }
 
 static bool feeder_late(const struct fairness *fairness) {

@@ -13,9 +13,10 @@ bool manager_forked(const struct manager *manager) {
 
 static void mark_manager(void *data) {
     struct manager *manager = data;
-    const VALUE held[] = {manager->work.receiver,   manager->on_done.receiver, manager->on_error.receiver,
-                          manager->ack.receiver,    manager->fatal.callback,   manager->fatal.error,
-                          manager->fatal.partition, manager->ending,           manager->acknowledger.thread};
+    const VALUE held[] = {manager->work.receiver,    manager->on_done.receiver, manager->failures,
+                          manager->ack.receiver,     manager->fatal.callback,   manager->fatal.error,
+                          manager->fatal.partition,  manager->ending,           manager->acknowledger.slot.thread,
+                          manager->timekeeper.thread};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
         rb_gc_mark(held[i]);
     }
@@ -68,12 +69,13 @@ static VALUE allocate_manager(VALUE class) {
     VALUE self = TypedData_Make_Struct(class, struct manager, &manager_type, manager);
     manager->self = self;
     manager->generation = process_generation();
-    manager->work.receiver = manager->on_done.receiver = manager->on_error.receiver = manager->ack.receiver = Qnil;
+    manager->work.receiver = manager->on_done.receiver = manager->ack.receiver = manager->failures = Qnil;
     manager->fatal.callback = manager->fatal.error = manager->fatal.partition = Qnil;
     manager->ending = Qnil;
     scheduler_init(&manager->scheduler, 1, 1);
     registry_init(&manager->registry);
-    acknowledger_init(&manager->acknowledger);
+    acknowledger_init(manager);
+    timekeeper_init(manager);
     workers_init(&manager->workers);
     waiters_init(&manager->waiters);
     room_init(&manager->room);
@@ -86,11 +88,11 @@ static void set_callback(struct manager *manager, struct callback *callback, VAL
 }
 
 /*
- * call-seq: set_up(work, on_done, on_error, ack, settings)
+ * call-seq: set_up(work, on_done, ack, failures, settings)
  *
  * The native half of initialize; the settings are a Hash of checked values.
  */
-static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE on_error, VALUE ack, VALUE settings) {
+static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE ack, VALUE failures, VALUE settings) {
     struct manager *manager = manager_of(self);
     if (manager->set_up) {
         rb_raise(work_shaper_error, "this WorkShaper::Manager is initialized already");
@@ -101,12 +103,13 @@ static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE on_error, VALUE
     fairness_init(manager);
     manager->acknowledger.tick = NUM2ULL(SETTING("offset_commit_period_ms")) * NANOSECONDS_PER_MILLISECOND;
     manager->acknowledger.heartbeat = NUM2ULL(SETTING("heartbeat_period_sec")) * NANOSECONDS_PER_SECOND;
+    manager->stuck_after = NUM2ULL(SETTING("stuck_after_ms")) * NANOSECONDS_PER_MILLISECOND;
     manager->acknowledger.latest = SETTING("acks") == ID2SYM(rb_intern("latest"));
 #undef SETTING
     set_callback(manager, &manager->work, work);
     set_callback(manager, &manager->on_done, on_done);
-    set_callback(manager, &manager->on_error, on_error);
     set_callback(manager, &manager->ack, ack);
+    RB_OBJ_WRITE(self, &manager->failures, failures);
     RB_OBJ_WRITE(self, &manager->ending, rb_ary_new());
     acknowledger_start(manager);
     manager->set_up = true;
@@ -125,11 +128,11 @@ bool manager_stopped(const struct manager *manager) {
 
 bool manager_deserted(struct manager *manager) {
     const struct roster *roster = &manager->roster;
-    if (roster->acknowledger != ACKNOWLEDGER_GONE || roster->workers) {
+    if (roster->acknowledger != THREAD_GONE || roster->workers) {
         return false;
     }
     supervise(manager);
-    return roster->acknowledger == ACKNOWLEDGER_GONE && !roster->workers && process_ends();
+    return roster->acknowledger == THREAD_GONE && !roster->workers && process_ends();
 }
 
 void manager_request_shutdown(struct manager *manager) {
@@ -182,8 +185,9 @@ static VALUE note_ending(VALUE self) {
 void manager_thread_ends(struct manager *manager) {
     try_call(note_ending, manager->self);
     acknowledger_wake_again(manager); /* no other thread may be left to see that it does not come */
+    thread_slot_wake_again(&manager->timekeeper);
     supervise(manager);
-    if (manager->roster.acknowledger == ACKNOWLEDGER_GONE && manager->roster.idle) {
+    if (manager->roster.acknowledger == THREAD_GONE && manager->roster.idle) {
         workers_wake_one(manager); /* this one may not have been able to start another */
     }
     waiters_wake(manager);
@@ -191,7 +195,7 @@ void manager_thread_ends(struct manager *manager) {
 
 bool manager_inside_callback(const struct manager *manager) {
     VALUE current = rb_thread_current();
-    return manager->acknowledger.thread == current || workers_find(manager, current);
+    return manager->acknowledger.slot.thread == current || workers_find(manager, current);
 }
 
 void init_manager(VALUE work_shaper) {

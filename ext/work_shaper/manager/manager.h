@@ -17,6 +17,8 @@
 #include "fairness.h"
 #include "registry.h"
 #include "room.h"
+#include "thread_slot.h"
+#include "timekeeper.h"
 #include "waiter.h"
 #include "workers.h"
 
@@ -41,8 +43,10 @@ struct manager {
     struct roster roster;
     struct registry registry;
 
-    struct callback work, on_done, on_error, ack;
+    struct callback work, on_done, ack;
+    VALUE failures; /* WorkShaper::Failures: says what becomes of a message whose work failed */
     struct acknowledger acknowledger;
+    struct thread_slot timekeeper;
     struct workers workers;
     struct waiters waiters;
     struct room room;
@@ -50,7 +54,10 @@ struct manager {
     struct fairness fairness;
     struct fatal fatal;
     uint64_t total_failed;
-    VALUE ending; /* Array: threads of ours that are about to end, or have ended */
+    uint64_t giving_up;   /* messages that are being given up */
+    uint64_t stuck_after; /* nanoseconds after which work is told of in the log; 0: never */
+    bool drops_retries;   /* what is to be tried again is dropped, with all behind it on its sub key */
+    VALUE ending;         /* Array: threads of ours that are about to end, or have ended */
 };
 
 /*
@@ -122,5 +129,6 @@ bool manager_inside_callback(const struct manager *manager);
 void init_manager(VALUE work_shaper);
 void init_control(VALUE manager_class);
 void init_stats(VALUE manager_class);
+void init_holding(VALUE manager_class);
 
 #endif

@@ -17,6 +17,7 @@ static void look_now_and_then(struct pass *pass) {
     if (now - pass->looked_at >= WATCH_PERIOD / NANOSECONDS_PER_MILLISECOND) {
         pass->looked_at = now;
         supervisor_look(pass->manager);
+        stuck_look(pass->manager);
     }
 }
 

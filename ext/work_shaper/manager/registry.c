@@ -1,5 +1,6 @@
 #include "registry.h"
 
+#include "failure.h"
 #include "manager.h"
 
 #include <stddef.h>
@@ -66,6 +67,7 @@ static struct sub_key *make_sub_key(struct manager *manager, VALUE key, st_index
     }
     sub_key_queue_init(&sub_key->queue);
     sub_key->line = NULL;
+    sub_key->failure = Qnil;
     if (!add(manager, &manager->registry.sub_keys, &sub_key->keyed, key, hash)) {
         pool_release(&manager->registry.sub_key_pool, sub_key);
         return NULL;
@@ -148,8 +150,16 @@ void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key) 
 
 /* Revoking */
 
+/* What waited on the sub key is gone, or some of it. (If something runs there, the failure is of that.) */
+static void shortened(struct manager *manager, struct sub_key *sub_key) {
+    if (!sub_key->queue.tried && !sub_key->queue.running && !NIL_P(sub_key->failure)) {
+        failure_over(sub_key);
+    }
+    room_made(manager, sub_key);
+}
+
 static void let_go(struct sub_key_queue *queue, void *data) {
-    room_made(data, sub_key_of(queue));
+    shortened(data, sub_key_of(queue));
     registry_release_sub_key(data, sub_key_of(queue));
 }
 
@@ -161,6 +171,7 @@ void registry_revoke(struct manager *manager, struct partition *partition) {
 
 struct drop {
     struct manager *manager;
+    bool resting_only;
     uint64_t count;
 };
 
@@ -168,8 +179,11 @@ struct drop {
 static bool drop_from(struct keyed *entry, void *data) {
     struct drop *drop = data;
     struct sub_key *sub_key = (struct sub_key *)entry;
+    if (drop->resting_only && !sub_key->queue.resting) {
+        return false;
+    }
     drop->count += scheduler_drop_waiting(&drop->manager->scheduler, &sub_key->queue);
-    room_made(drop->manager, sub_key);
+    shortened(drop->manager, sub_key);
     if (!idle(sub_key)) {
         return false;
     }
@@ -181,6 +195,17 @@ uint64_t registry_drop_waiting(struct manager *manager) {
     struct drop drop = {.manager = manager};
     key_table_reject(&manager->registry.sub_keys, drop_from, &drop);
     return drop.count;
+}
+
+void registry_drop_resting(struct manager *manager) {
+    struct drop drop = {.manager = manager, .resting_only = true};
+    key_table_reject(&manager->registry.sub_keys, drop_from, &drop);
+}
+
+void registry_drop_sub_key(struct manager *manager, struct sub_key *sub_key) {
+    scheduler_drop_waiting(&manager->scheduler, &sub_key->queue);
+    shortened(manager, sub_key);
+    registry_release_sub_key(manager, sub_key);
 }
 
 /* Checkpoints */
@@ -216,6 +241,7 @@ static void mark_sub_key(struct keyed *entry, void *data) {
     (void)data;
     struct sub_key *sub_key = (struct sub_key *)entry;
     rb_gc_mark_movable(entry->key);
+    rb_gc_mark(sub_key->failure);
     each_item(&sub_key->queue, mark_item);
     if (sub_key->queue.running) {
         /* Its partition may be revoked and in no table. Not movable: nothing would tell the others that hold it. */

@@ -21,6 +21,7 @@ struct sub_key {
     struct keyed keyed;
     struct sub_key_queue queue;
     struct blocked *line; /* the caller that has waited longest for room on it, or NULL: see room.h */
+    VALUE failure;        /* of what was tried before: see failure.h; or nil */
 };
 
 /* A partition in one assignment. Once revoked it is in no table, and lives on until nothing of it runs. */
@@ -92,6 +93,16 @@ void registry_revoke(struct manager *manager, struct partition *partition);
  * registry_drop_waiting - Drops all that waits, of every partition. Returns how many messages it dropped.
  */
 uint64_t registry_drop_waiting(struct manager *manager);
+
+/*
+ * registry_drop_sub_key - The same for one sub key, which may be freed thereby.
+ */
+void registry_drop_sub_key(struct manager *manager, struct sub_key *sub_key);
+
+/*
+ * registry_drop_resting - The same for each sub key that rests.
+ */
+void registry_drop_resting(struct manager *manager);
 
 /*
  * registry_mark_received - All that is in flight now belongs to the scheduler's checkpoint. O(partitions).

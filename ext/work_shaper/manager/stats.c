@@ -85,7 +85,8 @@ static VALUE totals(VALUE self) {
                       ULL2NUM(manager->total_failed),     ULL2NUM(scheduler->total_refused),
                       ULL2NUM(scheduler->total_dropped),  ULL2NUM(scheduler->in_flight),
                       UINT2NUM(scheduler->waiting),       UINT2NUM(scheduler->running),
-                      UINT2NUM(manager->roster.workers),  ULL2NUM(manager->registry.sub_keys.length)};
+                      UINT2NUM(manager->roster.workers),  ULL2NUM(manager->registry.sub_keys.length),
+                      UINT2NUM(scheduler->resting),       ULL2NUM(manager->giving_up)};
     return rb_ary_new_from_values(sizeof values / sizeof *values, values);
 }
 
@@ -110,12 +111,12 @@ static VALUE fatal(VALUE self) {
 static VALUE acknowledger_status(VALUE self) {
     const struct roster *roster = &manager_get(self)->roster;
     switch (roster->acknowledger) {
-    case ACKNOWLEDGER_COMING:
-    case ACKNOWLEDGER_BUSY:
+    case THREAD_COMING:
+    case THREAD_BUSY:
         return rb_str_new_cstr("busy");
-    case ACKNOWLEDGER_PARKED:
+    case THREAD_PARKED:
         return rb_str_new_cstr(roster->resting ? "resting" : "idle");
-    case ACKNOWLEDGER_GONE:
+    case THREAD_GONE:
         break;
     }
     return Qfalse;

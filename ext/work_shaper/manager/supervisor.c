@@ -16,6 +16,19 @@ static void supervise_acknowledger(struct manager *manager) {
     }
 }
 
+static void supervise_timekeeper(struct manager *manager) {
+    switch (roster_timekeeper_call(&manager->roster, &manager->scheduler)) {
+    case CALL_WAKE:
+        thread_slot_wake(&manager->timekeeper);
+        break;
+    case CALL_START:
+        timekeeper_try_to_start(manager);
+        break;
+    case CALL_NOBODY:
+        break;
+    }
+}
+
 static void supervise_workers(struct manager *manager) {
     bool called = true;
     while (called) {
@@ -36,16 +49,20 @@ static void supervise_workers(struct manager *manager) {
 /* Called with every message, so the rule is not asked where it would say at once that no thread is needed. */
 void supervise(struct manager *manager) {
     const struct roster *roster = &manager->roster;
-    if (roster->acknowledger == ACKNOWLEDGER_PARKED || roster->acknowledger == ACKNOWLEDGER_GONE) {
+    if (roster->acknowledger == THREAD_PARKED || roster->acknowledger == THREAD_GONE) {
         supervise_acknowledger(manager);
     }
-    if (roster->closing || (manager->scheduler.ready && !roster->coming)) {
+    if (roster->closing || (scheduler_ready(&manager->scheduler) && !roster->coming)) {
         supervise_workers(manager);
+    }
+    if (roster->closing || scheduler_next_time(&manager->scheduler) != SCHEDULER_NEVER) {
+        supervise_timekeeper(manager);
     }
 }
 
 void supervisor_look(struct manager *manager) {
     acknowledger_look(manager);
+    thread_slot_look(&manager->timekeeper);
     workers_look(manager);
     supervise(manager);
     drains_look(manager);
@@ -54,7 +71,7 @@ void supervisor_look(struct manager *manager) {
 
 uint64_t supervisor_nap(const struct manager *manager) {
     const struct roster *roster = &manager->roster;
-    bool parked = roster->acknowledger == ACKNOWLEDGER_PARKED && (roster->watching || !manager->scheduler.in_flight);
-    bool looking = roster->acknowledger == ACKNOWLEDGER_BUSY && !roster->acknowledging;
+    bool parked = roster->acknowledger == THREAD_PARKED && (roster->watching || !manager->scheduler.in_flight);
+    bool looking = roster->acknowledger == THREAD_BUSY && !roster->acknowledging;
     return parked || looking ? NEVER : clock_nanoseconds() + WATCH_PERIOD;
 }

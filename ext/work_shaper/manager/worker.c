@@ -2,8 +2,10 @@
 
 #include "../ruby/process.h"
 #include "../ruby/ruby_thread.h"
+#include "failure.h"
 #include "manager.h"
 #include "supervisor.h"
+#include "verdict.h"
 
 /* Running one item after the other */
 
@@ -14,29 +16,32 @@ static VALUE *arguments_of(const struct item *item, VALUE *arguments) {
     return arguments;
 }
 
-/* The item is over, finished or abandoned (`end`): lets go of what it held. */
-static void let_go(struct worker *worker, void (*end)(struct scheduler *scheduler, struct item *item)) {
-    struct manager *manager = worker->manager;
+/* The worker is done with its item, which is returned, and takes the next one by itself. */
+static struct item *hand_over(struct worker *worker) {
     struct item *item = worker->item;
-    struct sub_key *sub_key = sub_key_of(item->queue);
-    struct partition *partition = partition_of(item->tracker);
+    worker_set_coming(worker, true);
     worker->item = NULL;
-    end(&manager->scheduler, item);
-    registry_release_sub_key(manager, sub_key);
-    if (partition->awaited && !partition->tracker.waiting && !partition->tracker.running) {
-        waiters_look(manager);
-    }
-    registry_release_partition(manager, partition);
+    return item;
 }
 
 static void finish(struct worker *worker) {
-    worker_set_coming(worker, true); /* it takes the next one by itself */
-    let_go(worker, scheduler_finish);
+    verdict_finish(worker->manager, hand_over(worker));
     manager_progress(worker->manager);
 }
 
-static void run(struct worker *worker) {
+static void conclude(struct worker *worker, const struct verdict *verdict) {
+    verdict_carry_out(worker->manager, hand_over(worker), verdict);
+    manager_progress(worker->manager);
+}
+
+/* Returns the verdict, when it is given up. */
+static VALUE run(struct worker *worker) {
     const struct manager *manager = worker->manager;
+    VALUE failure = sub_key_of(worker->item->queue)->failure;
+    if (!NIL_P(failure) && failure_giving_up(failure)) {
+        worker->phase = IN_POLICY;
+        return rb_funcall(manager->failures, rb_intern("give_up"), 1, failure);
+    }
     VALUE arguments[3];
     worker->phase = IN_WORK;
     callback_call(&manager->work, 3, arguments_of(worker->item, arguments));
@@ -44,21 +49,33 @@ static void run(struct worker *worker) {
         worker->phase = IN_ON_DONE;
         callback_call(&manager->on_done, 3, arguments);
     }
+    return Qnil;
+}
+
+/* The breaker waits for any success. */
+static void tell_success(const struct manager *manager) {
+    if (manager->scheduler.held) {
+        quietly(manager->failures, "work_succeeded", 0, NULL);
+    }
 }
 
 /* Takes the next item, and calls another worker if there is more. Returns false when nothing is ready. */
 static bool take(struct worker *worker) {
     struct manager *manager = worker->manager;
+    if (manager->scheduler.times.top) {
+        timekeeper_tell(manager);
+    }
     worker->item = scheduler_take(&manager->scheduler);
     if (!worker->item) {
         return false;
     }
+    worker->turn++;
     worker_set_coming(worker, false);
     struct sub_key *sub_key = sub_key_of(worker->item->queue);
     if (sub_key->line) {
         room_made(manager, sub_key);
     }
-    if (manager->scheduler.ready) {
+    if (scheduler_ready(&manager->scheduler)) {
         supervise(manager); /* there is more than one worker can do */
     }
     return true;
@@ -75,61 +92,78 @@ static VALUE run_ready(VALUE argument) {
         if (!take(worker)) {
             break;
         }
-        run(worker);
+        VALUE value = run(worker);
         if (manager_forked(manager)) {
             break;
         }
-        finish(worker);
+        if (worker->phase == IN_POLICY) {
+            struct verdict verdict = verdict_of(value);
+            conclude(worker, &verdict);
+        } else {
+            finish(worker);
+            tell_success(manager);
+        }
     } while (!process_ends() && !fairness_may_rest(manager));
     return Qnil;
 }
 
 /* When something was raised */
 
-struct failure {
+struct judgement {
     struct worker *worker;
     VALUE error;
 };
 
-static VALUE tell_on_error(VALUE argument) {
-    const struct failure *failure = (const struct failure *)argument;
-    VALUE arguments[4] = {failure->error};
-    arguments_of(failure->worker->item, arguments + 1);
-    return callback_call(&failure->worker->manager->on_error, 4, arguments);
+static VALUE judge_work(VALUE argument) {
+    const struct judgement *judgement = (const struct judgement *)argument;
+    struct manager *manager = judgement->worker->manager;
+    VALUE arguments[5] = {failure_of(manager, sub_key_of(judgement->worker->item->queue)), judgement->error};
+    arguments_of(judgement->worker->item, arguments + 2);
+    return rb_funcallv(manager->failures, rb_intern("work_failed"), 5, arguments);
 }
 
-static VALUE tell_log(VALUE argument) {
-    const struct failure *failure = (const struct failure *)argument;
-    VALUE arguments[4] = {failure->error};
-    arguments_of(failure->worker->item, arguments + 1);
-    quietly(failure->worker->manager->self, "log_error", 4, arguments);
-    return Qnil;
+/* The work is done, whatever on_done makes of it. */
+static VALUE tell_on_done_failed(VALUE argument) {
+    const struct judgement *judgement = (const struct judgement *)argument;
+    VALUE arguments[4] = {judgement->error};
+    arguments_of(judgement->worker->item, arguments + 1);
+    rb_funcallv(judgement->worker->manager->failures, rb_intern("on_done_failed"), 4, arguments);
+    return Qtrue;
 }
 
-/* Reports an error to on_error, or in the log when on_error is left out or raised it. Returns rb_protect's state. */
-static int tell(struct worker *worker, VALUE error) {
-    struct failure failure = {.worker = worker, .error = error};
-    int state;
-    if (worker->phase == IN_ON_ERROR || !callback_given(&worker->manager->on_error)) {
-        worker->phase = IN_ON_ERROR;
-        rb_protect(tell_log, (VALUE)&failure, &state);
-    } else {
-        worker->phase = IN_ON_ERROR;
-        rb_protect(tell_on_error, (VALUE)&failure, &state);
+/* Has the Ruby side say what becomes of the item. Returns the verdict, which counts when `state` is 0. */
+static VALUE judge(struct worker *worker, VALUE error, int *state) {
+    struct judgement judgement = {.worker = worker, .error = error};
+    enum phase phase = worker->phase;
+    *state = 0;
+    if (phase == IN_POLICY) {
+        return error; /* our own, since it lets none of the user's out */
     }
-    return state;
+    worker->phase = IN_POLICY;
+    worker->manager->total_failed++;
+    return rb_protect(phase == IN_WORK ? judge_work : tell_on_done_failed, (VALUE)&judgement, state);
+}
+
+static VALUE parse(VALUE argument) {
+    VALUE *value = (VALUE *)argument;
+    struct verdict *verdict = (struct verdict *)value[1];
+    *verdict = verdict_of(value[0]);
+    return Qnil;
 }
 
 /* The work was cut off: C only, since the exception must still propagate. */
 static void abandon(struct worker *worker, VALUE error) {
     struct manager *manager = worker->manager;
     struct item *item = worker->item;
+    worker->item = NULL;
     manager_fail(manager, "work", error, partition_of(item->tracker), item->offset);
-    let_go(worker, scheduler_abandon);
+    verdict_abandon(manager, item);
 }
 
 /* Brings a worker whose run_ready ended with a state back to where it can continue, or lets the exception through. */
 static void recover(struct worker *worker, int state) {
+    struct verdict verdict = {.kind = VERDICT_FINISH};
+    bool worked = worker->item && worker->phase == IN_ON_DONE;
     while (state) {
         if (!worker->item || manager_forked(worker->manager)) {
             rb_jump_tag(state);
@@ -140,14 +174,17 @@ static void recover(struct worker *worker, int state) {
             rb_jump_tag(state);
         }
         rb_set_errinfo(Qnil);
-        if (worker->phase != IN_ON_ERROR) {
-            worker->manager->total_failed++;
+        VALUE value[2] = {judge(worker, error, &state), (VALUE)&verdict};
+        if (!state) {
+            rb_protect(parse, (VALUE)value, &state);
         }
-        state = tell(worker, error);
         RB_GC_GUARD(error);
     }
     if (worker->item && !manager_forked(worker->manager)) {
-        finish(worker);
+        conclude(worker, &verdict);
+        if (worked) {
+            tell_success(worker->manager);
+        }
     }
 }
 

@@ -118,6 +118,7 @@ struct worker *worker_arrive(struct manager *manager) {
         RB_OBJ_WRITTEN(manager->self, Qundef, thread);
     }
     thread_name(rb_sprintf("work_shaper worker %u", worker->number));
+    rb_funcall(thread, rb_intern("thread_variable_set"), 2, ID2SYM(rb_intern("work_shaper_manager")), manager->self);
     return worker;
 }
 

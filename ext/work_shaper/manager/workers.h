@@ -7,6 +7,7 @@
 #include "../core/item.h"
 #include "../core/list.h"
 #include "../ruby/parker.h"
+#include "stuck.h"
 
 #include <ruby/ruby.h>
 #include <stdbool.h>
@@ -15,7 +16,7 @@
 struct manager;
 
 /* What a worker is in the middle of. */
-enum phase { IN_WORK, IN_ON_DONE, IN_ON_ERROR };
+enum phase { IN_WORK, IN_ON_DONE, IN_POLICY };
 
 struct worker {
     struct manager *manager;
@@ -30,6 +31,8 @@ struct worker {
     bool lacks_work;   /* parked, and nothing was ready then */
     struct item *item; /* what it runs, or NULL */
     enum phase phase;
+    uint64_t turn; /* how many items it took */
+    struct sighting sighting;
 };
 
 /* The roster has how many there are, are idle and are coming. */

@@ -35,6 +35,11 @@ VALUE try_call(VALUE (*function)(VALUE argument), VALUE argument) {
     return Qundef;
 }
 
+bool exception_fatal(VALUE error) {
+    return RTEST(rb_obj_is_kind_of(error, rb_eSystemExit)) || RTEST(rb_obj_is_kind_of(error, rb_eSignal)) ||
+           RTEST(rb_obj_is_kind_of(error, rb_eNoMemError));
+}
+
 static VALUE lives(VALUE unused) {
     (void)unused;
     return thread_dies() ? Qfalse : Qtrue;
@@ -56,7 +61,7 @@ enum outcome callback_outcome(VALUE *error) {
         return CUT_OFF;
     }
     *error = caught;
-    return RTEST(rb_obj_is_kind_of(caught, rb_eStandardError)) ? RAISED : RAISED_FATAL;
+    return exception_fatal(caught) ? RAISED_FATAL : RAISED;
 }
 
 struct call {

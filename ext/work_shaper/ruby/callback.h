@@ -16,8 +16,8 @@ struct callback {
 
 /* How a protected call ended, other than well. */
 enum outcome {
-    RAISED,       /* a StandardError: the user's business */
-    RAISED_FATAL, /* another Exception: the thread ends with it */
+    RAISED,       /* an exception: the user's business */
+    RAISED_FATAL, /* one that exception_fatal says is not: the thread ends with it */
     CUT_OFF       /* Thread#kill, whatever an `ensure` made of it, or throw: not the callback's doing */
 };
 
@@ -35,6 +35,12 @@ bool callback_given(const struct callback *callback);
  * callback_call - Calls it and returns what it returned. Raises what it raised.
  */
 VALUE callback_call(const struct callback *callback, int count, const VALUE *arguments);
+
+/*
+ * exception_fatal - Whether an exception is meant for the process, whoever raised it: SystemExit, SignalException
+ * (Interrupt), NoMemoryError. Others are failures of whoever raised them, StandardErrors or not.
+ */
+bool exception_fatal(VALUE error);
 
 /*
  * callback_outcome - Says what rb_protect caught, without clearing it.

@@ -32,8 +32,9 @@ module WorkShaper
         yield unless left_out?(index)
       end
 
-      # The work of a message raised a StandardError. Logs it, unless process will raise it.
+      # The work of a message raised. Logs it, unless process will raise it.
       def failed(error, index)
+        error = as_standard_error(error) unless error.is_a?(StandardError)
         log(error, index) unless note(error, index)
       end
 
@@ -69,6 +70,13 @@ module WorkShaper
 
       private
 
+      # A framework that rescues only these would go on behind the batch.
+      def as_standard_error(cause)
+        raise Error, "the work raised #{SafeLog.describe(cause)}", cause: cause
+      rescue Error => e
+        e
+      end
+
       def frontier
         [@reached, @gap - 1].min
       end
@@ -96,7 +104,7 @@ module WorkShaper
       def log(error, index)
         WorkShaper.logger.error do
           { message: "Error processing, besides the one that is raised", offset: "#{self}:#{index}",
-            error: "#{error.class}: #{error.message}", backtrace: error.backtrace&.first(10) }
+            **SafeLog.details(error) }
         end
       end
     end

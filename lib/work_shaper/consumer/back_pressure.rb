@@ -17,7 +17,8 @@ module WorkShaper
       # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
       attr_reader :paused
 
-      def initialize(in_flight_limit, client, assignment)
+      def initialize(pool, in_flight_limit, client, assignment)
+        @pool = pool
         @in_flight_limit = in_flight_limit
         @client = client
         @assignment = assignment
@@ -34,7 +35,7 @@ module WorkShaper
 
       # How many messages to ask for now; waits a little for room.
       def allowance
-        return hold if @quiet
+        return hold if @quiet || @pool.held?
 
         room = @in_flight_limit.await_room(FULL_WAIT, @paused.any?)
         release if @paused.any? && room >= [@in_flight_limit.size / 4, 1].max

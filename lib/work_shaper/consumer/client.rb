@@ -65,6 +65,15 @@ module WorkShaper
         !id.null?
       end
 
+      # Whether a topic exists. Makes none, since a consumer's broker does not.
+      def topic?(name)
+        Rdkafka::Metadata.new(@native, name).topics.any?
+      rescue Rdkafka::RdkafkaError => e
+        raise unless e.code == :unknown_topic_or_part
+
+        false
+      end
+
       def subscribe(topics)
         @consumer.subscribe(*topics)
       end

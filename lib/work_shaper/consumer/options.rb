@@ -27,18 +27,30 @@ module WorkShaper
       attr_reader :config
       # The caller's rebalance listener, if the config was an Rdkafka::Config that has one.
       attr_reader :listener
+      # What becomes of messages whose work failed.
+      attr_reader :policy
       attr_reader :topics, :shutdown_timeout, :manager
 
-      def initialize(config:, topics:, shutdown_timeout:, manager:)
+      def initialize(config:, topics:, shutdown_timeout:, settings:)
         @config = complete(plain(config))
         @topics = check_topics(topics)
         @shutdown_timeout = check_timeout(shutdown_timeout)
-        @manager = check_manager(manager)
+        words, others = settings.partition { |name, _value| RetryPolicy::WORDS.include?(name) }.map(&:to_h)
+        @manager = check_manager(others)
+        @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
+                                         on_trouble: SafeLog.method(:trouble))
       end
 
       # Where the brokers are, for messages.
       def servers
         REQUIRED.first.filter_map { |name| config[name] }.first
+      end
+
+      # The one of the topics consumed, name or pattern, that a topic belongs to; nil: none.
+      def consumed_as(topic)
+        topics.find { |name| name.start_with?("^") ? topic.match?(Regexp.new(name)) : name == topic }
+      rescue RegexpError
+        nil # librdkafka knows other expressions than Ruby
       end
 
       # Whether a topic that does not exist may appear by itself.
@@ -107,7 +119,10 @@ module WorkShaper
 
       def check_manager(settings)
         unknown = settings.keys - MANAGER
-        raise ArgumentError, "unknown keyword: #{unknown.map(&:inspect).join(", ")}" if unknown.any?
+        if unknown.any?
+          raise ArgumentError, "unknown keyword#{"s" if unknown.size > 1}: #{unknown.map(&:inspect).join(", ")}; " \
+                               "the settings are #{[*MANAGER, *RetryPolicy::WORDS].join(", ")}"
+        end
 
         Settings.resolve(settings)
         settings

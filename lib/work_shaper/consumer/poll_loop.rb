@@ -9,6 +9,7 @@ module WorkShaper
       IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
       BUSY_WAIT = 10 # the same while something is in flight; after that, workers that compute give way to the loop
       STARTING_TIME = 10 # seconds within which a broker must answer
+      CLOSING_TIME = 2 # seconds for the producer of dead letters to end
       COMMIT_TIME = 5000 # milliseconds for the answer to the last commit
 
       # @return [Numeric] monotonic seconds at the last turn of the loop
@@ -31,7 +32,7 @@ module WorkShaper
         @options = options
         @drain = drain
         @connect = connect
-        @pool = Pool.new(**callbacks, **options.manager, acks: :latest, ack: method(:store))
+        @pool = Pool.new(**callbacks, **options.manager, policy: options.policy, acks: :latest, ack: method(:store))
         limits = Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight)
         @in_flight_limit = InFlightLimit.new(@pool, *limits)
         @assignment = Assignment.new(@pool, options.listener)
@@ -84,6 +85,11 @@ module WorkShaper
                     errors: @errors)
       end
 
+      # Seconds that the oldest try has run.
+      def oldest_try_sec
+        @pool.oldest_try_sec
+      end
+
       # Without its state, which holds passwords.
       def inspect
         "#<#{self.class.name}>"
@@ -105,9 +111,22 @@ module WorkShaper
       def join_group
         @client = @connect.call(@options.config, @assignment)
         @assignment.client = @client
-        @back_pressure = BackPressure.new(@in_flight_limit, @client, @assignment)
+        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         await_broker
-        @client.subscribe(@options.topics) unless over?
+        return if over?
+
+        check_dead_letter_topics
+        @client.subscribe(@options.topics)
+      end
+
+      def check_dead_letter_topics
+        @options.policy.topics.each do |topic|
+          name = @options.consumed_as(topic)
+          raise Error, "dead-letter topic #{topic.inspect} is consumed here, as #{name.inspect}" if name
+          next if @client.topic?(topic)
+
+          raise Error, "dead-letter topic #{topic.inspect} does not exist at #{@options.servers}; create it first"
+        end
       end
 
       def await_broker
@@ -186,14 +205,21 @@ module WorkShaper
       def wind_down
         limit = now + @options.shutdown_timeout
         @back_pressure.quiet!
-        @pool.drop_waiting unless @drain
+        @pool.drop_resting
+        drop_waiting
         until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= limit || @stops > 1
           take(@back_pressure.allowance)
+          drop_waiting
           @turned_at = now
         end
         @pool.shutdown if done
         raise_fatal
         done && !(@drain && @pool.stats[:in_flight].positive?)
+      end
+
+      # While the breaker is open, what waits would not be worked on in time.
+      def drop_waiting
+        @pool.drop_waiting if !@drain || @pool.held?
       end
 
       # Raises the reason when the manager shut down by itself.
@@ -214,6 +240,7 @@ module WorkShaper
       ensure
         shielded { @client.close } if @client
         @assignment.run_deferred
+        @pool.close(CLOSING_TIME)
       end
 
       def lag((topic, partition), row)

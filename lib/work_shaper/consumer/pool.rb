@@ -8,18 +8,26 @@ module WorkShaper
     class Pool < Manager
       include Feeding
 
-      public :drop_waiting, :wind_down, :fatal
+      public :drop_waiting, :drop_resting, :wind_down, :fatal, :held?
 
       # @param sub_key [#call(message), nil] nil: the message's key
-      # @param handler [#call(message)] does the work of a message
-      def initialize(sub_key:, handler:, **rest)
+      # @param block [#call(message)] does the work of a message
+      # @param around [#call(message, &work), nil] what it runs inside, and what a callable give_up does
+      # @param policy [RetryPolicy]
+      # @param sending [Hash] how dead letters are sent: see {DeadLetters}
+      def initialize(sub_key:, block:, around:, policy:, sending:, **rest)
         @sub_key = sub_key
+        @policy = policy
         @sub_key_errors = {}.compare_by_identity
-        super(work: work_with(handler), **rest)
+        super(work: ->(message, _partition, _offset) { work_on(message) }, **rest)
+        @handler = handler(block, around)
+        @failures.around = around
+        @failures.on_over = @sub_key_errors.method(:delete)
+        @failures.dead_letters = @dead_letters = DeadLetters.new(**sending) { |*answer| @failures.sent(*answer) }
       end
 
-      # Enqueues messages without checking the limits. An error in finding a sub key counts as the message's failure: it
-      # is raised where the message's work would be done.
+      # Enqueues messages without checking the limits. A message whose sub key cannot be found has no order: the error
+      # is raised where its work would be done, and its sub key is asked for again at the next try.
       def feed(messages)
         super(messages, @sub_key, @sub_key_errors)
       end
@@ -32,18 +40,54 @@ module WorkShaper
       def stats
         super.tap do |stats|
           stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }
+          stats[:stuck].each { |row| row[:sub_key] = nil if row[:sub_key].is_a?(Message) }
         end
+      end
+
+      # @return [Float] seconds that the oldest try has run; 0.0: none runs
+      def oldest_try_sec
+        tries.map(&:seconds).max || 0.0
+      end
+
+      # Ends the threads that help with failures. A dead letter that is not confirmed by now was not finished.
+      def close(seconds)
+        @dead_letters.close(seconds)
+        @time_limit&.close
       end
 
       private
 
-      def work_with(handler)
-        errors = @sub_key_errors
-        lambda do |message, _partition, _offset|
-          raise errors.delete(message) if !errors.empty? && errors.key?(message)
+      def retry_policy(_words)
+        @policy
+      end
 
-          handler.call(message)
-        end
+      # Only the block has a time limit, not what it runs inside: see {#handler}.
+      def limit_work(work)
+        work
+      end
+
+      def handler(block, around)
+        work = limited(block)
+        around ? ->(message) { around.call(message) { work.call(message) } } : work
+      end
+
+      def place(partition)
+        topic, _, number = partition.rpartition("/")
+        { topic: topic, partition: Integer(number, 10) }
+      end
+
+      def work_on(message)
+        return @handler.call(message) unless !@sub_key_errors.empty? && @sub_key_errors.key?(message)
+
+        find_sub_key(message)
+        @handler.call(message)
+        @sub_key_errors.delete(message)
+      end
+
+      def find_sub_key(message)
+        error = @sub_key_errors[message]
+        @sub_key_errors[message] = nil
+        error ? raise(error) : @sub_key.call(message)
       end
     end
 

@@ -43,6 +43,15 @@ module ConsumerHelpers
       @changed = ConditionVariable.new
     end
 
+    # Topics that do not exist.
+    def missing_topics
+      @missing_topics ||= []
+    end
+
+    def topic?(name)
+      !missing_topics.include?(name)
+    end
+
     # What the example does
 
     # Appends a message for each key; payload: "key:number" of all in that partition.

@@ -1,30 +1,40 @@
 #include "check.h"
-#include "core/ready_heap.h"
+#include "core/heap.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #define MOST 300
 
-/* The naive model: which queues are in, and by which rank. */
-static struct sub_key_queue queues[MOST];
+/* The naive model: which nodes are in, and by which rank. */
+static struct heap_node nodes[MOST];
 static uint64_t ranks[MOST];
 static bool inside[MOST];
-static struct ready_heap heap;
+static struct heap heap;
 
 static void begin(void) {
-    heap = (struct ready_heap){0};
+    heap = (struct heap){0};
     for (int i = 0; i < MOST; i++) {
-        sub_key_queue_init(&queues[i]);
+        nodes[i] = (struct heap_node){0};
         inside[i] = false;
     }
 }
 
-static struct sub_key_queue *oldest(void) {
-    struct sub_key_queue *found = NULL;
+static struct heap_node *oldest(void) {
+    struct heap_node *found = NULL;
     for (int i = 0; i < MOST; i++) {
         if (inside[i] && (!found || ranks[i] < found->rank)) {
-            found = &queues[i];
+            found = &nodes[i];
+        }
+    }
+    return found;
+}
+
+static const struct heap_node *lowest_above(uint64_t rank) {
+    const struct heap_node *found = NULL;
+    for (int i = 0; i < MOST; i++) {
+        if (inside[i] && ranks[i] > rank && (!found || ranks[i] < found->rank)) {
+            found = &nodes[i];
         }
     }
     return found;
@@ -33,14 +43,14 @@ static struct sub_key_queue *oldest(void) {
 static void add(int index, uint64_t rank) {
     ranks[index] = rank;
     inside[index] = true;
-    ready_heap_add(&heap, &queues[index], rank);
-    CHECK(queues[index].rank == rank);
+    heap_add(&heap, &nodes[index], rank);
+    CHECK(nodes[index].rank == rank);
 }
 
-static void take_out(struct sub_key_queue *queue) {
-    inside[queue - queues] = false;
-    ready_heap_remove(&heap, queue);
-    CHECK(queue->rank == 0);
+static void take_out(struct heap_node *node) {
+    inside[node - nodes] = false;
+    heap_remove(&heap, node);
+    CHECK(node->rank == 0);
 }
 
 static void has_the_oldest_on_top_whatever_happens(uint64_t run) {
@@ -53,12 +63,15 @@ static void has_the_oldest_on_top_whatever_happens(uint64_t run) {
         if (random_below(10) < adds && !inside[index]) {
             add(index, (uint64_t)(1 + random_below(spread)) << 20 | unique++);
         } else if (random_below(2) && inside[index]) {
-            take_out(&queues[index]); /* from anywhere, as a revoke does */
+            take_out(&nodes[index]); /* from anywhere, as a revoke does */
         } else if (heap.top) {
             take_out(heap.top);
         }
         CHECK(heap.top == oldest());
+        uint64_t rank = ranks[random_below(MOST)];
+        CHECK(heap_above(&heap, rank) == lowest_above(rank));
     }
+    CHECK(heap_above(&heap, 0) == heap.top);
     while (heap.top) {
         take_out(heap.top);
         CHECK(heap.top == oldest());
@@ -86,5 +99,5 @@ int main(void) {
     for (uint64_t run = 1; run <= runs(500); run++) {
         has_the_oldest_on_top_whatever_happens(run);
     }
-    return checked("ready_heap");
+    return checked("heap");
 }

@@ -1,0 +1,201 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  # What becomes of the messages whose work failed. A manager asks it, in the worker that has the message, and only when
+  # something failed.
+  #
+  # Its verdicts: true (the message is finished), a number of seconds (it is tried again after them), nil (it is kept
+  # until {#sent} tells), or an exception (the manager stops with it).
+  #
+  # @private
+  class Failures
+    # @param manager [Manager] holds while the breaker is open, and is told how a kept message goes on
+    # @param policy [RetryPolicy]
+    # @param on_error [#call, nil] is told of every failed try
+    # @param told [Boolean] whether a message that is skipped needs no line in the log
+    def initialize(manager, policy, on_error:, told:)
+      @manager = manager
+      @policy = policy
+      @on_error = on_error
+      @told = told
+      @breaker = policy.breaker && Breaker.new(**policy.breaker, holder: self)
+      @lock = Mutex.new
+      @totals = { total_retried: 0, total_skipped: 0, total_dead_lettered: 0 }
+    end
+
+    # How dead letters are sent (#deliver), and what callables run inside (#call with a message and a block).
+    # What is called with a message that failed and is over now.
+    attr_writer :dead_letters, :around, :on_over
+
+    # @return [Hash{Symbol => Object}] its part of the manager's stats
+    def stats
+      { **@totals, breaker: @breaker&.stats } # no lock: they may be asked for in a trap handler
+    end
+
+    # Called by the manager: the work of a message raised. Returns the verdict.
+    def work_failed(failure, error, message, partition, offset)
+      excused = @breaker&.open?
+      failure.failed(error, message, partition, offset)
+      decision = @policy.decide(error, failure.attempts - (excused ? 1 : 0))
+      tell(failure, decision.seconds)
+      decision.seconds ? retry_later(failure, decision.seconds, excused) : give_up_to(failure, decision.give_up)
+    end
+
+    # Called by the manager: giving a message up failed, and its time has come again. Returns the verdict.
+    def give_up(failure)
+      carry_out(failure, failure.action)
+    end
+
+    # Called by the manager: the work of some message succeeded although it holds.
+    def work_succeeded
+      @breaker&.succeeded
+    end
+
+    # Called by the manager: on_done raised. The work is done.
+    def on_done_failed(error, message, partition, offset)
+      call_on_error(error, message, partition, offset)
+      log_error("Error in on_done", error, partition, offset)
+    end
+
+    # A dead letter was confirmed by the broker (`error` nil), or could not be sent.
+    def sent(failure, error)
+      @manager.__send__(:resume, failure, error ? not_sent(failure, error) : dead_lettered(failure))
+    rescue ForkedProcess
+      nil # it is the parent's
+    end
+
+    # The breaker's way to the manager.
+    def hold(seconds)
+      @manager.__send__(:hold, seconds)
+    end
+
+    def unhold
+      @manager.__send__(:unhold)
+    end
+
+    private
+
+    def count(total)
+      @lock.synchronize { @totals[total] += 1 }
+    end
+
+    # Telling
+
+    def tell(failure, seconds)
+      if @on_error
+        call_on_error(failure.error, failure.message, failure.partition, failure.offset)
+      else
+        log_error("Error processing", failure.error, failure.partition, failure.offset,
+                  attempt: failure.attempts, retry_in_sec: seconds&.round(3))
+      end
+    end
+
+    # What on_error raises is told beside the first error, never instead of it.
+    def call_on_error(error, message, partition, offset)
+      return unless @on_error
+
+      raised = lambda do |second|
+        log_error("Error in on_error", second, partition, offset, first_error: SafeLog.describe(error))
+      end
+      Guard.run(raised) { @on_error.call(error, message, partition, offset) }
+    end
+
+    def log_error(text, error, partition, offset, **more)
+      SafeLog.error { { message: text, offset: "#{partition}:#{offset}", **more, **SafeLog.details(error) } }
+    end
+
+    def retry_later(failure, seconds, excused)
+      count(:total_retried)
+      failure.tell_message
+      failure.give_back_attempt if excused
+      @breaker&.failed(@manager.__send__(:total_tries) + 1, failure, excused)
+      seconds
+    end
+
+    # Giving up
+
+    def give_up_to(failure, action)
+      failure.action = action
+      carry_out(failure, action)
+    end
+
+    def carry_out(failure, action)
+      case action
+      when :done then over(failure)
+      when :skip then skip(failure)
+      when :stop then gave_up(failure)
+      when String then send_away(failure, action)
+      else Guard.run(->(error) { not_sent(failure, error) }) { carry_out(failure, ask(failure, action)) }
+      end
+    end
+
+    # What a callable returned. It runs inside whatever the work runs in.
+    def ask(failure, callable)
+      return @policy.action(callable.call(failure)) unless @around
+
+      answer = nil
+      @around.call(failure.message) { answer = [callable.call(failure)] }
+      raise Error, "around did not call the block" unless answer
+
+      @policy.action(answer.first)
+    end
+
+    def skip(failure)
+      count(:total_skipped)
+      SafeLog.error { { message: "Skipped", **about(failure), **SafeLog.details(failure.error) } } unless @told
+      over(failure)
+    end
+
+    def over(failure)
+      @on_over&.call(failure.message)
+      true
+    end
+
+    # The answer comes to {#sent}. A callable is not asked again when that is no.
+    def send_away(failure, topic)
+      failure.action = topic
+      failure.give_up!
+      Guard.run(->(error) { not_sent(failure, error) }) { @dead_letters.deliver(failure, topic) }
+    end
+
+    def dead_lettered(failure)
+      count(:total_dead_lettered)
+      SafeLog.warn { { message: "Dead-lettered", topic: failure.action, **about(failure) } }
+      over(failure)
+    end
+
+    def about(failure)
+      { offset: "#{failure.partition}:#{failure.offset}", attempts: failure.attempts,
+        error: SafeLog.describe(failure.error) }
+    end
+
+    # Giving the message up failed: that alone is tried again, for ever.
+    def not_sent(failure, error)
+      return gave_up(failure, " (#{SafeLog.describe(error)})") if error.is_a?(TooLarge)
+
+      failure.give_up!
+      refusals = failure.refused
+      seconds = @policy.wait_after(refusals, error)
+      log_refusal(failure, error, refusals, seconds) if refusals.nobits?(refusals - 1)
+      seconds
+    end
+
+    # At 1, 2, 4, 8 ... tries.
+    def log_refusal(failure, error, refusals, seconds)
+      SafeLog.warn(message: "Could not give up", offset: "#{failure.partition}:#{failure.offset}", tries: refusals,
+                   retry_in_sec: seconds.round(3), first_error: SafeLog.describe(failure.error),
+                   **SafeLog.details(error))
+    end
+
+    # The exception that the manager stops with.
+    def gave_up(failure, besides = "")
+      attempts = "#{failure.attempts} attempt#{"s" unless failure.attempts == 1}"
+      raise GaveUp, "gave up #{failure.partition} offset #{failure.offset} after #{attempts}: " \
+                    "#{SafeLog.describe(failure.error)}#{besides}", cause: failure.error
+    rescue GaveUp => e
+      e
+    end
+  end
+
+  private_constant :Failures
+end
