@@ -48,6 +48,13 @@ module Demo
       @ends = high_watermarks
     end
 
+    # The topic for messages that are given up, which is created when it is missing.
+    def dead_letters
+      @dead_letters ||= "#{topic}_dead".tap do |name|
+        @mock ? @mock.create_topic(name, partitions: 1) : partition_count(name) || create_topic(name)
+      end
+    end
+
     # A new group, which begins with the first message that was produced here and skips what the topic held before.
     def group(name)
       id = "work_shaper_demo_#{Process.pid}_#{Time.now.to_i}_#{name}"
@@ -83,17 +90,17 @@ module Demo
       @partitions.to_h { |partition| [partition, @reader.query_watermark_offsets(topic, partition, TIMEOUT_MS).last] }
     end
 
-    def partition_count
-      count = producer.partition_count(topic)
+    def partition_count(name = topic)
+      count = producer.partition_count(name)
       count if count.positive?
     end
 
-    def create_topic
+    def create_topic(name = topic)
       admin = Rdkafka::Config.new(config).admin
-      admin.create_topic(topic, 1, -1).wait
+      admin.create_topic(name, 1, -1).wait
       deadline = Clock.now + (TIMEOUT_MS / 1000)
-      sleep 0.1 until (count = partition_count) || Clock.now > deadline
-      count || raise(Failure, "topic #{topic} was created but does not show (#{self})")
+      sleep 0.1 until (count = partition_count(name)) || Clock.now > deadline
+      count || raise(Failure, "topic #{name} was created but does not show (#{self})")
     ensure
       admin&.close
     end

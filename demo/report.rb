@@ -11,7 +11,7 @@ module Demo
   class Report
     UNKNOWN = "-"
 
-    attr_writer :one_by_one, :in_parallel, :killed
+    attr_writer :one_by_one, :in_parallel, :failing, :killed
 
     def initialize(traffic, kafka)
       @traffic = traffic
@@ -32,6 +32,14 @@ module Demo
       end)
     end
 
+    def show_failing
+      return unless @failing
+
+      puts "Work that fails, twice or for ever: tried again #{number(@failing.retried)} times; " \
+           "#{number(@failing.dead)} messages are in #{@kafka.dead_letters}; " \
+           "#{number(@failing.messages - @failing.dead)} worked on, #{number(@failing.violations)} out of order."
+    end
+
     def show_killed
       return unless @killed
 
@@ -42,9 +50,9 @@ module Demo
 
     # What went wrong, in words; empty when all is well.
     def failures
-      results = [@one_by_one, @in_parallel, @killed].compact
+      results = [@one_by_one, @in_parallel, @failing, @killed].compact
       violations = results.sum(&:violations)
-      missing = [@in_parallel, @killed].sum { |result| @traffic.count - (result&.messages || 0) }
+      missing = [@in_parallel, @failing, @killed].sum { |result| @traffic.count - (result&.messages || 0) }
       [("#{violations} messages were worked on out of order" unless violations.zero?),
        ("#{missing} messages were not worked on" unless missing.zero?),
        ("what is committed is not what was produced" unless all_committed?)].compact
@@ -53,7 +61,7 @@ module Demo
     private
 
     def all_committed?
-      [@in_parallel, @killed].all? { |result| result && result.committed == @kafka.ends }
+      [@in_parallel, @failing, @killed].all? { |result| result && result.committed == @kafka.ends }
     end
 
     def rows

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 # The demo: the messages of one Kafka partition, consumed one by one with rdkafka, then in parallel with
-# WorkShaper::Consumer: in order per key, committed in order. Finally, its process is killed (kill -9) half-way.
+# WorkShaper::Consumer: in order per key, committed in order. Then some of them fail, twice or for ever. Finally, its
+# process is killed (kill -9) half-way.
 #
 #   bin/demo                    with a broker inside this process
 #   bin/demo --messages 5000    fewer or more messages; 20,000 by default
@@ -16,6 +17,7 @@ trap("INT") { exit!(130) }
 
 require "bundler/setup"
 
+require_relative "failing"
 require_relative "failure"
 require_relative "in_parallel"
 require_relative "kafka"
@@ -45,6 +47,7 @@ module Demo
       trap_signals
       @report.show_start
       compare
+      fail_some
       kill_half_way
       return @interrupted if @interrupted
 
@@ -76,6 +79,13 @@ module Demo
       @report.one_by_one = play { OneByOne.new(@kafka.group("one_by_one"), Work.new(@traffic), sample) }
       @report.in_parallel = play { InParallel.new(@kafka.group("in_parallel"), Work.new(@traffic), @traffic.count) }
       @report.show_table
+    end
+
+    def fail_some
+      @report.failing = play do
+        Failing.new(@kafka.group("failing"), Work.new(@traffic, holes: true), @traffic.count, @kafka.dead_letters)
+      end
+      @report.show_failing
     end
 
     def kill_half_way
