@@ -182,9 +182,12 @@ module WorkShaper
 
     # At 1, 2, 4, 8 ... tries.
     def log_refusal(failure, error, refusals, seconds)
-      SafeLog.warn(message: "Could not give up", offset: "#{failure.partition}:#{failure.offset}", tries: refusals,
-                   retry_in_sec: seconds.round(3), first_error: SafeLog.describe(failure.error),
-                   **SafeLog.details(error))
+      topic = failure.action if String === failure.action
+      SafeLog.warn do
+        { message: "Could not give up", topic: topic, offset: "#{failure.partition}:#{failure.offset}", tries: refusals,
+          retry_in_sec: seconds.round(3), first_error: SafeLog.describe(failure.error),
+          **(topic ? { error: SafeLog.describe(error) } : SafeLog.details(error)) }
+      end
     end
 
     # The exception that the manager stops with.
