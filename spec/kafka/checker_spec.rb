@@ -16,14 +16,15 @@ RSpec.describe KafkaSpecs::Checker do
     (0..5).map { |offset| KafkaSupport::Produced.new("t/0", offset, offset.even? ? "a" : "b", 100 + offset) }
   end
 
-  # Moments are in milliseconds. "+0" is a start of offset 0, "-0" its end; other words are written as they are.
+  # Moments are in milliseconds. "+0" is a start of offset 0, "-0" its end, "!0" its failure, "dead0" that its dead
+  # letter is confirmed; other words are written as they are.
   def log(member, script, died_at: nil, paused_at: nil)
     lines = script.map do |at, what|
       nanoseconds = at * 1_000_000
-      offset = what[/\A[+-](\d+)\z/, 1].to_i
+      offset = what[/\A(?:[+!-]|dead)(\d+)\z/, 1].to_i
       case what
       when /\A\+\d/ then "+ #{nanoseconds} t/0 #{offset} #{offset.even? ? "a" : "b"} #{100 + offset}"
-      when /\A-\d/ then "- #{nanoseconds} t/0 #{offset}"
+      when /\A(-|!|dead)\d/ then "#{what[/\D+/]} #{nanoseconds} t/0 #{offset}"
       else what.sub(" ", " #{nanoseconds} ")
       end
     end
@@ -172,6 +173,53 @@ RSpec.describe KafkaSpecs::Checker do
 
       expect(strict.violations).to include("owners: t/0 came to n while m had it")
       expect(lenient.violations).to eq(["fence: t/0:5 (b) started at m after its partition was revoked"])
+    end
+  end
+
+  describe "with work that fails" do
+    let(:others) { in_turn(1, 3, 5, from: 200) }
+
+    it "takes what failed and is tried again at once for no repetition" do
+      checker = check(log("m", [[0, "assigned t/0"], [10, "+0"], [15, "!0"], [20, "+0"], [25, "!0"],
+                                *in_turn(0, 2, 4, from: 40), *others]))
+
+      expect([checker.violations, checker.repeats, checker.retries, checker.given_up]).to eq([[], 0, 2, []])
+    end
+
+    it "takes a message for finished when its dead letter is confirmed, and counts what is finished twice" do
+      script = [[0, "assigned t/0"], [10, "+0"], [15, "!0"], [20, "dead0"], *in_turn(2, 4, from: 30), *others]
+      early = check(log("m", script), samples: [sample(19, 1)])
+      sound = check(log("m", [*script, [300, "revoke t/0"], [301, "revoked t/0"]]),
+                    log("n", [[400, "assigned t/0"], *in_turn(0, from: 410)]), samples: [sample(20, 1)])
+
+      expect(early.violations).to eq(["committed: 1 of t/0 before all below it were finished"])
+      expect(sound.violations).to eq(["rewound: t/0:0 (a) at n, though 1 was committed"])
+      expect([sound.given_up, sound.repeats, sound.repeated_finishes]).to eq([[["t/0", 0]], 1, 1])
+    end
+
+    it "sees a message that failed and is neither tried again nor a dead letter" do
+      checker = check(log("m", [[0, "assigned t/0"], *in_turn(0, 2, from: 10), *others, [300, "+4"], [310, "!4"]]))
+
+      expect(checker.violations).to eq(["lost: t/0:4 (a)"])
+    end
+
+    it "sees one that starts while one below it waits, also where that one is repeated" do
+      script = [[0, "assigned t/0"], [10, "+0"], [15, "!0"], [20, "+2"], [25, "-2"], [30, "+0"], [35, "-0"],
+                *in_turn(4, from: 40), *others]
+      again = [[400, "assigned t/0"], [410, "+0"], [415, "!0"], [420, "+2"], [425, "-2"]]
+      checker = check(log("m", [*script, [300, "revoke t/0"], [301, "revoked t/0"]]), log("n", again))
+
+      expect(checker.violations).to eq(["order: t/0:2 (a) started at m before the end of one below it",
+                                        "order: t/0:2 (a) after 0 at m", "order: t/0:0 (a) after 2 at m",
+                                        "order: t/0:2 (a) after 0 at n"])
+    end
+
+    it "sees one that starts before the dead letter of one below it is confirmed" do
+      script = [[0, "assigned t/0"], [10, "+0"], [15, "!0"], [20, "+2"], [22, "dead0"], [25, "-2"],
+                *in_turn(4, from: 40), *others]
+
+      expect(check(log("m", script)).violations)
+        .to eq(["order: t/0:2 (a) started at m before the end of one below it", "order: t/0:2 (a) after 0 at m"])
     end
   end
 

@@ -32,9 +32,35 @@ module KafkaSupport
       admin.create_topic(name, partitions, -1, settings).wait
     end
 
+    def delete_topic(name)
+      admin.delete_topic(name).wait
+    end
+
+    # The id of the broker that leads a partition.
+    def leader(topic, partition)
+      described = admin.metadata(topic).topics.first[:partitions]
+      described.find { |row| row[:partition_id] == partition }.fetch(:leader)
+    end
+
     def group(name)
       @groups << name
       name
+    end
+
+    # Says that nobody may write to a topic, to brokers that ask an authorizer and allow all to everybody where nothing
+    # is said.
+    def forbid_writing(topic)
+      rules = Rdkafka::Bindings
+      [[rules::RD_KAFKA_ACL_OPERATION_ALL, rules::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW],
+       [rules::RD_KAFKA_ACL_OPERATION_WRITE, rules::RD_KAFKA_ACL_PERMISSION_TYPE_DENY]].each do |operation, permission|
+        admin.create_acl(**about(topic), operation: operation, permission_type: permission).wait
+      end
+    end
+
+    # Takes back all that was said of it.
+    def allow_writing(topic)
+      admin.delete_acl(**about(topic), operation: Rdkafka::Bindings::RD_KAFKA_ACL_OPERATION_ANY,
+                                       permission_type: Rdkafka::Bindings::RD_KAFKA_ACL_PERMISSION_TYPE_ANY).wait
     end
 
     # The shortest session.timeout.ms that it takes of its consumers.
@@ -64,6 +90,12 @@ module KafkaSupport
 
     def admin
       @admin ||= Rdkafka::Config.new("bootstrap.servers": @servers).admin
+    end
+
+    def about(topic)
+      { resource_type: Rdkafka::Bindings::RD_KAFKA_RESOURCE_TOPIC, resource_name: topic,
+        resource_pattern_type: Rdkafka::Bindings::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+        principal: "User:ANONYMOUS", host: "*" }
     end
 
     def broker_setting(name)

@@ -60,12 +60,13 @@ module KafkaSupport
 
     attr_reader :servers
 
-    def initialize(brokers: 1)
+    # `settings`: of the brokers, beside those that the script makes.
+    def initialize(brokers: 1, settings: {})
       FileUtils.mkdir_p(HOME)
       @directory = File.join(HOME, "#{Process.pid}-#{object_id}")
       @lock = File.open("#{@directory}.lock", "w")
       @lock.flock(File::LOCK_EX)
-      start_guard(brokers)
+      start_guard("--brokers", brokers.to_s, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
       await_start
       @servers = said[/^127\.0\.0\.1:.*$/]
     rescue StandardError
@@ -96,9 +97,9 @@ module KafkaSupport
 
     private
 
-    def start_guard(brokers)
+    def start_guard(*arguments)
       input, @pipe = IO.pipe
-      pid = Process.spawn("/bin/sh", "-c", GUARD, SCRIPT, @directory, "--brokers", brokers.to_s,
+      pid = Process.spawn("/bin/sh", "-c", GUARD, SCRIPT, @directory, *arguments,
                           in: input, out: "#{@directory}.log", err: %i[child out], pgroup: true)
       @guard = Process.detach(pid)
       input.close

@@ -16,6 +16,7 @@ module KafkaSupport
     attach_function :rd_kafka_destroy, [:pointer], :void, blocking: true
     attach_function :rd_kafka_topic_new, %i[pointer string pointer], :pointer
     attach_function :rd_kafka_topic_destroy, [:pointer], :void
+    attach_function :rd_kafka_producev, %i[pointer varargs], :int, blocking: true
     attach_function :rd_kafka_produce_batch, %i[pointer int32 int pointer int], :int, blocking: true
     attach_function :rd_kafka_flush, %i[pointer int], :int, blocking: true
     attach_function :rd_kafka_init_transactions, %i[pointer int], :pointer, blocking: true

@@ -9,7 +9,8 @@ module KafkaSupport
     PATIENCE_MS = 60_000
     BATCH = 10_000
     PRODUCER = 0
-    COPY_AND_USE_PARTITION = 0x2 | 0x8
+    COPY = 0x2
+    COPY_AND_USE_PARTITION = COPY | 0x8
     # rd_kafka_message_t: err, rkt, partition, payload, len, key, key_len, offset, private
     MESSAGE = "l x4 Q l x4 Q Q Q Q q Q"
     MESSAGE_SIZE = 72
@@ -33,6 +34,22 @@ module KafkaSupport
       raise Failure, "not all of #{records.size} messages could be produced to #{topic}" unless left.zero?
     ensure
       Native.rd_kafka_topic_destroy(handle) if handle
+    end
+
+    # One message with a timestamp in milliseconds and `headers`: [[name, value], ...]; a value may be nil.
+    def produce_one(topic, partition, key, payload, timestamp:, headers:)
+      arguments = [:int, Rdkafka::Bindings::RD_KAFKA_VTYPE_TOPIC, :string, topic,
+                   :int, Rdkafka::Bindings::RD_KAFKA_VTYPE_MSGFLAGS, :int, COPY,
+                   :int, Rdkafka::Bindings::RD_KAFKA_VTYPE_PARTITION, :int32, partition,
+                   :int, Rdkafka::Bindings::RD_KAFKA_VTYPE_KEY, *sized(key),
+                   :int, Rdkafka::Bindings::RD_KAFKA_VTYPE_VALUE, *sized(payload),
+                   :int, Rdkafka::Bindings::RD_KAFKA_VTYPE_TIMESTAMP, :int64, timestamp]
+      headers.each do |name, value|
+        arguments.push(:int, Rdkafka::Bindings::RD_KAFKA_VTYPE_HEADER, :string, name, *sized(value))
+      end
+      error = Native.rd_kafka_producev(@handle, *arguments, :int, Rdkafka::Bindings::RD_KAFKA_VTYPE_END)
+      raise Rdkafka::RdkafkaError, error unless error.zero?
+      raise Failure, "it could not be produced to #{topic}" unless Native.rd_kafka_flush(@handle, PATIENCE_MS).zero?
     end
 
     # What the block produces is there for those who read what is committed, or leaves only gaps.
@@ -82,6 +99,11 @@ module KafkaSupport
       end.join)
       queued = Native.rd_kafka_produce_batch(topic, -1, COPY_AND_USE_PARTITION, messages, records.size)
       raise Failure, "only #{queued} of #{records.size} messages were taken" unless queued == records.size
+    end
+
+    # The same as arguments.
+    def sized(text)
+      [:buffer_in, text, :size_t, text ? text.bytesize : 0]
     end
 
     # Where the bytes are, and how many.

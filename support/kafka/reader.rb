@@ -31,7 +31,13 @@ module KafkaSupport
       end
     end
 
+    # In the shape of Produced.
     def contents
+      messages.map { |message| read(message) }
+    end
+
+    # As the rdkafka gem has them.
+    def messages
       consumer = reading_consumer
       list = Rdkafka::Consumer::TopicPartitionList.new
       list.add_topic_and_partitions_with_offsets(@topic, @partitions.to_h { |partition| [partition, 0] })
@@ -66,7 +72,7 @@ module KafkaSupport
 
         begin
           message = consumer.poll(100)
-          messages << read(message) if message
+          messages << message if message
         rescue Rdkafka::RdkafkaError => e
           raise unless e.code == :partition_eof
 

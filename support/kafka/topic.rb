@@ -17,6 +17,7 @@ module KafkaSupport
       @broker = broker
       @name = "specs-#{Process.pid}-#{rand(36**6).to_s(36)}"
       @partitions = partitions
+      @settings = settings
       @next_id = 0
       broker.create_topic(name, partitions: partitions, settings: settings)
       @reader = Reader.new(broker.servers, name, partitions)
@@ -52,6 +53,27 @@ module KafkaSupport
       raise "#{high_watermarks} are the high watermarks after what was produced, not #{offsets}"
     end
 
+    # One message with headers; see Producer. Returns it.
+    def produce_one(partition, key, payload, **fields)
+      offset = high_watermarks[partition]
+      producer.produce_one(name, partition, key, payload, **fields)
+      Produced.new("#{name}/#{partition}", offset, key, payload.to_i)
+    end
+
+    # Takes it away with all that is in it, and makes another of the same name.
+    def delete
+      @broker.delete_topic(name)
+    end
+
+    def create_again
+      @broker.create_topic(name, partitions: partitions, settings: @settings)
+    end
+
+    # The id of the broker that leads a partition.
+    def leader(partition)
+      @broker.leader(name, partition)
+    end
+
     # A payload with an id of its own.
     def payload(bytes = 0)
       ((@next_id += 1) - 1).to_s.ljust(bytes)
@@ -73,6 +95,11 @@ module KafkaSupport
     # What a consumer gets that reads the whole topic now, aborted and compacted messages left out.
     def contents
       @reader.contents
+    end
+
+    # The same as the rdkafka gem has it.
+    def messages
+      @reader.messages
     end
 
     # partition => the offset of the next message, by number.

@@ -28,9 +28,24 @@ module KafkaSpecs
                        committed_backwards, committed_early].flatten
     end
 
-    # How often a message was started again.
+    # How often a message was delivered again.
     def repeats
-      attempts.size - attempts.uniq { |attempt| identity(attempt) }.size
+      @evidence.deliveries.size - attempts.uniq { |attempt| identity(attempt) }.size
+    end
+
+    # How often work that had failed was tried again.
+    def retries
+      attempts.size - @evidence.deliveries.size
+    end
+
+    # How often what was finished already was finished again.
+    def repeated_finishes
+      @evidence.finishes.each_value.sum { |times| times - 1 }
+    end
+
+    # Partition and offset of each that became a dead letter, as the members say.
+    def given_up
+      @evidence.given_up
     end
 
     # Starts at one member while work on the same key ran on at another, which that one repeats.
@@ -159,14 +174,20 @@ module KafkaSpecs
       end
     end
 
-    # Within one tenure nothing is delivered twice, and the offsets of a key only grow.
+    # Within one tenure nothing is delivered twice, and the offsets of a key only grow; what failed is tried again
+    # before anything else of its key, or is a dead letter.
     def not_growing
       tenures.flat_map do |tenure|
         keyed(@evidence.attempts_in(tenure)).group_by(&:key).flat_map do |_, of_key|
-          wrong = of_key.each_cons(2).select { |first, second| second.offset <= first.offset }
+          wrong = of_key.each_cons(2).reject { |first, second| follows?(first, second) }
           wrong.map { |first, second| "order: #{name(second)} after #{first.offset} at #{second.member}" }
         end
       end
+    end
+
+    def follows?(first, second)
+      retried = first.failed && (first.ended.nil? || first.ended > second.started)
+      retried ? second.offset == first.offset : second.offset > first.offset
     end
 
     def committed_backwards

@@ -43,6 +43,29 @@ module KafkaSpecs
       @offsets.fetch(partition, [])
     end
 
+    # The first tries: what was delivered, in the order of the starts.
+    def deliveries
+      @deliveries ||= begin
+        failed = {}
+        attempts.reject do |attempt|
+          delivery = [tenure_of(attempt).object_id, attempt.offset]
+          retried = failed[delivery] && failed[delivery] <= attempt.started
+          failed[delivery] = attempt.failed && !attempt.ended ? attempt.failed : nil
+          retried
+        end
+      end
+    end
+
+    # Of each message that was finished, how often.
+    def finishes
+      attempts.select(&:ended).group_by { |attempt| identity(attempt) }.transform_values(&:size)
+    end
+
+    # The partition and offset of each that became a dead letter.
+    def given_up
+      attempts.select { |attempt| attempt.failed && attempt.ended }.map { |attempt| identity(attempt) }
+    end
+
     # The moment at which a message was first finished, by whomever.
     def ended(message)
       @ends ||= attempts.select(&:ended).group_by { |attempt| identity(attempt) }
@@ -74,7 +97,7 @@ module KafkaSpecs
 
     # Whether it is over at that moment: it came to its end, or its process did.
     def over?(attempt, moment)
-      (attempt.ended || @logs[attempt.member].died_at || NEVER) <= moment
+      (attempt.over || @logs[attempt.member].died_at || NEVER) <= moment
     end
 
     # When and how a tenure ended, from the side of the group: a pause is an end.

@@ -3,7 +3,8 @@
 # A member of a consumer group in a process of its own: `ruby member.rb JSON`. What it is to do:
 #
 #   consumer  keyword arguments of WorkShaper::Consumer.new
-#   work      {"sleep_ms": 10}, {"cpu_ms": 1} (pure Ruby) or {}
+#   work      {"sleep_ms": 10}, {"cpu_ms": 1} (pure Ruby) or {}; "fail": {"twice_every": 20, "for_ever_every": 100},
+#             and what else Faults takes
 #   record    "each": every start and end of work; or a number: a tally and the consumer's load each so many messages
 #   log       the file to which all of it is appended, in lines; WorkLog reads it
 #
@@ -13,6 +14,7 @@
 require "json"
 require "logger"
 require "work_shaper/consumer"
+require_relative "faults"
 
 # Appends lines to the log of one member.
 class Journal
@@ -60,14 +62,16 @@ end
 class Work
   ROUNDS = 20_000
 
-  def initialize(sleep_ms: nil, cpu_ms: nil)
+  def initialize(sleep_ms: nil, cpu_ms: nil, fail: nil)
     @seconds = sleep_ms && (sleep_ms / 1_000.0)
     @rounds = cpu_ms && (cpu_ms * rounds_per_ms).to_i
+    @faults = fail && Faults.new(**fail)
   end
 
-  def call
+  def call(message)
     sleep @seconds if @seconds
     compute(@rounds) if @rounds
+    @faults&.call(message)
   end
 
   private
@@ -88,6 +92,22 @@ class Work
   end
 end
 
+# Of the log, the lines that say which dead letters are confirmed go to the journal. Nothing else of that message
+# happens before the line is written.
+class Burials < Logger::Formatter
+  def initialize(journal)
+    super()
+    @journal = journal
+  end
+
+  def call(severity, time, program, message)
+    return super unless message.is_a?(Hash) && message[:message] == "Dead-lettered"
+
+    @journal.write(:dead, *message[:offset].split(":"))
+    ""
+  end
+end
+
 # Writes every start and end of work.
 class EachRecord
   def initialize(work, journal)
@@ -98,8 +118,11 @@ class EachRecord
   def call(message)
     identity = "#{message.topic}/#{message.partition} #{message.offset}"
     @journal.write("+", identity, message.key || "-", message.payload.to_i)
-    @work.call
+    @work.call(message)
     @journal.write("-", identity)
+  rescue Faults::Broken
+    @journal.write("!", identity)
+    raise
   end
 
   def finish; end
@@ -118,7 +141,7 @@ class TallyRecord
   end
 
   def call(message)
-    @work.call
+    @work.call(message)
     @lock.synchronize do
       @offsets += message.offset
       @bytes += message.payload.bytesize
@@ -137,8 +160,10 @@ end
 class Member
   def initialize(consumer:, log:, work: {}, record: "each")
     @journal = Journal.new(log)
+    WorkShaper.logger = Logger.new($stderr, formatter: Burials.new(@journal))
     @record = record_of(Work.new(**work), record)
     witness(@journal)
+    consumer = { on_error: ->(*) {}, **consumer } if work.key?(:fail) # what fails is no news
     @consumer = WorkShaper::Consumer.new(**consumer) { |message| @record.call(message) }
   end
 
@@ -152,7 +177,7 @@ class Member
     @journal.write(:stopped, finished)
     finished
   rescue StandardError => e
-    @journal.write(:raised, e.class, e.message.tr("\n", " "))
+    @journal.write(:raised, e.class, e.cause.class, e.message.tr("\n", " "))
     warn e.full_message(highlight: false)
   end
 
@@ -180,6 +205,5 @@ class Member
 end
 
 $stdout.sync = true
-WorkShaper.logger = Logger.new($stderr)
 Rdkafka::Config.logger = Logger.new($stderr, level: Logger::WARN)
 exit(Member.new(**JSON.parse(ARGV.fetch(0), symbolize_names: true)).run == true)

@@ -112,7 +112,12 @@ module KafkaSpecs
 
     # What it warned of, from ERROR on.
     def complaints
-      File.readlines(@said).grep(/\b(ERROR|FATAL|BUG)\b/)
+      said(/\b(ERROR|FATAL|BUG)\b/)
+    end
+
+    # What it said so.
+    def said(pattern)
+      File.readlines(@said).grep(pattern)
     end
 
     # Resident memory in megabytes.

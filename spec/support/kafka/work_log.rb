@@ -1,8 +1,14 @@
 # frozen_string_literal: true
 
 module KafkaSpecs
-  # One piece of work on a message. `ended` is nil when it never came to its end.
-  Attempt = Struct.new(:member, :partition, :offset, :key, :id, :started, :ended, keyword_init: true)
+  # One piece of work on a message. `ended` is when the message was finished by it, nil when it never was. One that
+  # `failed` does so only when it was the last, and a broker had confirmed the dead letter.
+  Attempt = Struct.new(:member, :partition, :offset, :key, :id, :started, :failed, :ended, keyword_init: true) do
+    # When it was over, if it came to that.
+    def over
+      failed || ended
+    end
+  end
 
   # The time in which a member had a partition, from the call that assigned it to the call that revoked it; `settled`
   # is when that returned. Without an end: up to its death, or now.
@@ -12,7 +18,7 @@ module KafkaSpecs
   class WorkLog
     Event = Struct.new(:kind, :at, :words)
 
-    attr_reader :member, :attempts, :tenures, :events, :finished
+    attr_reader :member, :attempts, :tenures, :events, :finished, :given_up
     # When the process was gone, if it was killed; when it was stopped with SIGSTOP.
     attr_accessor :died_at, :paused_at
 
@@ -25,7 +31,8 @@ module KafkaSpecs
       @position = 0
       @attempts = []
       @running = {}
-      @finished = 0
+      @failed = {}
+      @finished = @given_up = 0
       @tenures = []
       @held = {}
       @events = []
@@ -70,6 +77,8 @@ module KafkaSpecs
       case kind
       when "+" then start(at, *words)
       when "-" then finish(at, *words)
+      when "!" then fail_one(at, *words)
+      when "dead" then bury(at, *words)
       else
         @events << Event.new(kind, at, words)
         take_event(kind, at, words)
@@ -86,6 +95,19 @@ module KafkaSpecs
     def finish(at, partition, offset)
       @running.fetch([partition, offset]).shift.ended = at
       @finished += 1
+    end
+
+    def fail_one(at, partition, offset)
+      attempt = @running.fetch([partition, offset]).shift
+      attempt.failed = at
+      @failed[[partition, offset]] = attempt
+    end
+
+    # Its message is a dead letter; perhaps not the only one, when it was delivered here once more meanwhile.
+    def bury(at, partition, offset)
+      @failed.delete([partition, offset])&.ended = at
+      @finished += 1
+      @given_up += 1
     end
 
     def take_event(kind, at, words)
