@@ -19,6 +19,7 @@ class ScheduleRunner
     @random = Random.new(schedule.seed)
     @failed = Hash.new(0)
     @given_up = Set.new
+    @trying = {}
   end
 
   def run
@@ -64,6 +65,7 @@ class ScheduleRunner
     return unless @failed[message.id] < message.tries
 
     @failed[message.id] += 1
+    @trying[message.id] = true # until on_error is told
     @log << [:failed, message] << [:try_over, message]
     raise Failure, message.id.to_s
   end
@@ -78,7 +80,7 @@ class ScheduleRunner
     expected = error.is_a?(Failure) && error.message == message.id.to_s && intact?(message, partition, offset)
     @surprises << "on_error got #{error.inspect} for #{message}" unless expected
     take_time(message.duration)
-    @log << [:finish, message] unless @log.reverse_each.find { |_, other| other.equal?(message) }.first == :try_over
+    @log << [:finish, message] unless @trying.delete(message.id)
     raise Failure, "in on_error" if message.fate == :on_error_raises
   end
 
