@@ -52,13 +52,6 @@ void scheduler_destroy(struct scheduler *scheduler) {
     pool_destroy(&scheduler->items);
 }
 
-/* Adds a tracker to the next pass if it has something to claim now. */
-static void update_moved(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    if (list_empty(&tracker->moved) && offset_tracker_claimable(tracker)) {
-        list_append(&scheduler->moved, &tracker->moved);
-    }
-}
-
 /* Counting items */
 
 static void start_waiting(struct scheduler *scheduler, const struct item *item) {
@@ -237,7 +230,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
     count_unfinished(scheduler, item, -1);
     if (!tracker->revoked) {
         offset_tracker_finish(tracker, item);
-        update_moved(scheduler, tracker);
+        scheduler_update_moved(scheduler, tracker);
     }
     stop_running(scheduler, item);
     scheduler->total_tries++;
@@ -346,33 +339,6 @@ uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queu
     return dropped;
 }
 
-/* The checkpoint */
-
-static void unmark(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    scheduler->marked -= tracker->mark != OFFSET_NONE;
-    scheduler->marked_unfinished -= tracker->unfinished;
-    tracker->mark = OFFSET_NONE;
-    tracker->unfinished = 0;
-}
-
-void scheduler_mark(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    if (tracker->revoked || offset_tracker_settled(tracker, tracker->highest)) {
-        return;
-    }
-    scheduler->marked += tracker->mark == OFFSET_NONE;
-    scheduler->marked_unfinished -= tracker->unfinished;
-    tracker->mark = tracker->highest;
-    tracker->unfinished = tracker->waiting + tracker->running;
-    scheduler->marked_unfinished += tracker->unfinished;
-}
-
-void scheduler_follow_up(struct scheduler *scheduler, const struct offset_tracker *cause, int64_t offset,
-                         struct offset_tracker *tracker) {
-    if (offset <= cause->mark) {
-        scheduler_mark(scheduler, tracker);
-    }
-}
-
 /* Revoking */
 
 struct revocation {
@@ -414,46 +380,8 @@ void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracke
     offset_tracker_clear(tracker);
     tracker->revoked = true;
     list_remove(&tracker->moved);
-    unmark(scheduler, tracker);
+    scheduler_unmark(scheduler, tracker);
     scheduler->in_flight -= forgotten;
     scheduler->total_dropped += forgotten - tracker->dropped;
     tracker->dropped = 0;
-}
-
-/* Acknowledging */
-
-void scheduler_begin_pass(struct scheduler *scheduler) {
-    list_splice(&scheduler->pass, &scheduler->moved);
-}
-
-struct offset_tracker *scheduler_next_in_pass(struct scheduler *scheduler) {
-    struct list *first = list_first(&scheduler->pass);
-    if (!first) {
-        return NULL;
-    }
-    list_remove(first);
-    return LIST_ENTRY(first, struct offset_tracker, moved);
-}
-
-void scheduler_settle(struct scheduler *scheduler, struct offset_tracker *tracker, bool accepted) {
-    uint64_t settled = offset_tracker_settle(tracker, accepted);
-    scheduler->in_flight -= settled;
-    scheduler->total_acknowledged += settled;
-    scheduler->total_refused += accepted ? 0 : settled;
-    if (tracker->mark != OFFSET_NONE && offset_tracker_settled(tracker, tracker->mark)) {
-        unmark(scheduler, tracker);
-    }
-    update_moved(scheduler, tracker);
-}
-
-void scheduler_unclaim(struct scheduler *scheduler, struct offset_tracker *tracker) {
-    uint64_t forgotten = offset_tracker_unclaim(tracker);
-    scheduler->in_flight -= forgotten;
-    scheduler->total_dropped += forgotten;
-    update_moved(scheduler, tracker);
-}
-
-uint64_t scheduler_finished(const struct scheduler *scheduler) {
-    uint64_t unfinished = (uint64_t)scheduler->waiting + scheduler->running;
-    return scheduler->in_flight > unfinished ? scheduler->in_flight - unfinished : 0;
 }

@@ -241,6 +241,17 @@ void scheduler_follow_up(struct scheduler *scheduler, const struct offset_tracke
                          struct offset_tracker *tracker);
 
 /*
+ * scheduler_update_moved, scheduler_unmark - For the core alone: a tracker is in the next pass if it has something to
+ * claim now; it has nothing in the checkpoint any more.
+ */
+static inline void scheduler_update_moved(struct scheduler *scheduler, struct offset_tracker *tracker) {
+    if (list_empty(&tracker->moved) && offset_tracker_claimable(tracker)) {
+        list_append(&scheduler->moved, &tracker->moved);
+    }
+}
+void scheduler_unmark(struct scheduler *scheduler, struct offset_tracker *tracker);
+
+/*
  * scheduler_finished - How many offsets are finished and not yet settled, or were abandoned.
  */
 uint64_t scheduler_finished(const struct scheduler *scheduler);
