@@ -7,49 +7,69 @@ module WorkShaper
   # the block agree under a lock whether it came in time; and what was raised too late is taken off the thread before
   # anything else runs there. (The timeout library of Ruby 3.1 has no masks, and starts a thread for each call.)
   #
+  # A block that has ended before its exception arrives has succeeded: the exception is dropped. Once it has arrived, it
+  # is for the block to decide, as with any exception.
+  #
   # All blocks have the same limit, so the first to begin is the first to be due: the watcher looks at one only.
+  #
+  # Two things it cannot do. A trap handler that raises knows no masks, so no block may run on the main thread of a
+  # process with such a handler. And Ruby raises into threads, not into Fibers: a Fiber must not be left for good, or
+  # for other work, from inside a block that it began.
   #
   # @private
   class TimeLimit
     # Seconds after the exception, when work that ignores it is told of.
     PATIENCE = 1
 
-    # The thread variable that holds the innermost block of a thread; Fibers of the block see it, too.
-    CURRENT = :work_shaper_time_limit
+    # In our own code: a kill, or what others raise, must not leave a block watched that is over.
+    NOTHING = { Object => :never }.freeze
 
-    MASKED = { Object => :never }.freeze
-    OPEN = { Object => :immediate }.freeze
+    # What the caller has masked stays masked, in the block too. That is why these name our own exception alone.
+    NOT_LATE = { Timeout => :never }.freeze
+    IN_TIME = { Timeout => :immediate }.freeze
 
-    # One block that runs.
-    Watched = Struct.new(:thread, :deadline, :outer, :error, :over)
-    private_constant :PATIENCE, :CURRENT, :MASKED, :OPEN, :Watched
+    # The watcher may be killed where it waits, not between two steps that belong together.
+    WHILE_WAITING = { Object => :on_blocking }.freeze
+
+    # One block that runs: on which thread, until when, what was raised, and when the log is told.
+    Watched = Struct.new(:thread, :deadline, :error, :tell_at)
+    private_constant :PATIENCE, :NOTHING, :NOT_LATE, :IN_TIME, :WHILE_WAITING, :Watched
 
     # @param seconds [Numeric]
-    # @param place [#call(thread)] returns the fields that tell the log what runs on a thread
+    # @param place [#call(thread)] returns the fields that tell the log what runs on a thread. It is called under the
+    #   lock, so that it is still that block which runs: it must be quick
     def initialize(seconds, place = ->(_thread) { {} })
       @seconds = seconds
       @place = place
-      start_afresh
+      @lock = Mutex.new
+      @changed = ConditionVariable.new
+      @waiting = {}.compare_by_identity # the first to begin comes first
+      @late = {}.compare_by_identity # the first to be late comes first
+      @outermost = {}.compare_by_identity # by thread
+      @wakes_at = Float::INFINITY
+      @closed = false
     end
 
     # Runs the block.
     #
     # @return [Object] what the block returns
-    # @raise [Timeout] it did not end in time. When it ends while the exception is still under way, that is dropped
-    def run(&block)
-      Thread.handle_interrupt(MASKED) do
-        watched = begin_watching
-        begin
-          Thread.handle_interrupt(OPEN, &block)
-        ensure
-          end_watching(watched)
-        end
+    # @raise [Timeout] it did not end in time
+    # @raise [ThreadError] the watcher could not be started
+    def run
+      watched = Watched.new(Thread.current)
+      Thread.handle_interrupt(NOT_LATE) do
+        Thread.handle_interrupt(NOTHING) { begin_watching(watched) }
+        Thread.handle_interrupt(IN_TIME) { yield } # rubocop:disable Style/ExplicitBlockArgument -- a lambda would get nil
+      ensure
+        # Masked anew: a Fiber that was left inside a mask of the work's own has mixed up those of the thread.
+        Thread.handle_interrupt(NOTHING) { end_watching(watched) }
       end
     end
 
-    # @return [Float, nil] seconds left to the block that runs on this thread; nil: none does
+    # @return [Float, nil] seconds left to the block that runs on this thread, of several inside each other to the
+    #   outermost; nil: none does
     def remaining
-      watched = Thread.current.thread_variable_get(CURRENT)
+      watched = @outermost[Thread.current]
       watched && [watched.deadline - now, 0.0].max
     end
 
@@ -57,94 +77,112 @@ module WorkShaper
     def close
       @lock.synchronize do
         @closed = true
-        @changed.broadcast
+        @changed.signal
       end
     end
 
     private
 
-    # Also in a forked child, where the watcher is gone and somebody may hold the lock for ever.
-    def start_afresh
-      @lock = Mutex.new
-      @changed = ConditionVariable.new
-      @waiting = {}.compare_by_identity # the first to begin comes first
-      @fired = []
-      @watcher = nil
-      @closed = false
-      @pid = Process.pid
-    end
-
-    def begin_watching
-      start_afresh unless @pid == Process.pid
-      thread = Thread.current
-      watched = Watched.new(thread, now + @seconds, thread.thread_variable_get(CURRENT))
-      thread.thread_variable_set(CURRENT, watched)
+    # A watcher that sleeps until an earlier block is due sleeps on, and finds this one when it wakes: waking it for
+    # each block would cost more than all the rest.
+    def begin_watching(watched)
       @lock.synchronize do
-        @waiting[watched] = true
-        @changed.signal if @waiting.size == 1
         start_watcher unless @closed || @watcher&.alive?
+        watched.deadline = now + @seconds
+        @waiting[watched] = true
+        @outermost[watched.thread] ||= watched
+        next unless watched.deadline < @wakes_at
+
+        @wakes_at = watched.deadline
+        @changed.signal
       end
-      watched
     end
 
     # From here on its exception is not raised any more. If it was, it may not have arrived yet.
     def end_watching(watched)
       @lock.synchronize do
-        watched.over = true
         @waiting.delete(watched)
+        @late.delete(watched)
+        @outermost.delete(watched.thread) if @outermost[watched.thread].equal?(watched)
       end
-      watched.thread.thread_variable_set(CURRENT, watched.outer)
-      take_off(watched) if watched.error
+      take_off(watched.error) if watched.error
     end
 
-    # Takes off this thread what is on its way to it. What belongs to a block around this one goes on to that.
-    def take_off(watched)
-      others = nil
+    # Takes an exception off this thread that is still on its way to it. What belongs to a block around this one is
+    # raised anew: it arrives there as soon as we have left.
+    def take_off(error)
+      others = []
       begin
-        Thread.handle_interrupt(OPEN) { Thread.pass }
+        Thread.handle_interrupt(IN_TIME) { Thread.pass }
       rescue Timeout => e
-        others = e unless e.equal?(watched.error)
-        retry
+        others << e unless e.equal?(error)
+        retry # until none comes any more; Thread.pending_interrupt?(Timeout) would crash Ruby 3.1
       end
-      raise others if others
+      others.each do |other|
+        other.set_backtrace(nil) # to be that of where it arrives
+        Thread.current.raise(other)
+      end
     end
 
     # The watcher
 
+    # In a forked child there is none, and those that the parent's other threads left waiting are no harm.
     def start_watcher
+      @wakes_at = Float::INFINITY
       @watcher = Thread.new do
-        Thread.current.name = "work_shaper time limit"
-        Thread.current.priority = 0 # inherited from whoever is first, like the interrupt mask
-        Thread.handle_interrupt(OPEN) { @lock.synchronize { watch until @closed } }
+        Thread.handle_interrupt(WHILE_WAITING) do
+          Thread.current.name = "work_shaper time limit"
+          Thread.current.priority = 0 # inherited from whoever is first, like the interrupt mask
+          watch until @closed
+        end
       end
     end
 
-    # Waits for the next time that something is due, and sees to it.
+    # The log is told outside the lock: it may be slow, and nobody can begin or end a block meanwhile.
     def watch
+      fields = @lock.synchronize { see_to_next unless @closed }
+      SafeLog.warn(message: "Still at work after its timeout", timeout_sec: @seconds, **fields) if fields
+    end
+
+    # Waits for what is due next, or raises.
+    #
+    # @return [Hash, nil] the fields of a block that has not ended long after the exception
+    def see_to_next
       watched, = @waiting.first
-      due = [watched&.deadline, @fired.first && (@fired.first.deadline + PATIENCE)].compact.min
-      return @changed.wait(@lock) unless due
-
-      seconds = due - now
-      return @changed.wait(@lock, seconds) if seconds.positive?
-
-      watched && watched.deadline <= now ? fire(watched) : tell(@fired.shift)
+      late, = @late.first
+      time = now
+      if watched && watched.deadline <= time
+        fire(watched, time)
+      elsif late && late.tell_at <= time
+        return place_of(late)
+      else
+        @wakes_at = [watched&.deadline, late&.tell_at].compact.min || Float::INFINITY
+        @changed.wait(@lock, watched || late ? @wakes_at - time : nil)
+      end
+      nil
     end
 
-    def fire(watched)
+    # An exception would take the place of the kill in a thread that is being killed. (While that sleeps in an `ensure`,
+    # Ruby does not tell. Such a thread lives on, "aborting", unless who runs it looks, as our workers do.)
+    def fire(watched, time)
       @waiting.delete(watched)
+      thread = watched.thread
+      return unless thread.alive? # killed by a fork
+
+      watched.tell_at = time + PATIENCE
+      @late[watched] = true
+      return if thread.status == "aborting"
+
       watched.error = Timeout.new("the work took longer than #{@seconds} s")
-      watched.thread.raise(watched.error)
-      @fired << watched
-    rescue ThreadError
-      nil # the thread is dead
+      thread.raise(watched.error)
     end
 
-    # A C function that does not let Ruby in, or a mask.
-    def tell(watched)
-      return if watched.over || !watched.thread.alive?
-
-      SafeLog.warn(message: "Still at work after its timeout", timeout_sec: @seconds, **@place.call(watched.thread))
+    # Why it ignores the exception: a C function that does not let Ruby in, a mask, a rescue.
+    def place_of(watched)
+      @late.delete(watched)
+      @place.call(watched.thread) || {} if watched.thread.alive?
+    rescue StandardError
+      {}
     end
 
     def now
