@@ -108,7 +108,7 @@ RSpec.shared_examples "an example" do |name|
 
   it "ends when work is cut off, and commits nothing beyond it" do
     failing = topic.produce(300, keys: 60).fetch(100)
-    run = start(only_of(failing, 'raise NotImplementedError, "on purpose"'))
+    run = start(only_of(failing, 'raise NoMemoryError, "on purpose"'))
     run.wait
     expect(run.output).to include("on purpose")
     expect(group.committed[failing.partition].to_i).to be <= failing.offset
