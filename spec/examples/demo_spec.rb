@@ -26,7 +26,8 @@ RSpec.describe "bin/demo", watchdog: 120 do
     expect(row(program, "order violations per key")).to eq(%w[0 0])
     expect(row(program, "offset committed on the broker")).to eq(%w[- 500])
     expect(row(program, "high watermark")).to eq(%w[- 500])
-    expect(program.stdout).to match(/tried again 60 times; 5 messages are in work_shaper_demo_dead; 495 worked on, 0 out/)
+    expect(program.stdout).to include("tried again 60 times; 5 messages are in work_shaper_demo_dead",
+                                      "495 worked on, 0 out of order")
     expect(row(program, "highest memory so far, MB").map(&:to_i)).to all(be_positive)
   end
 
