@@ -59,6 +59,12 @@ RSpec.describe KafkaSpecs::Checker do
     expect([checker.violations, checker.repeats, checker.handovers]).to eq([[], 0, []])
   end
 
+  it "tells how much longer than it should the slowest piece of work took" do
+    slow = log("m", [[0, "assigned t/0"], *in_turn(0, 1, from: 10), [40, "+2"], [65, "-2"], [70, "+3"]])
+
+    expect(check(slow).overrun_ms(20)).to eq(5)
+  end
+
   it "lets keys overlap with each other" do
     script = [[0, "assigned t/0"], [10, "+0"], [11, "+1"], [20, "-1"], [21, "+3"], [22, "-3"], [23, "-0"]]
 

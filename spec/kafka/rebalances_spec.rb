@@ -79,7 +79,7 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
     checker = expect_sound(produced, samples: group.samples)
 
     expect(revokes).to be > (kafka.real? ? 60 : 20) # on the mock cluster each takes a second
-    expect(checker.lag_ms(:revoked)).to be < most_lag_ms
+    expect_committed_at_revokes(checker, 30)
     expect(checker.repeats).to be <= most_repeats(30)
   end
 end

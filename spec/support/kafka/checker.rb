@@ -64,6 +64,12 @@ module KafkaSpecs
       handovers.select { |handover| handover.cause == cause }.map(&:lag).max.to_i / 1_000_000.0
     end
 
+    # How much longer than it should the slowest piece of work took: what its machine and its process make of a moment.
+    def overrun_ms(work_ms)
+      longest = attempts.filter_map { |attempt| attempt.ended && (attempt.ended - attempt.started) }.max.to_i
+      (longest / 1_000_000.0) - work_ms
+    end
+
     private
 
     def attempts
