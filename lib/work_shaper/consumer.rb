@@ -15,6 +15,7 @@ require_relative "consumer/client"
 require_relative "consumer/assignment"
 require_relative "consumer/in_flight_limit"
 require_relative "consumer/back_pressure"
+require_relative "consumer/departure"
 require_relative "consumer/poll_loop"
 require_relative "consumer/signals"
 

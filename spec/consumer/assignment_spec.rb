@@ -143,8 +143,8 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
           Thread.report_on_exception = false
           Thread.new do
             wait_until("worked") { client.offset_of("orders", 0) == 2 }
-            assignment = c.instance_variable_get(:@poll_loop).instance_variable_get(:@assignment)
-            assignment.on_revoked { raise NoMemoryError, "none left" }
+            pool = c.instance_variable_get(:@poll_loop).instance_variable_get(:@pool)
+            pool.define_singleton_method(:revoke) { |_name| raise NoMemoryError, "none left" }
             #{ending}
           end
           same("none left", raised(NoMemoryError) { c.run }.message, "error")

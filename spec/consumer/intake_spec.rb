@@ -215,9 +215,10 @@ RSpec.describe "WorkShaper::Intake" do
     expect(client.store("never-heard-of", 0, 1)).to be(false)
     expect(client.end_offset(topic, 0)).to eq(4)
     expect(client.end_offset("never-heard-of", 0)).to be_nil
-    expect(client.committed?(5000)).to be(true)
+    offsets = { [topic, 0] => 4 }
+    expect(client.committed?(offsets, 5000)).to be(true)
     expect(mock.committed(group, topic)).to eq(0 => 4)
-    expect(client.committed?(5000)).to be(true) # nothing new
+    expect(client.committed?(offsets, 5000)).to be(true) # nothing new
   end
 
   it "keeps nothing of librdkafka's: messages outlive the client, which closes at once" do

@@ -79,7 +79,9 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       consumer = mock_consumer(topic, config: { "auto.commit.interval.ms": 60_000 }) { done += 1 }
       start(consumer)
       eventually { done == 3 }
-      mock.refuse(:offset_commit, *([29] * 20)) # topic authorization failed
+      replace_constant(inner(:Departure), :REBALANCE_TIME, 0.5)
+      replace_constant(inner(:Departure), :COMMIT_TIME, 0.5)
+      mock.refuse(:offset_commit, *([29] * 1000)) # topic authorization failed
       expect(stop(consumer)).to be(false)
       expect(log.entries(/commit/, "WARN").size).to eq(1)
     ensure

@@ -139,7 +139,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     it "does not store what ends while it commits and closes, either" do
       gate = self.gate
       consumer = busy(gate, shutdown_timeout: 0.1)
-      client.on_commit = lambda do |_milliseconds|
+      client.on_commit = lambda do |_offsets, _milliseconds|
         gate.open
         sleep ManagerHelpers::POLL_SEC until done.include?("slow:1")
         poll_loop_of(consumer).instance_variable_get(:@pool).flush
@@ -320,11 +320,119 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     expect { consumer.run }.to raise_error(WorkShaper::Error, /runs once/)
   end
 
-  it "says in the return value when the last commit was not confirmed" do
-    client.on_commit = ->(_milliseconds) { false }
+  describe "and its last commit" do
+    # It has finished two messages.
+    def finished(**options)
+      running(topic_partition, **options) { |message| done << message.payload }.tap do
+        client.produce("orders", 0, "a", "b")
+        eventually { client.stored_of("orders", 0).last == 2 }
+      end
+    end
+
+    # So many seconds at most until it is confirmed.
+    def patient_for(seconds)
+      %i[COMMIT_TIME REBALANCE_TIME].each { |name| replace_constant(inner(:Departure), name, seconds) }
+    end
+
+    it "is of all that is stored, and of no partition of which nothing is" do
+      asked = []
+      client.on_commit = ->(offsets, _milliseconds) { asked << offsets }
+      consumer = finished
+      client.assign(["orders", 1])
+      expect(stop(consumer)).to be(true)
+      expect(asked).to eq([{ topic_partition => 2 }])
+    end
+
+    it "is not confirmed, says so in the return value and the log" do
+      patient_for(0.2)
+      client.on_commit = ->(_offsets, _milliseconds) { false }
+      consumer = finished(shutdown_timeout: 0.1)
+      expect(stop(consumer)).to be(false)
+      expect(log.entries(/commit/, "WARN").size).to eq(1)
+      expect(client).to be_closed
+    end
+
+    it "is not confirmed for a while, as in a rebalance, tries again and polls meanwhile" do
+      answers = [false, nil, false, true]
+      client.on_commit = ->(_offsets, _milliseconds) { answers.shift }
+      expect(stop(finished)).to be(true)
+      expect(client.calls.drop_while { |call| call != :commit }.first(7)).to eq([*(%i[commit take] * 3), :commit])
+      expect(log.entries(/commit/)).to be_empty
+    end
+
+    it "is not confirmed, does not wait after a second stop" do
+      patient_for(600)
+      client.on_commit = ->(_offsets, _milliseconds) { false }
+      consumer = finished
+      consumer.stop
+      eventually { client.calls.count(:commit) > 2 }
+      expect(stop(consumer)).to be(false)
+      expect(client).to be_closed
+    end
+
+    it "is not confirmed, waits for no longer than librdkafka has for an answer" do
+      given = []
+      patient_for(0.2)
+      client.on_commit = ->(_offsets, milliseconds) { given << milliseconds and false }
+      expect(stop(finished(shutdown_timeout: 0))).to be(false)
+      expect(given).to all(be_between(1, 200))
+    end
+
+    { true => "for longer when a broker answers: a rebalance may hold it up",
+      false => "for no longer when no broker answers" }.each do |answered, how|
+      it "is not confirmed within COMMIT_TIME, waits #{how}" do
+        replace_constant(inner(:Departure), :COMMIT_TIME, 0.1)
+        asked = 0
+        client.on_commit = lambda do |_offsets, _milliseconds|
+          client.answered = answered
+          (asked += 1) > 4
+        end
+        expect(stop(finished)).to be(answered)
+        expect(client.calls).to include(:reachable)
+      end
+    end
+
+    it "is done by librdkafka when its partition goes meanwhile" do
+      client.on_commit = lambda do |_offsets, _milliseconds|
+        client.on_commit = nil
+        client.later { client.revoke_now(topic_partition) }
+        false
+      end
+      expect(stop(finished)).to be(true)
+      expect(client.committed).to eq(topic_partition => 2)
+    end
+
+    it "is confirmed before the partitions are given back, and then the client is closed" do
+      assigned = nil
+      client.on_close = -> { assigned = client.assigned? }
+      expect(stop(finished)).to be(true)
+      expect(client.calls & %i[commit unsubscribe close]).to eq(%i[commit unsubscribe close])
+      expect(assigned).to be(false)
+    end
+  end
+
+  it "waits for an assignment that is on its way: librdkafka cannot take it back while it is being closed" do
+    assigned = nil
+    client.on_close = -> { assigned = client.assigned? }
+    consumer = running
+    client.on_commit = ->(*) { client.later { client.assign_now(topic_partition) } }
+    expect(stop(consumer)).to be(true)
+    expect(assigned).to be(false)
+    expect(log.entries(/Assigned/)).to be_empty
+  end
+
+  it "closes all the same when the partitions do not go" do
+    replace_constant(inner(:Departure), :PARTING_TIME, 0.2)
+    client.define_singleton_method(:unsubscribe) { nil }
     consumer = running(topic_partition)
-    expect(stop(consumer)).to be(false)
-    expect(log.entries(/commit/, "WARN").size).to eq(1)
+    expect(stop(consumer)).to be(true)
+    expect(client).to be_closed
+  end
+
+  it "keeps its partitions up to the end as a static member: the group waits for it to come back" do
+    consumer = running(topic_partition, config: { "group.instance.id": "one" })
+    expect(stop(consumer)).to be(true)
+    expect(client.calls).not_to include(:unsubscribe)
     expect(client).to be_closed
   end
 

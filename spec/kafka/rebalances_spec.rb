@@ -82,4 +82,26 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
     expect_committed_at_revokes(checker, 30)
     expect(checker.repeats).to be <= most_repeats(30)
   end
+
+  # The second round of a cooperative rebalance begins at once for the one, for the other with its next heartbeat. Until
+  # then the broker reads no commit of the first.
+  it "costs nothing that is finished when a member is asked to stop in the middle of it", kafka: :real do
+    topic = kafka_topic(partitions: 4)
+    produced = topic.produce(4_000, keys: 200)
+    group = kafka_group(topic).begin_at_first.watch
+    config = { "heartbeat.interval.ms": 1_500 }
+    start = ->(name) { start_member(name, group, work: { sleep_ms: 20 }, concurrency: 10, config: config) }
+    one = start.call("one")
+    await_finished(100)
+    start.call("two")
+    one.await("revoke") { |log| log.events.find { |event| event.kind == "revoked" && event.words.any? } }
+    await_finished(finished + 200)
+    one.term
+    expect_stopped(one)
+    await_committed(group, topic)
+    stop_members
+    checker = expect_sound(produced, samples: group.samples)
+
+    expect(checker.repeats).to be <= most_repeats(20, concurrency: 10)
+  end
 end

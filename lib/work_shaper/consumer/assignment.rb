@@ -107,7 +107,7 @@ module WorkShaper
         @partitions = @partitions.except(*gone.keys).freeze
         @version += 1
         dropped = gone.keys.sum { |name| @pool.revoke(name).size }
-        @revoke_hooks.each { |block| block.call(gone) }
+        @revoke_hooks.each { |block| block.call(gone) } unless @over # paused ones stay so: nothing more may come
         log(message: "Revoked", partitions: gone.keys, dropped: dropped)
       end
 

@@ -43,8 +43,6 @@ module WorkShaper
         Rdkafka::Bindings.ffi_libraries.first.find_function(name) || raise(NameError, "there is no #{name}")
       end
 
-      NO_OFFSET = -168 # there was nothing to commit
-
       # Errors that came instead of messages, the oldest first; the caller of take clears it.
       attr_reader :failures
 
@@ -72,6 +70,15 @@ module WorkShaper
         raise unless e.code == :unknown_topic_or_part
 
         false
+      end
+
+      # Whether a broker answers now; answered? remembers that one did.
+      def reachable?(milliseconds)
+        FFI::MemoryPointer.new(:pointer) do |metadata|
+          code = call(:int, "metadata", @native, 0, nil, metadata, milliseconds)
+          call(:void, "metadata_destroy", metadata.read_pointer) if code.zero?
+          return code.zero?
+        end
       end
 
       def subscribe(topics)
@@ -114,18 +121,35 @@ module WorkShaper
         @consumer.resume(list(topic_partitions))
       end
 
-      # Commits what is stored. Returns whether the broker confirms that within so many milliseconds; when the broker is
-      # gone, rdkafka's own commit would wait for as long as a session lasts.
-      def committed?(milliseconds)
-        queue = call(:pointer, "queue_new", @native)
-        code = call(:int, "commit_queue", @native, nil, queue, nil, nil)
-        code = answer_in(queue, milliseconds) if code&.zero?
-        [0, NO_OFFSET].include?(code)
-      ensure
-        call(:void, "queue_destroy", queue) if queue
+      # Whether the broker says that these offsets, or higher ones, are committed; if not, commits what is stored and
+      # asks again. No commit without an answer before: while a member joins, the broker reads nothing else that it
+      # sends. By the time it reads the commit, that is out of date, and librdkafka 2.8 then gives up all partitions.
+      #
+      # @param offsets [Hash{Array(String, Integer) => Integer}] by topic and partition
+      # @param milliseconds [Integer] for each answer; rdkafka's own commit would wait for as long as a session lasts
+      def committed?(offsets, milliseconds)
+        return true if offsets.empty?
+
+        reached = reached?(offsets, milliseconds)
+        return reached unless reached == false
+
+        commit(milliseconds)
+        reached?(offsets, milliseconds)
       end
 
-      # Leaves the group. The rebalance listener is called once more.
+      # The rebalance listener is called once more if there are partitions, while messages are taken.
+      def unsubscribe
+        @consumer.unsubscribe
+      rescue Rdkafka::RdkafkaError
+        nil # after a fatal error it says so, and does it all the same
+      end
+
+      # Whether there are partitions.
+      def assigned?
+        !@consumer.assignment.empty?
+      end
+
+      # Leaves the group. The rebalance listener is called once more if there are partitions.
       def close
         @intake&.close
         @consumer.close
@@ -150,14 +174,25 @@ module WorkShaper
         self.class.call(...)
       end
 
-      # The error code in the event that comes; nil when none does.
-      def answer_in(queue, milliseconds)
-        event = call(:pointer, "queue_poll", queue, milliseconds)
-        return if event.null?
+      # Nil: the broker does not answer.
+      def reached?(offsets, milliseconds)
+        rows = @consumer.committed(list(offsets.keys), milliseconds).to_h.flat_map do |topic, entries|
+          entries.map { |entry| [[topic, entry.partition], entry.offset] }
+        end
+        committed = rows.to_h
+        offsets.all? { |topic_partition, offset| committed[topic_partition].to_i >= offset }
+      rescue Rdkafka::RdkafkaError
+        nil
+      end
 
-        call(:int, "event_error", event)
+      # Waits for the answer, whatever it is.
+      def commit(milliseconds)
+        queue = call(:pointer, "queue_new", @native)
+        code = call(:int, "commit_queue", @native, nil, queue, nil, nil)
+        event = call(:pointer, "queue_poll", queue, milliseconds) if code&.zero?
       ensure
         call(:void, "event_destroy", event) if event && !event.null?
+        call(:void, "queue_destroy", queue) if queue
       end
 
       def open_intake

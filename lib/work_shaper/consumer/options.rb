@@ -58,6 +58,11 @@ module WorkShaper
         config["allow.auto.create.topics"] == "true"
       end
 
+      # Whether the group keeps the member's partitions for it while it restarts.
+      def static?
+        !config["group.instance.id"].to_s.empty?
+      end
+
       # Shows nothing of the config, which may hold passwords.
       # @return [String]
       def inspect

@@ -10,7 +10,6 @@ module WorkShaper
       BUSY_WAIT = 10 # the same while something is in flight; after that, workers that compute give way to the loop
       STARTING_TIME = 10 # seconds within which a broker must answer
       CLOSING_TIME = 2 # seconds for the producer of dead letters to end
-      COMMIT_TIME = 5000 # milliseconds for the answer to the last commit
 
       # @return [Numeric] monotonic seconds at the last turn of the loop
       attr_reader :turned_at
@@ -203,11 +202,11 @@ module WorkShaper
       # Keeps polling while running work finishes, so that rebalances are answered; what comes in meanwhile is left to
       # other consumers.
       def wind_down
-        limit = now + @options.shutdown_timeout
+        @stop_limit = now + @options.shutdown_timeout
         @back_pressure.quiet!
         @pool.drop_resting
         drop_waiting
-        until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= limit || @stops > 1
+        until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= @stop_limit || @stops > 1
           take(@back_pressure.allowance)
           drop_waiting
           @turned_at = now
@@ -231,16 +230,33 @@ module WorkShaper
 
       # What still runs is fenced first, so that nothing is stored in a client that is closed.
       def leave_group
+        offsets = stored_offsets
         @assignment.leave_all
         @pool.request_shutdown
-        return if @client.nil? || @client.committed?(COMMIT_TIME)
+        expect_confirmed(offsets) if @client
+      ensure
+        departure.leave if @client
+        @pool.close(CLOSING_TIME)
+      end
+
+      def departure
+        @departure ||= Departure.new(@client, @assignment, static: @options.static?)
+      end
+
+      def expect_confirmed(offsets)
+        return if departure.confirmed?(offsets, @stop_limit || now) { @stops > 1 }
 
         @result = false
         SafeLog.warn(message: "The last commit was not confirmed")
-      ensure
-        shielded { @client.close } if @client
-        @assignment.run_deferred
-        @pool.close(CLOSING_TIME)
+      end
+
+      # By topic and partition: everything below is done, and librdkafka was told so.
+      def stored_offsets
+        rows = @pool.stats[:partitions]
+        @assignment.partitions.each_with_object({}) do |(name, topic_partition), offsets|
+          last = rows.dig(name, :last_acked)
+          offsets[topic_partition] = last + 1 if last
+        end
       end
 
       def lag((topic, partition), row)

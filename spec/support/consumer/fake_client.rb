@@ -26,8 +26,8 @@ module ConsumerHelpers
     attr_writer :answered, :eager
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
-    # Are called with the messages before take returns them; with the milliseconds that committed? was given, to answer
-    # it; before the client is closed.
+    # Are called with the messages before take returns them; with what committed? was given, to answer it; before the
+    # client is closed.
     attr_accessor :on_take, :on_commit, :on_close
 
     def initialize
@@ -81,11 +81,17 @@ module ConsumerHelpers
       within_take { @failures << failure }
     end
 
-    # Runs the block on the polling thread, inside take, and waits for it.
+    # Runs the block on the polling thread, inside the next take.
+    def later(&block)
+      Event.new(block).tap do |event|
+        @events << event
+        wake
+      end
+    end
+
+    # The same, and waits for it.
     def within_take(&block)
-      event = Event.new(block)
-      @events << event
-      wake
+      event = later(&block)
       deadline = ManagerHelpers.now + ManagerHelpers::DEADLINE
       until event.done
         raise "nobody took anything" if ManagerHelpers.now > deadline
@@ -151,6 +157,11 @@ module ConsumerHelpers
       @answered
     end
 
+    def reachable?(_milliseconds)
+      note(:reachable)
+      @answered
+    end
+
     def subscribe(topics)
       note(:subscribe)
       @topics = topics
@@ -203,19 +214,30 @@ module ConsumerHelpers
     end
 
     # What on_commit returns, if it is there.
-    def committed?(milliseconds)
+    def committed?(offsets, milliseconds)
       note(:commit)
-      return @on_commit.call(milliseconds) if @on_commit
+      return @on_commit.call(offsets, milliseconds) if @on_commit
 
       keep
-      true
+      offsets.all? { |topic_partition, offset| @committed[topic_partition].to_i >= offset }
+    end
+
+    # The partitions go at the next take.
+    def unsubscribe
+      note(:unsubscribe)
+      later { revoke_now(*@positions.keys) if @positions.any? }
+    end
+
+    def assigned?
+      note(:assigned)
+      @positions.any?
     end
 
     def close
       note(:close)
       within("close") do
         @on_close&.call
-        revoke_now(*@positions.keys)
+        revoke_now(*@positions.keys) if @positions.any?
       end
       @closed = true
     end
