@@ -4,6 +4,7 @@
 require "io/wait"
 require "logger"
 require "rdkafka"
+require "securerandom"
 require "work_shaper/log"
 require "work_shaper/consumer/dead_letters"
 require_relative "../../support/kafka/mock_cluster"
@@ -44,11 +45,11 @@ module DeadLetterHelpers
     def initialize
       Rdkafka::Config.logger = Logger.new(File::NULL)
       super
-      @topics = 0
     end
 
+    # A name that no other cluster has: rdkafka remembers the partitions of a name for all clusters of the process.
     def topic(partitions: 1)
-      "letters-#{@topics += 1}".tap { |name| create_topic(name, partitions: partitions) }
+      "letters-#{SecureRandom.hex(6)}".tap { |name| create_topic(name, partitions: partitions) }
     end
 
     # So many messages of a topic.
