@@ -55,6 +55,14 @@ module WorkShaper
       @error = error
       @first_failed_at ||= Time.now
       @attempts = (@attempts || 0) + 1
+      @judged = true
+    end
+
+    # Its work is going to be tried again.
+    #
+    # @!visibility private
+    def judged!
+      @judged = false
     end
 
     # The try does not count.
@@ -79,9 +87,9 @@ module WorkShaper
       @refusals = (@refusals || 0) + 1
     end
 
-    # @return [Integer] which attempt the next try is, or this one while the work runs
+    # @return [Integer] which attempt this is: while on_error is told of it or it is given up, the one that failed
     def attempt
-      (@attempts || 0) + 1
+      (@attempts || 0) + (@judged ? 0 : 1)
     end
 
     # Neither the message nor the error's text, which may hold what is nobody's business.

@@ -59,9 +59,10 @@ module WorkShaper
 
     # A dead letter was confirmed by the broker (`error` nil), or could not be sent.
     def sent(failure, error)
-      @manager.__send__(:resume, failure, error ? not_sent(failure, error) : dead_lettered(failure))
-    rescue ForkedProcess
-      nil # it is the parent's
+      verdict = error ? 1 : true # should what follows be cut off: by a kill, or a logger
+      verdict = error ? not_sent(failure, error) : dead_lettered(failure)
+    ensure
+      resume(failure, verdict)
     end
 
     # The breaker's way to the manager.
@@ -74,6 +75,12 @@ module WorkShaper
     end
 
     private
+
+    def resume(failure, verdict)
+      @manager.__send__(:resume, failure, verdict)
+    rescue ForkedProcess
+      nil # it is the parent's
+    end
 
     def count(total)
       @lock.synchronize { @totals[total] += 1 }
@@ -109,6 +116,7 @@ module WorkShaper
       failure.tell_message
       failure.give_back_attempt if excused
       @breaker&.failed(@manager.__send__(:total_tries) + 1, failure, excused)
+      failure.judged!
       seconds
     end
 

@@ -14,7 +14,9 @@ module WorkShaper
           next WorkShaper.logger.public_send(level, fields) unless block
 
           WorkShaper.logger.public_send(level) { block.call.compact }
-        rescue StandardError
+        rescue *Guard::FATAL
+          raise
+        rescue Exception # rubocop:disable Lint/RescueException
           nil
         end
       end

@@ -108,6 +108,20 @@ RSpec.describe WorkShaper::Consumer, "with attempts" do
     eventually { consumer.stats[:paused].empty? }
   end
 
+  it "takes something in to probe when nothing that could be is left" do
+    breaker = { share: 0.5, of: 10, wait: 0.1 }
+    consumer = running(topic_partition, wait: 0.01, breaker: breaker, on_error: ->(*) {}) do |message|
+      raise "down" unless message.key == "good"
+    end
+    client.produce("orders", 3, *Array.new(30) { |number| "key #{number}" })
+    eventually { consumer.stats.dig(:breaker, :state) == :open }
+    client.revoke(topic_partition)
+    client.produce("orders", 4, "good", "good")
+    client.assign(["orders", 4])
+    eventually { client.offset_of("orders", 4) == 2 }
+    expect(consumer.stats[:breaker]).to include(state: :closed)
+  end
+
   it "drops what fails while it stops" do
     gate = self.gate
     consumer = running(topic_partition, wait: 0.01, on_error: ->(*) {}) do |message|

@@ -58,7 +58,7 @@ static void finish(void) {
     if (index >= 0) {
         messages[index].fate = messages[index].fate == RUNNING ? FINISHED : DROPPED;
         scheduler_finish(&scheduler, messages[index].item);
-        tries++;
+        tries += !messages[index].exempt;
     }
 }
 
@@ -68,20 +68,21 @@ static void retry(void) {
     if (index < 0 || messages[index].fate == FENCED) {
         return;
     }
+    tries += !messages[index].exempt;
     messages[index].fate = WAITING;
     messages[index].not_before = now + random_below(50);
     messages[index].rests = true;
     messages[index].exempt = random_below(5) == 0;
     scheduler_retry(&scheduler, messages[index].item, messages[index].not_before, messages[index].exempt);
-    tries++;
 }
 
-/* Nothing can start when a probe is called: what would be due first may. */
+/* No work can start when a probe is called: what would be due first may, unless it is being given up. */
 static void note_woken(void) {
     for (int i = 0; i < enqueued; i++) {
         if (messages[i].rests && messages[i].fate == WAITING && !queues[messages[i].queue].resting) {
+            CHECK(!messages[i].exempt);
             for (int other = 0; other < enqueued; other++) {
-                bool rests = messages[other].rests && messages[other].fate == WAITING;
+                bool rests = messages[other].rests && messages[other].fate == WAITING && !messages[other].exempt;
                 CHECK(!rests || messages[other].not_before >= messages[i].not_before);
             }
             messages[i].rests = false;
@@ -91,7 +92,6 @@ static void note_woken(void) {
 }
 
 static void advance(uint32_t most) {
-    bool idle = !scheduler.ready;
     now += random_below(most);
     bool called = held && next_probe <= now;
     if (called) {
@@ -102,7 +102,7 @@ static void advance(uint32_t most) {
         messages[i].rests = messages[i].rests && messages[i].not_before > now;
     }
     scheduler_advance(&scheduler, now);
-    if (called && idle) {
+    if (called) {
         note_woken();
     }
 }

@@ -251,9 +251,11 @@ RSpec.describe WorkShaper::Manager, "with attempts" do
                current.stopping?]
       raise "broken" if message == :a && seen.size < 3
     end
-    shaper = manager(work: work, attempts: 5, wait: 0.01)
+    told = []
+    shaper = manager(work: work, attempts: 5, wait: 0.01, on_error: ->(*) { told << WorkShaper.current.attempt })
     shaper.enqueue(:a, :a, 7, 0)
     drained(shaper)
+    expect(told).to eq([1, 2])
     expect(seen).to eq([1, 2, 3].map { |attempt| [attempt, :a, 7, 0, nil, false] })
     expect(WorkShaper.current).to be_nil
   end

@@ -91,3 +91,16 @@ struct heap_node *heap_above(const struct heap *heap, uint64_t rank) {
     }
     return found;
 }
+
+struct heap_node *heap_lowest(const struct heap *heap, bool (*wanted)(const struct heap_node *node)) {
+    struct heap_node *found = NULL, *node = heap->top;
+    while (node) {
+        bool lower = !found || node->rank < found->rank;
+        if (lower && wanted(node)) {
+            found = node;
+            lower = false; /* all below it are above */
+        }
+        node = lower && node->first_child ? node->first_child : next_branch(heap->top, node);
+    }
+    return found;
+}

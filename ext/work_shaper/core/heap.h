@@ -7,6 +7,7 @@
 #ifndef WORK_SHAPER_CORE_HEAP_H
 #define WORK_SHAPER_CORE_HEAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +40,10 @@ void heap_remove(struct heap *heap, struct heap_node *node);
  * heap_above - The node with the lowest rank above the one given, or NULL. O(n).
  */
 struct heap_node *heap_above(const struct heap *heap, uint64_t rank);
+
+/*
+ * heap_lowest - The node with the lowest rank of those that are wanted, or NULL. O(n).
+ */
+struct heap_node *heap_lowest(const struct heap *heap, bool (*wanted)(const struct heap_node *node));
 
 #endif

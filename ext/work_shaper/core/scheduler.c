@@ -233,7 +233,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
         scheduler_update_moved(scheduler, tracker);
     }
     stop_running(scheduler, item);
-    scheduler->total_tries++;
+    scheduler->total_tries += !item->queue->exempt; /* what is given up again is no work */
     queue->tried = queue->exempt = queue->probing = false;
     pool_release(&scheduler->items, item);
     update_queue(scheduler, queue);
@@ -242,7 +242,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
 void scheduler_retry(struct scheduler *scheduler, struct item *item, uint64_t not_before, bool exempt) {
     struct sub_key_queue *queue = item->queue;
     stop_running(scheduler, item);
-    scheduler->total_tries++;
+    scheduler->total_tries += !item->queue->exempt; /* what is given up again is no work */
     start_waiting(scheduler, item);
     sub_key_queue_unshift(queue, item);
     queue->tried = true;
@@ -257,11 +257,17 @@ static void wake(struct scheduler *scheduler, struct heap_node *node) {
     update_queue(scheduler, queue);
 }
 
-/* The time for a probe has come. */
+static bool work_rests(const struct heap_node *node) {
+    return !HEAP_ENTRY((struct heap_node *)(uintptr_t)node, struct sub_key_queue, node)->exempt;
+}
+
+/* The time for a probe has come. What is being given up is none. */
 static void call_probe(struct scheduler *scheduler, uint64_t now) {
     heap_remove(&scheduler->times, &scheduler->probe);
-    if (!scheduler->ready && scheduler->times.top) {
-        wake(scheduler, scheduler->times.top);
+    queue_up(scheduler);
+    struct heap_node *first = scheduler->passed.top ? NULL : heap_lowest(&scheduler->times, work_rests);
+    if (first) {
+        wake(scheduler, first);
     }
     heap_add(&scheduler->times, &scheduler->probe, now + scheduler->probe_period);
     scheduler->probe_due = true;

@@ -124,6 +124,16 @@ static VALUE ready(VALUE self) {
 }
 
 /*
+ * call-seq: lacks_probe?
+ *
+ * Whether work is held, a probe may start, and there is nothing that could be one.
+ */
+static VALUE lacks_probe(VALUE self) {
+    const struct scheduler *scheduler = &manager_get(self)->scheduler;
+    return scheduler->held && scheduler->probe_due && !scheduler->ready ? Qtrue : Qfalse;
+}
+
+/*
  * call-seq: idle_time
  *
  * How long the average worker has lacked work so far, in seconds.
@@ -182,6 +192,7 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "in_flight", in_flight, 0);
     rb_define_method(feeding, "max_in_flight=", set_max_in_flight, 1);
     rb_define_method(feeding, "ready?", ready, 0);
+    rb_define_method(feeding, "lacks_probe?", lacks_probe, 0);
     rb_define_method(feeding, "idle_time", idle_time, 0);
     rb_define_method(feeding, "await_room", await_room, 2);
     rb_define_method(feeding, "expect", expect, 1);

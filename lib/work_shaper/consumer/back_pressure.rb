@@ -35,7 +35,8 @@ module WorkShaper
 
       # How many messages to ask for now; waits a little for room.
       def allowance
-        return hold if @quiet || @pool.held?
+        return hold if @quiet
+        return probe if @pool.held?
 
         room = @in_flight_limit.await_room(FULL_WAIT, @paused.any?)
         release if @paused.any? && room >= [@in_flight_limit.size / 4, 1].max
@@ -55,6 +56,14 @@ module WorkShaper
       end
 
       private
+
+      # While the breaker is open: nothing, unless its next probe is due and nothing is left that could be one.
+      def probe
+        return hold unless @pool.lacks_probe?
+
+        release if @paused.any?
+        1
+      end
 
       def hold
         fresh = @assignment.partitions.except(*@paused.keys)

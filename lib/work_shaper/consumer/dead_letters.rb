@@ -68,23 +68,23 @@ module WorkShaper
         @queue << Entry.new(failure, topic, Letter::SIZES.first)
         nil
       rescue ClosedQueueError
-        nil
+        raise Error, "the dead letters are closed"
       end
 
       # Ends it, within so many seconds or so. What is not confirmed by then is dropped, and nothing is answered
       # afterwards; it is up to the caller to wait for answers before.
       #
       # @param seconds [Numeric]
-      # @return [nil]
+      # @return [Array] the failures that were delivered and not answered
       def close(seconds)
-        return if forked?
+        return [] if forked?
 
         limit = self.class.now + seconds
         @lock.synchronize { @closed = true }
         @queue.close
         end_thread(seconds)
         @producer.close([limit - self.class.now, 0].max)
-        nil
+        left
       end
 
       # Without its state, which holds passwords.
@@ -118,6 +118,13 @@ module WorkShaper
         @lock.synchronize { start_thread unless @closed }
       rescue ThreadError
         nil # the process ends, or has too many threads: the next delivery tries again
+      end
+
+      # What was delivered and not answered.
+      def left
+        entries = @under_way.reject(&:answered)
+        entries << @queue.pop(true) until @queue.empty?
+        entries.map(&:failure)
       end
 
       def end_thread(seconds)

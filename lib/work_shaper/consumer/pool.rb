@@ -33,7 +33,12 @@ module WorkShaper
       end
 
       def revoke(partition)
-        super.each { |_sub_key, message, *| @sub_key_errors.delete(message) }
+        super.tap do
+          # Those that run, too: they are not tried again.
+          @sub_key_errors.each_key.to_a.each do |message|
+            @sub_key_errors.delete(message) if Assignment.name_of(message.topic, message.partition) == partition
+          end
+        end
       end
 
       # A message whose sub key is nil is its own sub key; its payload does not belong in a log.
@@ -51,7 +56,8 @@ module WorkShaper
 
       # Ends the threads that help with failures. A dead letter that is not confirmed by now was not finished.
       def close(seconds)
-        @dead_letters.close(seconds)
+        # Their partitions are gone: whatever is said of them has no effect, but lets the threads end.
+        @dead_letters.close(seconds).each { |failure| __send__(:resume, failure, true) }
         @time_limit&.close
       end
 

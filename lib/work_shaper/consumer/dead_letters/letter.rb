@@ -102,9 +102,7 @@ module WorkShaper
           end
 
           def message_of(error)
-            utf8(error.message)
-          rescue StandardError, SystemStackError
-            "(its message cannot be had)"
+            Guard.run(->(_) { "(its message cannot be had)" }) { utf8(error.message) }
           end
 
           def backtrace_of(error)
