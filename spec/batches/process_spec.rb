@@ -24,7 +24,7 @@ RSpec.describe WorkShaper::Batches do
       shaper = noting(concurrency: 10) { held.pass }
       caller = waiting_in(shaper, messages(keys: 4, each: 3), sub_key: first)
       eventually { held.waiting == 4 }
-      expect(calls.started).to eq([[0, 0], [1, 0], [2, 0], [3, 0]])
+      expect(calls.started).to contain_exactly([0, 0], [1, 0], [2, 0], [3, 0])
       held.open
       expect(value_of(caller)).to be_nil
     end

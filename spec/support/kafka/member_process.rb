@@ -83,7 +83,11 @@ module KafkaSpecs
 
     # SIGKILL, and waits until it is gone.
     def kill
-      Process.kill(:KILL, pid) if running?
+      begin
+        Process.kill(:KILL, pid) if running?
+      rescue Errno::ESRCH
+        nil # it ended meanwhile
+      end
       @waiter.join
       log.died_at ||= KafkaSupport::ChildProcess.now unless log.read.last("stopped")
     end
