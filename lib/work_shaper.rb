@@ -3,6 +3,7 @@
 require_relative "work_shaper/version"
 require_relative "work_shaper/errors"
 require_relative "work_shaper/log"
+require_relative "work_shaper/clock"
 require_relative "work_shaper/guard"
 require_relative "work_shaper/safe_log"
 require_relative "work_shaper/settings"

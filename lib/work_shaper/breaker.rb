@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "clock"
 require_relative "safe_log"
 
 module WorkShaper
@@ -11,6 +12,8 @@ module WorkShaper
   #
   # @private
   class Breaker
+    include Clock
+
     # Of how many sub keys there must be failures: one that fails for ever is ill itself.
     MIN_SUB_KEYS = 5
 
@@ -128,10 +131,6 @@ module WorkShaper
 
     def seconds_since(opening)
       (now - opening.since).round(3)
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

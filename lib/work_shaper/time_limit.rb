@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "clock"
+
 module WorkShaper
   # Gives a block no more than so many seconds: then {Timeout} is raised inside it, and nowhere else.
   #
@@ -18,6 +20,8 @@ module WorkShaper
   #
   # @private
   class TimeLimit
+    include Clock
+
     # Seconds after the exception, when work that ignores it is told of.
     PATIENCE = 1
 
@@ -183,10 +187,6 @@ module WorkShaper
       @place.call(watched.thread) || {} if watched.thread.alive?
     rescue StandardError
       {}
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

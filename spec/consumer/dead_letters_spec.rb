@@ -12,6 +12,7 @@ require_relative "../../support/kafka/mock_cluster"
 # What these examples share: failures, a mock cluster with somebody who reads it, and stand-ins for producers.
 module DeadLetterHelpers
   LIMIT = 20
+  Clock = WorkShaper.const_get(:Clock)
   DeadLetters = WorkShaper::Consumer.const_get(:DeadLetters)
   Letter = DeadLetters.const_get(:Letter)
   Producer = DeadLetters.const_get(:Producer)
@@ -141,9 +142,9 @@ module DeadLetterHelpers
   end
 
   def self.wait_until(what)
-    limit = DeadLetters.now + LIMIT
+    limit = Clock.now + LIMIT
     until (value = yield)
-      raise "waited #{LIMIT} s for #{what}" if DeadLetters.now > limit
+      raise "waited #{LIMIT} s for #{what}" if Clock.now > limit
 
       sleep 0.002
     end
@@ -196,9 +197,9 @@ module DeadLetterHelpers
   end
 
   def seconds
-    began = DeadLetters.now
+    began = Clock.now
     yield
-    DeadLetters.now - began
+    Clock.now - began
   end
 
   def close_letters
@@ -365,7 +366,7 @@ RSpec.describe "dead letters" do
       sizes.each_value { |bytes| made.deliver(failure(error: error, payload: "p" * bytes), topic) }
       outcome = Array.new(4) { answer }.to_h { |failed, wrong| [failed.message.payload.size, wrong] }
       expect(outcome.values_at(100, 3000, 5000)).to all(be_nil)
-      expect(outcome[6000]).to be_a(DeadLetterHelpers::DeadLetters::TooLarge).and be_a(WorkShaper::Error)
+      expect(outcome[6000]).to be_a(WorkShaper::TooLarge).and be_a(WorkShaper::Error)
       expect(outcome[6000].cause).to have_attributes(code: :msg_size_too_large)
       headers = cluster.read(topic, 3).to_h { |message| [message.payload.size, message.headers] }
       expect(headers.transform_values { |row| [row["__dlq.errors.message"].size, row.key?("__dlq.errors.backtrace")] })
@@ -484,7 +485,7 @@ RSpec.describe "dead letters" do
         raise WaterDrop::Errors::MessageInvalidError, "{:payload=>\"is more than `max_payload_size` config value\"}"
       end)
       made.deliver(failure, "dead")
-      expect(answer.last).to be_a(DeadLetterHelpers::DeadLetters::TooLarge)
+      expect(answer.last).to be_a(WorkShaper::TooLarge)
     end
 
     it "leaves the partition to one whose partition_count is no number" do

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../clock"
 require_relative "../errors"
 require_relative "../safe_log"
 
@@ -13,20 +14,14 @@ module WorkShaper
     #
     # @private
     class DeadLetters
+      include Clock
+
       NAME = "work_shaper dead letters"
       PAUSE = 0.01 # seconds between two looks at those under way; with none, the thread waits for the next one
       TOO_LARGE = %i[msg_size_too_large record_list_too_large].freeze
 
-      # What librdkafka or the broker said is its cause.
-      TooLarge = WorkShaper::TooLarge
-
       # A failure under way: which variant of it was sent with what and where, and what came of it.
       Entry = Struct.new(:failure, :topic, :size, :client, :partition, :anywhere, :handle, :sent_at, :answered)
-
-      # @return [Float] monotonic seconds
-      def self.now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
-      end
 
       # @param config [Hash{String => String}] librdkafka's settings of the consumer
       # @param producer [#produce_async, #produce, nil] one that answers as WaterDrop's or the rdkafka gem's do; it is
@@ -79,11 +74,11 @@ module WorkShaper
       def close(seconds)
         return [] if forked?
 
-        limit = self.class.now + seconds
+        limit = now + seconds
         @lock.synchronize { @closed = true }
         @queue.close
         end_thread(seconds)
-        @producer.close([limit - self.class.now, 0].max)
+        @producer.close([limit - now, 0].max)
         left
       end
 
@@ -170,14 +165,14 @@ module WorkShaper
         letter[:partition] = partition if partition && !entry.anywhere
         entry.partition = letter[:partition]
         entry.client = @producer.client
-        entry.sent_at = self.class.now
+        entry.sent_at = now
         entry.handle = @producer.produce(letter)
         false
       end
 
       def await(entry)
         if entry.handle.pending?
-          return false unless @producer.late?(self.class.now - entry.sent_at)
+          return false unless @producer.late?(now - entry.sent_at)
 
           @producer.discard(entry.client)
           raise Error, "librdkafka has no news of the letter after #{Producer::PATIENCE} s"

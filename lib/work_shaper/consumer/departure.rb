@@ -10,6 +10,8 @@ module WorkShaper
     #
     # @private
     class Departure
+      include Clock
+
       COMMIT_TIME = 5 # seconds for the confirmation of the last commit
       REBALANCE_TIME = 10 # the same while shutdown_timeout lasts and brokers answer: a rebalance may have to end before
       ANSWER_TIME = 2000 # milliseconds for each answer, during which nothing is polled
@@ -73,10 +75,6 @@ module WorkShaper
 
       def shielded(&call)
         Thread.handle_interrupt(Object => :never, &call)
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
 

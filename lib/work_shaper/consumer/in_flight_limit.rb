@@ -11,6 +11,8 @@ module WorkShaper
     #
     # @private
     class InFlightLimit
+      include Clock
+
       TOLERATED = 0.02 # the share of their time that workers may lack work
       LOSS = 0.01 # seconds beyond that, for the average worker, at which it doubles
       CALM = 0.5 # seconds without that, after which it halves
@@ -89,10 +91,6 @@ module WorkShaper
         @pool.max_in_flight = @size = size
         @lost = 0
         @resized_at = now
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
 

@@ -6,6 +6,8 @@ module WorkShaper
     #
     # @private
     class PollLoop
+      include Clock
+
       IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
       BUSY_WAIT = 10 # the same while something is in flight; after that, workers that compute give way to the loop
       STARTING_TIME = 10 # seconds within which a broker must answer
@@ -265,10 +267,6 @@ module WorkShaper
         last && done ? [last - done, 0].max : nil
       rescue Error # closed meanwhile
         nil
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
 

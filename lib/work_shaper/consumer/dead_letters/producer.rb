@@ -10,6 +10,8 @@ module WorkShaper
       #
       # @private
       class Producer
+        include Clock
+
         # What is taken over from the consumer's config: where the brokers are, how to get in, and how connections
         # behave. Names that end with a dot stand for all that begin so. All else is about consuming, or (like
         # statistics.interval.ms) would call back into the application for a client that it does not know; and with
@@ -140,8 +142,8 @@ module WorkShaper
           @closed = true
           forget_lookups
           discard(@client)
-          limit = DeadLetters.now + seconds
-          @ending.each { |thread| thread.join([limit - DeadLetters.now, 0].max) }
+          limit = now + seconds
+          @ending.each { |thread| thread.join([limit - now, 0].max) }
         end
 
         # Without its state, which holds passwords.
@@ -156,11 +158,11 @@ module WorkShaper
           return if @client
 
           raise Error, "the dead letters are closed" if @closed
-          raise @error if @error && DeadLetters.now - @failed_at < PAUSE
+          raise @error if @error && now - @failed_at < PAUSE
 
           @client = Rdkafka::Config.new(@config).producer
         rescue RuntimeError => e
-          @failed_at = DeadLetters.now unless e.equal?(@error)
+          @failed_at = now unless e.equal?(@error)
           @error = e
           raise
         end
@@ -187,6 +189,8 @@ module WorkShaper
         # How many partitions a topic has. It is asked on a thread of its own: rdkafka's partition_count waits for a
         # broker for seconds, and rdkafka 0.22 repeats that for minutes when one does not answer.
         class Lookup
+          include Clock
+
           MISSING = 3 # Kafka's number for UNKNOWN_TOPIC_OR_PART
           KNOWN = 30 # seconds for which a count is used; partitions may be added
           FAILED = 1 # seconds until a topic that could not be looked up is tried again
@@ -195,7 +199,7 @@ module WorkShaper
           def initialize(client, topic)
             @client = client
             @topic = topic
-            @began = DeadLetters.now
+            @began = now
             @thread = Thread.new { Thread.handle_interrupt(Object => :immediate) { ask } }
             @thread.name = "work_shaper dead letters: partitions"
           end
@@ -203,7 +207,7 @@ module WorkShaper
           def stale?
             return !@thread.alive? unless @ended # killed before it began
 
-            DeadLetters.now - @ended > (@error ? FAILED : KNOWN)
+            now - @ended > (@error ? FAILED : KNOWN)
           end
 
           # @return [Integer, nil, :later]
@@ -229,7 +233,7 @@ module WorkShaper
           rescue StandardError, ScriptError => e
             @error = e
           ensure
-            @ended = DeadLetters.now
+            @ended = now
           end
 
           # rdkafka answers -1 for a topic that is not there; a WaterDrop that delivers nothing answers no number.
@@ -241,7 +245,7 @@ module WorkShaper
           end
 
           def late
-            return :later if DeadLetters.now - @began < PATIENCE
+            return :later if now - @began < PATIENCE
 
             raise Error, "no broker said in #{PATIENCE} s how many partitions #{@topic} has"
           end
