@@ -40,6 +40,10 @@ static const struct heap_node *lowest_above(uint64_t rank) {
     return found;
 }
 
+static bool above(struct heap_node *node, uint64_t rank) {
+    return node->rank > rank;
+}
+
 static void add(int index, uint64_t rank) {
     ranks[index] = rank;
     inside[index] = true;
@@ -69,9 +73,9 @@ static void has_the_oldest_on_top_whatever_happens(uint64_t run) {
         }
         CHECK(heap.top == oldest());
         uint64_t rank = ranks[random_below(MOST)];
-        CHECK(heap_above(&heap, rank) == lowest_above(rank));
+        CHECK(heap_lowest(&heap, above, rank) == lowest_above(rank));
     }
-    CHECK(heap_above(&heap, 0) == heap.top);
+    CHECK(heap_lowest(&heap, above, 0) == heap.top);
     while (heap.top) {
         take_out(heap.top);
         CHECK(heap.top == oldest());

@@ -78,25 +78,12 @@ static struct heap_node *next_branch(const struct heap_node *top, struct heap_no
     return NULL;
 }
 
-struct heap_node *heap_above(const struct heap *heap, uint64_t rank) {
-    struct heap_node *found = NULL, *node = heap->top;
-    while (node) {
-        /* All below a node are above it, so there is no need to look there once it is a candidate. */
-        if (node->rank <= rank) {
-            node = node->first_child ? node->first_child : next_branch(heap->top, node);
-            continue;
-        }
-        found = !found || node->rank < found->rank ? node : found;
-        node = next_branch(heap->top, node);
-    }
-    return found;
-}
-
-struct heap_node *heap_lowest(const struct heap *heap, bool (*wanted)(const struct heap_node *node)) {
+struct heap_node *heap_lowest(const struct heap *heap, bool (*wanted)(struct heap_node *node, uint64_t limit),
+                              uint64_t limit) {
     struct heap_node *found = NULL, *node = heap->top;
     while (node) {
         bool lower = !found || node->rank < found->rank;
-        if (lower && wanted(node)) {
+        if (lower && wanted(node, limit)) {
             found = node;
             lower = false; /* all below it are above */
         }

@@ -37,13 +37,11 @@ void heap_add(struct heap *heap, struct heap_node *node, uint64_t rank);
 void heap_remove(struct heap *heap, struct heap_node *node);
 
 /*
- * heap_above - The node with the lowest rank above the one given, or NULL. O(n).
- */
-struct heap_node *heap_above(const struct heap *heap, uint64_t rank);
-
-/*
  * heap_lowest - The node with the lowest rank of those that are wanted, or NULL. O(n).
+ *
+ * limit: handed to `wanted`, with each node that it is asked for.
  */
-struct heap_node *heap_lowest(const struct heap *heap, bool (*wanted)(const struct heap_node *node));
+struct heap_node *heap_lowest(const struct heap *heap, bool (*wanted)(struct heap_node *node, uint64_t limit),
+                              uint64_t limit);
 
 #endif

@@ -199,10 +199,14 @@ static struct item *shift_oldest(struct scheduler *scheduler) {
     return item;
 }
 
+static bool newer(struct heap_node *node, uint64_t rank) {
+    return node->rank > rank;
+}
+
 /* Takes out the oldest item of a free sub key that is newer than the last probe, or the oldest of all. */
 static struct item *shift_probe(struct scheduler *scheduler) {
     queue_up(scheduler);
-    struct heap_node *node = heap_above(&scheduler->passed, scheduler->probed);
+    struct heap_node *node = heap_lowest(&scheduler->passed, newer, scheduler->probed);
     if (!node) {
         node = scheduler->passed.top;
     }
@@ -233,7 +237,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
         scheduler_update_moved(scheduler, tracker);
     }
     stop_running(scheduler, item);
-    scheduler->total_tries += !item->queue->exempt; /* what is given up again is no work */
+    scheduler->total_tries += !queue->exempt; /* what is given up again is no work */
     queue->tried = queue->exempt = queue->probing = false;
     pool_release(&scheduler->items, item);
     update_queue(scheduler, queue);
@@ -242,7 +246,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
 void scheduler_retry(struct scheduler *scheduler, struct item *item, uint64_t not_before, bool exempt) {
     struct sub_key_queue *queue = item->queue;
     stop_running(scheduler, item);
-    scheduler->total_tries += !item->queue->exempt; /* what is given up again is no work */
+    scheduler->total_tries += !queue->exempt;
     start_waiting(scheduler, item);
     sub_key_queue_unshift(queue, item);
     queue->tried = true;
@@ -257,15 +261,16 @@ static void wake(struct scheduler *scheduler, struct heap_node *node) {
     update_queue(scheduler, queue);
 }
 
-static bool work_rests(const struct heap_node *node) {
-    return !HEAP_ENTRY((struct heap_node *)(uintptr_t)node, struct sub_key_queue, node)->exempt;
+static bool work_rests(struct heap_node *node, uint64_t unused) {
+    (void)unused;
+    return !HEAP_ENTRY(node, struct sub_key_queue, node)->exempt;
 }
 
 /* The time for a probe has come. What is being given up is none. */
 static void call_probe(struct scheduler *scheduler, uint64_t now) {
     heap_remove(&scheduler->times, &scheduler->probe);
     queue_up(scheduler);
-    struct heap_node *first = scheduler->passed.top ? NULL : heap_lowest(&scheduler->times, work_rests);
+    struct heap_node *first = scheduler->passed.top ? NULL : heap_lowest(&scheduler->times, work_rests, 0);
     if (first) {
         wake(scheduler, first);
     }

@@ -112,43 +112,41 @@ static VALUE run_ready(VALUE argument) {
 struct judgement {
     struct worker *worker;
     VALUE error;
+    struct verdict verdict;
 };
 
 static VALUE judge_work(VALUE argument) {
-    const struct judgement *judgement = (const struct judgement *)argument;
+    struct judgement *judgement = (struct judgement *)argument;
     struct manager *manager = judgement->worker->manager;
     VALUE arguments[5] = {failure_of(manager, sub_key_of(judgement->worker->item->queue)), judgement->error};
     arguments_of(judgement->worker->item, arguments + 2);
-    return rb_funcallv(manager->failures, rb_intern("work_failed"), 5, arguments);
+    judgement->verdict = verdict_of(rb_funcallv(manager->failures, rb_intern("work_failed"), 5, arguments));
+    return Qnil;
 }
 
 /* The work is done, whatever on_done makes of it. */
 static VALUE tell_on_done_failed(VALUE argument) {
-    const struct judgement *judgement = (const struct judgement *)argument;
+    struct judgement *judgement = (struct judgement *)argument;
     VALUE arguments[4] = {judgement->error};
     arguments_of(judgement->worker->item, arguments + 1);
     rb_funcallv(judgement->worker->manager->failures, rb_intern("on_done_failed"), 4, arguments);
-    return Qtrue;
+    judgement->verdict = (struct verdict){.kind = VERDICT_FINISH};
+    return Qnil;
 }
 
-/* Has the Ruby side say what becomes of the item. Returns the verdict, which counts when `state` is 0. */
-static VALUE judge(struct worker *worker, VALUE error, int *state) {
-    struct judgement judgement = {.worker = worker, .error = error};
+/* Has the Ruby side say what becomes of the item. Returns rb_protect's state; when that is 0, there is a verdict. */
+static int judge(struct judgement *judgement) {
+    struct worker *worker = judgement->worker;
     enum phase phase = worker->phase;
-    *state = 0;
-    if (phase == IN_POLICY) {
-        return error; /* our own, since it lets none of the user's out */
+    int state = 0;
+    if (phase == IN_POLICY) { /* our own error, since it lets none of the user's out */
+        judgement->verdict = (struct verdict){.kind = VERDICT_STOP, .error = judgement->error};
+        return state;
     }
     worker->phase = IN_POLICY;
     worker->manager->total_failed++;
-    return rb_protect(phase == IN_WORK ? judge_work : tell_on_done_failed, (VALUE)&judgement, state);
-}
-
-static VALUE parse(VALUE argument) {
-    VALUE *value = (VALUE *)argument;
-    struct verdict *verdict = (struct verdict *)value[1];
-    *verdict = verdict_of(value[0]);
-    return Qnil;
+    rb_protect(phase == IN_WORK ? judge_work : tell_on_done_failed, (VALUE)judgement, &state);
+    return state;
 }
 
 /* The work was cut off: C only, since the exception must still propagate. */
@@ -162,26 +160,21 @@ static void abandon(struct worker *worker, VALUE error) {
 
 /* Brings a worker whose run_ready ended with a state back to where it can continue, or lets the exception through. */
 static void recover(struct worker *worker, int state) {
-    struct verdict verdict = {.kind = VERDICT_FINISH};
+    struct judgement judgement = {.worker = worker, .error = Qnil};
     bool worked = worker->item && worker->phase == IN_ON_DONE;
     while (state) {
         if (!worker->item || manager_forked(worker->manager)) {
             rb_jump_tag(state);
         }
-        VALUE error;
-        if (callback_outcome(&error) != RAISED) {
-            abandon(worker, error);
+        if (callback_outcome(&judgement.error) != RAISED) {
+            abandon(worker, judgement.error);
             rb_jump_tag(state);
         }
         rb_set_errinfo(Qnil);
-        VALUE value[2] = {judge(worker, error, &state), (VALUE)&verdict};
-        if (!state) {
-            rb_protect(parse, (VALUE)value, &state);
-        }
-        RB_GC_GUARD(error);
+        state = judge(&judgement);
     }
     if (worker->item && !manager_forked(worker->manager)) {
-        conclude(worker, &verdict);
+        conclude(worker, &judgement.verdict);
         if (worked) {
             tell_success(worker->manager);
         }
