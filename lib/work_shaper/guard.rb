@@ -18,6 +18,14 @@ module WorkShaper
     rescue Exception => e # rubocop:disable Lint/RescueException -- a NotImplementedError is a failure, too
       recover.call(e)
     end
+
+    # @param kind [Class] of the exception
+    # @return [Exception] one that has a cause: Ruby gives it one only where it is raised
+    def self.exception(kind, text, cause)
+      raise kind, text, cause: cause
+    rescue kind => e
+      e
+    end
   end
 
   private_constant :Guard

@@ -11,13 +11,11 @@ module WorkShaper
       %i[info warn error].each do |level|
         # The fields, or a block that makes them if they are wanted.
         define_method(level) do |**fields, &block|
-          next WorkShaper.logger.public_send(level, fields) unless block
+          Guard.run(->(_) {}) do
+            next WorkShaper.logger.public_send(level, fields.compact) unless block
 
-          WorkShaper.logger.public_send(level) { block.call.compact }
-        rescue *Guard::FATAL
-          raise
-        rescue Exception # rubocop:disable Lint/RescueException
-          nil
+            WorkShaper.logger.public_send(level) { block.call.compact }
+          end
         end
       end
 
