@@ -61,12 +61,7 @@ module WorkShaper
     def initialize(**settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
 
-      unknown = settings.keys - SETTINGS
-      unless unknown.empty?
-        raise ArgumentError, "unknown keyword#{"s" if unknown.size > 1}: #{unknown.map(&:inspect).join(", ")}; " \
-                             "the settings are #{SETTINGS.join(", ")}"
-      end
-
+      Settings.refuse_unknown(settings, SETTINGS)
       work = Callbacks.check(:block, work)
       @manager = Pool.new(work: method(:work_on), ack: ->(batch, index) { batch.reached(index) },
                           on_error: ->(error, _message, batch, index) { batch.failed(error, index) },

@@ -23,8 +23,8 @@ module WorkShaper
       @totals = { total_retried: 0, total_skipped: 0, total_dead_lettered: 0 }
     end
 
-    # How dead letters are sent (#deliver), and what callables run inside (#call with a message and a block).
-    # What is called with a message that failed and is over now.
+    # How dead letters are sent (#deliver); what callables run inside (#call with a message and a block); what is called
+    # with a message that failed and is over now.
     attr_writer :dead_letters, :around, :on_over
 
     # @return [Hash{Symbol => Object}] its part of the manager's stats
@@ -201,10 +201,9 @@ module WorkShaper
     # The exception that the manager stops with.
     def gave_up(failure, besides = "")
       attempts = "#{failure.attempts} attempt#{"s" unless failure.attempts == 1}"
-      raise GaveUp, "gave up #{failure.partition} offset #{failure.offset} after #{attempts}: " \
-                    "#{SafeLog.describe(failure.error)}#{besides}", cause: failure.error
-    rescue GaveUp => e
-      e
+      text = "gave up #{failure.partition} offset #{failure.offset} after #{attempts}: " \
+             "#{SafeLog.describe(failure.error)}#{besides}"
+      Guard.exception(GaveUp, text, failure.error)
     end
   end
 

@@ -55,13 +55,13 @@ module WorkShaper
     # @raise [ArgumentError] a callback cannot take its arguments, a setting is unknown or out of range
     # @raise [ThreadError] no thread could be started
     def initialize(work:, ack:, on_done: nil, on_error: nil, **settings)
-      words, settings = settings.partition { |name, _value| RetryPolicy::WORDS.include?(name) }.map(&:to_h)
+      words = settings.slice(*RetryPolicy::WORDS)
       @policy = retry_policy(words)
       @time_limit = TimeLimit.new(@policy.timeout, method(:place_of)) if @policy.timeout
       @failures = Failures.new(self, @policy, told: !words.key?(:give_up) && !words.key?(:rules),
                                               on_error: on_error.nil? ? nil : Callbacks.check(:on_error, on_error))
       set_up(limit_work(Callbacks.check(:work, work)), on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
-             Callbacks.check(:ack, ack), @failures, native_settings(Settings.resolve(settings)))
+             Callbacks.check(:ack, ack), @failures, native_settings(settings.except(*words.keys)))
     end
 
     # Forgets a partition, to be called when Kafka takes it away: messages that wait are dropped, those that run finish,
@@ -130,7 +130,7 @@ module WorkShaper
     end
 
     def native_settings(settings)
-      settings.merge(stuck_after_ms: ((@policy.stuck_after || 0) * 1000).ceil)
+      Settings.resolve(settings).merge(stuck_after_ms: ((@policy.stuck_after || 0) * 1000).ceil)
     end
 
     def limit_work(work)

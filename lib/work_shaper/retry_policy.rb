@@ -3,6 +3,7 @@
 require_relative "callbacks"
 require_relative "errors"
 require_relative "guard"
+require_relative "settings"
 require_relative "retry_policy/numbers"
 require_relative "retry_policy/wait"
 require_relative "retry_policy/actions"

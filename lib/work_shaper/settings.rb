@@ -58,13 +58,21 @@ module WorkShaper
       # @example
       #   WorkShaper::Settings.resolve({ concurrency: "10" })[:concurrency] #=> 10
       def resolve(passed, environment = ENV)
-        unknown = passed.keys - ALL.map(&:name)
-        unless unknown.empty?
-          raise ArgumentError, "unknown keyword#{"s" if unknown.size > 1}: #{unknown.map(&:inspect).join(", ")}; " \
-                               "the settings are #{ALL.map(&:name).join(", ")}"
-        end
-
+        refuse_unknown(passed, ALL.map(&:name))
         ALL.to_h { |setting| [setting.name, value_of(setting, passed, environment)] }
+      end
+
+      # @param passed [Hash{Symbol => Object}] what the user passed
+      # @param known [Array<Symbol>] what can be passed
+      # @param called [String] what that is called
+      # @param hint [String, nil] what else there is to say
+      # @raise [ArgumentError] something else was passed
+      def refuse_unknown(passed, known, called: "settings", hint: nil)
+        unknown = passed.keys - known
+        return if unknown.empty?
+
+        raise ArgumentError, "unknown keyword#{"s" if unknown.size > 1}: #{unknown.map(&:inspect).join(", ")}; " \
+                             "the #{called} are #{known.join(", ")}#{hint}"
       end
 
       private

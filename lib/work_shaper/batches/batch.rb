@@ -72,9 +72,7 @@ module WorkShaper
 
       # A framework that rescues only these would go on behind the batch.
       def as_standard_error(cause)
-        raise Error, "the work raised #{SafeLog.describe(cause)}", cause: cause
-      rescue Error => e
-        e
+        Guard.exception(Error, "the work raised #{SafeLog.describe(cause)}", cause)
       end
 
       def frontier

@@ -39,6 +39,11 @@ module WorkShaper
         FFI::Function.new(result, parameters, find("rd_kafka_#{name}"), blocking: true).call(*arguments)
       end
 
+      # For calls in which rdkafka's callbacks run inside librdkafka: no exception may unwind through that.
+      def self.shielded(&call)
+        Thread.handle_interrupt(Object => :never, &call)
+      end
+
       def self.find(name)
         Rdkafka::Bindings.ffi_libraries.first.find_function(name) || raise(NameError, "there is no #{name}")
       end

@@ -205,10 +205,9 @@ module WorkShaper
       end
 
       def too_large(entry, cause)
-        raise TooLarge, "the dead letter is too large for #{entry.topic}, even without all that can be left out: " \
-                        "#{cause.message}", cause: cause
-      rescue TooLarge => e
-        e
+        text = "the dead letter is too large for #{entry.topic}, even without all that can be left out: " \
+               "#{cause.message}"
+        Guard.exception(TooLarge, text, cause)
       end
 
       # True: it is over. Marked first, so that none is answered twice; and nothing comes in between.

@@ -53,7 +53,7 @@ module WorkShaper
         limit = now + PARTING_TIME
         nil until (poll(PARTING_WAIT) && (@static || !@client.assigned?)) || now >= limit
       ensure
-        shielded { @client.close }
+        Client.shielded { @client.close }
         @assignment.run_deferred
       end
 
@@ -65,16 +65,12 @@ module WorkShaper
 
       # Lets librdkafka call us, and leaves what comes in to other consumers. Returns whether nothing came.
       def poll(milliseconds)
-        messages = shielded { @client.take(MANY, milliseconds) }
+        messages = Client.shielded { @client.take(MANY, milliseconds) }
         @assignment.run_deferred
         while (failure = @client.failures.shift)
           SafeLog.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
         end
         messages.empty?
-      end
-
-      def shielded(&call)
-        Thread.handle_interrupt(Object => :never, &call)
       end
     end
 

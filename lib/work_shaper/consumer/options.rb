@@ -35,8 +35,8 @@ module WorkShaper
         @config = complete(plain(config))
         @topics = check_topics(topics)
         @shutdown_timeout = check_timeout(shutdown_timeout)
-        words, others = settings.partition { |name, _value| RetryPolicy::WORDS.include?(name) }.map(&:to_h)
-        @manager = check_manager(others)
+        words = settings.slice(*RetryPolicy::WORDS)
+        @manager = check_manager(settings.except(*words.keys))
         @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
                                          on_trouble: SafeLog.method(:trouble))
       end
@@ -123,12 +123,7 @@ module WorkShaper
       end
 
       def check_manager(settings)
-        unknown = settings.keys - MANAGER
-        if unknown.any?
-          raise ArgumentError, "unknown keyword#{"s" if unknown.size > 1}: #{unknown.map(&:inspect).join(", ")}; " \
-                               "the settings are #{[*MANAGER, *RetryPolicy::WORDS].join(", ")}"
-        end
-
+        Settings.refuse_unknown(settings, [*MANAGER, *RetryPolicy::WORDS])
         Settings.resolve(settings)
         settings
       end

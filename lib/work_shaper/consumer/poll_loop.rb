@@ -163,17 +163,12 @@ module WorkShaper
         wait = @in_flight_limit.empty? ? IDLE_WAIT : BUSY_WAIT
         version = @assignment.version
         @pool.expect(wait)
-        messages = shielded { @client.take(count, wait) }
+        messages = Client.shielded { @client.take(count, wait) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
         @assignment.run_deferred
         raise_or_log_errors
         messages
-      end
-
-      # For calls in which rdkafka's callbacks run inside librdkafka: no exception may unwind through that.
-      def shielded(&call)
-        Thread.handle_interrupt(Object => :never, &call)
       end
 
       # Raises what ends the consumer, and logs librdkafka's other errors.
@@ -207,20 +202,15 @@ module WorkShaper
         @stop_limit = now + @options.shutdown_timeout
         @back_pressure.quiet!
         @pool.drop_resting
-        drop_waiting
+        @pool.drop_waiting unless @drain
         until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= @stop_limit || @stops > 1
           take(@back_pressure.allowance)
-          drop_waiting
+          @pool.drop_waiting if @pool.held? # it would not be worked on in time
           @turned_at = now
         end
         @pool.shutdown if done
         raise_fatal
         done && !(@drain && @pool.stats[:in_flight].positive?)
-      end
-
-      # While the breaker is open, what waits would not be worked on in time.
-      def drop_waiting
-        @pool.drop_waiting if !@drain || @pool.held?
       end
 
       # Raises the reason when the manager shut down by itself.

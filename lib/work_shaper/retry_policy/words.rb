@@ -24,7 +24,9 @@ module WorkShaper
       # @param environment [#[]]
       # @raise [ArgumentError] an unknown word
       def initialize(passed, defaults, topics, environment)
-        check_names(passed, topics ? ALL : ALL - [:dead_letter_topics])
+        known = topics ? ALL : ALL - [:dead_letter_topics]
+        hint = " (topics belong to a Consumer)" if !topics && passed.key?(:dead_letter_topics)
+        Settings.refuse_unknown(passed, known, called: "words", hint: hint)
         @passed = passed
         @defaults = DEFAULTS.merge(defaults)
         @variables = VARIABLES.select { |name, variable| !passed.key?(name) && environment[variable] }
@@ -67,15 +69,6 @@ module WorkShaper
       # Only what giving up means may be left open; a nil that was passed is a mistake.
       def said?(name)
         @passed.key?(name) || !self[name].nil?
-      end
-
-      def check_names(passed, known)
-        unknown = passed.keys - known
-        return if unknown.empty?
-
-        raise ArgumentError, "unknown keyword#{"s" if unknown.size > 1}: #{unknown.map(&:inspect).join(", ")}; " \
-                             "the words are #{known.join(", ")}" \
-                             "#{" (topics belong to a Consumer)" if unknown.include?(:dead_letter_topics)}"
       end
     end
 
