@@ -41,15 +41,12 @@ RSpec.describe "Killing any thread at any moment" do
     expect_child_to_pass(<<~RUBY, limit: 60)
       random = Random.new(#{seed})
       m = manager(concurrency: 5, offset_commit_period_ms: 2)
-      nobody = Thread.new {}.join
       offset = 0
       200.times do
         random.rand(1..8).times { m.enqueue(random.rand(6), nil, 0, offset += 1) }
         wait_until("worked") { worked.size == offset }
-        manager_threads.select { random.rand < 0.7 }.each do |thread|
-          # Who sleeps is parked, since the callbacks never sleep. Between this look and the kill Ruby switches nowhere.
-          { "sleep" => thread }.fetch(thread.status, nobody).kill
-        end
+        # Who sleeps is parked, since the callbacks never sleep.
+        manager_threads.select { random.rand < 0.7 }.each { |thread| kill_asleep?(thread) }
       end
       same(true, m.drain(timeout: 10), "drain")
       same((1..offset).to_a, acked[0], "acked")

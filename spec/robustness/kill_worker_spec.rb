@@ -8,11 +8,9 @@ RSpec.describe "Killing workers" do
       random = Random.new(Integer(ENV.fetch("SEED", "1")))
       m = manager(concurrency: 6, max_in_queue: 20_000, max_in_flight: 20_000)
       killed = 0
-      nobody = Thread.new {}.join
       kill_one = lambda do
         victim = workers.select { |worker| worker.status == "sleep" }.sample(random: random) or next
-        # It may have gone to work since, where a kill is fatal. Between this look and the kill Ruby switches nowhere.
-        killed += 1 if { "sleep" => victim }.fetch(victim.status, nobody).kill == victim
+        killed += 1 if kill_asleep?(victim) # at work, a kill is fatal
       end
       feeder = Thread.new do
         20_000.times do |offset|

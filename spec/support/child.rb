@@ -74,6 +74,16 @@ module Child
     threads.each { |thread| wait_until("#{thread.inspect} asleep") { thread.status == "sleep" } }
   end
 
+  # Kills the thread if it sleeps, and says whether it did. Nobody else runs between the look and the kill: Ruby may
+  # switch at the end of any call, but not before the time slice is over, and this one has just begun and lasts 800 ms.
+  def kill_asleep?(thread)
+    Thread.current.priority = 3
+    Thread.pass
+    thread.status == "sleep" && thread.kill == thread
+  ensure
+    Thread.current.priority = 0
+  end
+
   # A thread that is asleep within the block, as the last thing it does.
   def asleep_in(&block)
     thread = Thread.new(&block)
