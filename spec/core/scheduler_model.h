@@ -309,13 +309,21 @@ static bool tried(int queue) {
     return found;
 }
 
+static int retrying(void) {
+    int found = 0;
+    for (int i = 0; i < enqueued; i++) {
+        found += messages[i].fate == WAITING && messages[i].not_before;
+    }
+    return found;
+}
+
 static void check_counters(void) {
     CHECK((int)scheduler.waiting == count(WAITING, -1));
     CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
     check_in_flight();
     check_marks();
     CHECK(scheduler.in_flight <= scheduler.max_in_flight); /* I7 */
-    int ready = 0, resting = 0;
+    int ready = 0;
     uint64_t next_time = held ? next_probe : SCHEDULER_NEVER;
     for (int queue = 0; queue < QUEUES; queue++) {
         CHECK((int)queues[queue].waiting == count(WAITING, queue));
@@ -328,11 +336,10 @@ static void check_counters(void) {
             next_time = head->not_before;
         }
         CHECK(queues[queue].tried == tried(queue));
-        resting += rests;
         ready += queues[queue].waiting && !queues[queue].running && !rests;
         CHECK(queues[queue].node.rank == (rests ? head->not_before : first ? first->sequence + 1 : 0));
     }
-    CHECK((int)scheduler.ready == ready && (int)scheduler.resting == resting && scheduler.held == held);
+    CHECK((int)scheduler.ready == ready && (int)scheduler.retrying == retrying() && scheduler.held == held);
     CHECK(scheduler_ready(&scheduler) == (ready > 0 && (!held || probe_due || oldest_exempt() >= 0)));
     CHECK(scheduler_next_time(&scheduler) == next_time);
     CHECK(scheduler.total_tries == tries);

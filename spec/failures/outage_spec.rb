@@ -57,6 +57,32 @@ RSpec.describe WorkShaper::Manager, "while the world is ill" do
     shaper.revoke(0)
   end
 
+  it "probes nothing that is being given up: that waits for its own time" do
+    asked = Queue.new
+    rules = { KeyError => ->(_) { asked << 1 and raise "no table" } }
+    work = lambda do |message, *|
+      raise KeyError, "poison" if message.zero?
+      raise IOError, "it is down" unless ill.closed?
+    end
+    shaper = manager(work: work, attempts: :unlimited, wait: 60, rules: rules, on_error: ->(*) {}, breaker: soon)
+    11.times { |number| shaper.enqueue(number, number, 0, number) }
+    eventually { shaper.stats[:breaker][:probes] > 2 }
+    ill.close
+    eventually { shaper.stats[:breaker][:state] == :closed }
+    expect(asked.size).to eq(1)
+    shaper.revoke(0)
+  end
+
+  it "still counts what is held as waiting for its next try when the time of that has come" do
+    shaper = needy(wait: 0.01, breaker: { share: 0.5, of: 5, wait: 60 })
+    5.times { |number| shaper.enqueue(number, number, 0, number) }
+    eventually { shaper.stats[:breaker][:state] == :open && shaper.stats[:running].zero? }
+    sleep 0.1 # longer than their wait
+    expect(shaper.stats).to include(retrying: 5, waiting: 5)
+    shaper.revoke(0)
+    expect(shaper.stats).to include(retrying: 0, waiting: 0)
+  end
+
   it "is well again when work succeeds, whatever on_done makes of that" do
     shaper = needy(on_done: ->(*) { raise "on_done is broken" }, max_in_flight: 1000)
     feed(shaper)

@@ -118,24 +118,28 @@ static inline void update_queue(struct scheduler *scheduler, struct sub_key_queu
 
 static void begin_rest(struct scheduler *scheduler, struct sub_key_queue *queue, uint64_t until) {
     queue->resting = true;
-    scheduler->resting++;
     heap_add(&scheduler->times, &queue->node, until);
 }
 
 static void end_rest(struct scheduler *scheduler, struct sub_key_queue *queue) {
     heap_remove(&scheduler->times, &queue->node);
     queue->resting = false;
-    scheduler->resting--;
 }
 
-/* What was tried before is gone, or about to be. The caller updates the queue. */
+/* What ran is over. */
+static void forget_run(struct sub_key_queue *queue) {
+    queue->tried = queue->exempt = queue->probing = false;
+}
+
+/* What waits and was tried before is gone, or about to be. The caller updates the queue. */
 static void forget_tried(struct scheduler *scheduler, struct sub_key_queue *queue) {
     if (queue->resting) {
         end_rest(scheduler, queue);
     } else if (queue->node.rank) {
         move_in_heap(scheduler, queue, 0); /* it may be in the heap of the exempt */
     }
-    queue->tried = queue->exempt = queue->probing = false;
+    scheduler->retrying -= queue->tried;
+    queue->tried = queue->exempt = false;
 }
 
 /* Puts the arrivals into the queues of their sub keys, for functions that need all that waits there; changes nothing
@@ -223,6 +227,7 @@ struct item *scheduler_take(struct scheduler *scheduler) {
     }
     struct item *item = scheduler->held && !scheduler->exempt.top ? shift_probe(scheduler) : shift_oldest(scheduler);
     stop_waiting(scheduler, item);
+    scheduler->retrying -= item->queue->tried;
     start_running(scheduler, item);
     update_queue(scheduler, item->queue);
     return item;
@@ -238,7 +243,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
     }
     stop_running(scheduler, item);
     scheduler->total_tries += !queue->exempt; /* what is given up again is no work */
-    queue->tried = queue->exempt = queue->probing = false;
+    forget_run(queue);
     pool_release(&scheduler->items, item);
     update_queue(scheduler, queue);
 }
@@ -250,6 +255,7 @@ void scheduler_retry(struct scheduler *scheduler, struct item *item, uint64_t no
     start_waiting(scheduler, item);
     sub_key_queue_unshift(queue, item);
     queue->tried = true;
+    scheduler->retrying++;
     queue->exempt = exempt;
     queue->probing = false;
     begin_rest(scheduler, queue, not_before);
@@ -333,6 +339,7 @@ void scheduler_abandon(struct scheduler *scheduler, struct item *item) {
     struct sub_key_queue *queue = item->queue;
     queue_up(scheduler);
     stop_running(scheduler, item);
+    forget_run(queue);
     leave_unfinished(scheduler, item);
     abandon_waiting(scheduler, queue);
     update_queue(scheduler, queue);

@@ -44,7 +44,7 @@ struct scheduler {
     struct heap exempt;                        /* those of them that may start although it is held: they come first */
     struct heap times;                         /* queues that rest, and the next probe, by when they are due */
     uint32_t ready;                            /* queues whose first item may start */
-    uint32_t resting;                          /* queues that rest */
+    uint32_t retrying;                         /* items that wait and were tried before */
     bool held;                                 /* nothing starts but probes */
     bool probe_due;                            /* one may */
     struct heap_node probe;                    /* in the heap of times while it is held */

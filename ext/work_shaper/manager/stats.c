@@ -86,7 +86,7 @@ static VALUE totals(VALUE self) {
                       ULL2NUM(scheduler->total_dropped),  ULL2NUM(scheduler->in_flight),
                       UINT2NUM(scheduler->waiting),       UINT2NUM(scheduler->running),
                       UINT2NUM(manager->roster.workers),  ULL2NUM(manager->registry.sub_keys.length),
-                      UINT2NUM(scheduler->resting),       ULL2NUM(manager->giving_up)};
+                      UINT2NUM(scheduler->retrying),      ULL2NUM(manager->giving_up)};
     return rb_ary_new_from_values(sizeof values / sizeof *values, values);
 }
 
