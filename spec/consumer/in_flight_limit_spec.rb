@@ -76,10 +76,6 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
       expect([0, 5, 8, 20].map { |count| fill(count) && limit.room }).to eq([8, 3, 0, 0])
     end
 
-    it "is empty when nothing is in flight" do
-      expect([0, 1].map { |count| fill(count) && limit.empty? }).to eq([true, false])
-    end
-
     it "waits for room when there is none, and says how much there is then" do
       expect([fill(5), limit.await_room(20, false), pool.awaited]).to eq([5, 3, nil])
       fill

@@ -122,6 +122,81 @@ RSpec.describe WorkShaper::Consumer, "with attempts" do
     expect(consumer.stats[:breaker]).to include(state: :closed)
   end
 
+  it "turns no more often than an idle one while all waits for its time, or for the breaker" do
+    consumer = running(topic_partition, wait: 60, breaker: { of: 5, wait: 60 }, on_error: ->(*) {}) { raise "down" }
+    client.produce("orders", 3, *%w[a b c])
+    eventually { consumer.stats[:retrying] == 3 }
+    expect(turns_in_a_second).to be < 20
+    client.produce("orders", 3, *%w[d e])
+    eventually { consumer.stats.dig(:breaker, :state) == :open && consumer.stats[:running].zero? }
+    expect(turns_in_a_second).to be < 20
+  end
+
+  def turns_in_a_second
+    before = client.takes
+    sleep 1
+    client.takes - before
+  end
+
+  it "lets the producer's answer count when the log of it is cut off" do
+    producer = instant_producer
+    allow(log).to receive(:warn).and_wrap_original do |warn, *fields, &block|
+      told = block ? block.call : fields.first
+      raise NotImplementedError, "a logger of its own" if told.to_s.include?("Dead-lettered")
+
+      warn.call(told)
+    end
+    consumer = running(topic_partition, attempts: 1, give_up: "dead", producer: producer, on_error: ->(*) {},
+                       &failing({ "bad" => 1 }))
+    client.produce("orders", 3, "bad", "bad", "a")
+    eventually { client.offset_of(*topic_partition) == 3 }
+    expect(consumer.stats).to include(total_dead_lettered: 1, dead_letters_waiting: 0)
+  end
+
+  it "sends away what failed with an error that cannot say what it is" do
+    silent = Class.new(StandardError) { def message = raise(NotImplementedError) }
+    consumer = running(topic_partition, attempts: 1, give_up: "dead", producer: instant_producer) { raise silent }
+    client.produce("orders", 3, "a")
+    eventually { client.offset_of(*topic_partition) == 1 }
+    expect(consumer.stats).to include(total_dead_lettered: 1)
+  end
+
+  # Each send is confirmed at once.
+  def instant_producer
+    handle = Class.new do
+      def pending? = false
+      def wait(**) = true
+    end
+    Class.new { define_method(:produce) { |**| handle.new } }.new
+  end
+
+  { "is never confirmed" => "true", "was confirmed after its end" => "false" }.each do |name, pending|
+    it "leaves no thread behind when a dead letter #{name}" do
+      expect_child_to_pass(<<~RUBY)
+        require #{File.expand_path("../support/consumer/child", __dir__).inspect}
+        handle = Class.new { def pending? = #{pending}; def wait(**) = true }
+        producer = Class.new { define_method(:produce) { |**| handle.new } }.new
+        gate = Queue.new
+        consumer = fake_consumer(attempts: 1, give_up: "dead", producer: producer, on_error: ->(*) {}, signals: false,
+                                 shutdown_timeout: 0.3) do
+          gate.pop
+          raise "broken"
+        end
+        runner = Thread.new { consumer.run }
+        wait_until("start") { client.topics }
+        client.produce("orders", 3, "a")
+        client.assign(["orders", 3])
+        wait_until("runs") { gate.num_waiting == 1 }
+        gate.close if #{pending}
+        consumer.stop
+        same(false, runner.value, "run")
+        gate.close
+        no_threads_left
+        passed
+      RUBY
+    end
+  end
+
   it "drops what fails while it stops" do
     gate = self.gate
     consumer = running(topic_partition, wait: 0.01, on_error: ->(*) {}) do |message|

@@ -134,6 +134,22 @@ static VALUE lacks_probe(VALUE self) {
 }
 
 /*
+ * call-seq: calm(most)
+ *
+ * For how many milliseconds, at most so many, nothing runs or starts unless something comes in.
+ */
+static VALUE calm(VALUE self, VALUE most) {
+    const struct scheduler *scheduler = &manager_get(self)->scheduler;
+    if (scheduler->running || scheduler_ready(scheduler)) {
+        return INT2FIX(0);
+    }
+    uint64_t now = clock_nanoseconds();
+    uint64_t next = scheduler_next_time(scheduler);
+    uint64_t milliseconds = next > now ? (next - now) / NANOSECONDS_PER_MILLISECOND : 0;
+    return milliseconds < NUM2UINT(most) ? ULL2NUM(milliseconds) : most;
+}
+
+/*
  * call-seq: idle_time
  *
  * How long the average worker has lacked work so far, in seconds.
@@ -193,6 +209,7 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "max_in_flight=", set_max_in_flight, 1);
     rb_define_method(feeding, "ready?", ready, 0);
     rb_define_method(feeding, "lacks_probe?", lacks_probe, 0);
+    rb_define_method(feeding, "calm", calm, 1);
     rb_define_method(feeding, "idle_time", idle_time, 0);
     rb_define_method(feeding, "await_room", await_room, 2);
     rb_define_method(feeding, "expect", expect, 1);

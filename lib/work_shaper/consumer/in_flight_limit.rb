@@ -36,10 +36,6 @@ module WorkShaper
         [@size - @pool.in_flight, 0].max
       end
 
-      def empty?
-        @pool.in_flight.zero?
-      end
-
       # Seconds for which there has been no room.
       def full_for
         @full_since ? now - @full_since : 0

@@ -8,8 +8,8 @@ module WorkShaper
     class PollLoop
       include Clock
 
-      IDLE_WAIT = 500 # milliseconds without a message while nothing is in flight
-      BUSY_WAIT = 10 # the same while something is in flight; after that, workers that compute give way to the loop
+      IDLE_WAIT = 500 # milliseconds without a message while nothing runs, and nothing will by itself
+      BUSY_WAIT = 10 # the same while something does; after that, workers that compute give way to the loop
       STARTING_TIME = 10 # seconds within which a broker must answer
       CLOSING_TIME = 2 # seconds for the producer of dead letters to end
 
@@ -159,8 +159,7 @@ module WorkShaper
         @back_pressure.fed(messages.size, now - began)
       end
 
-      def take(count)
-        wait = @in_flight_limit.empty? ? IDLE_WAIT : BUSY_WAIT
+      def take(count, wait = [@pool.calm(IDLE_WAIT), BUSY_WAIT].max)
         version = @assignment.version
         @pool.expect(wait)
         messages = Client.shielded { @client.take(count, wait) }
@@ -204,7 +203,7 @@ module WorkShaper
         @pool.drop_resting
         @pool.drop_waiting unless @drain
         until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= @stop_limit || @stops > 1
-          take(@back_pressure.allowance)
+          take(@back_pressure.allowance, BUSY_WAIT)
           @pool.drop_waiting if @pool.held? # it would not be worked on in time
           @turned_at = now
         end
