@@ -529,14 +529,14 @@ RSpec.describe "RetryPolicy" do
       expect(consumer(breaker: true).breaker).to eq({ share: 0.5, of: 20, wait: 5..60 })
       expect(consumer(breaker: false).breaker).to be_nil
       expect(consumer(breaker: {}).breaker).to eq({ share: 0.5, of: 20, wait: 5..60 })
-      expect(consumer(breaker: { share: 1, of: 1, wait: 0.5 }).breaker).to eq({ share: 1, of: 1, wait: 0.5 })
+      expect(consumer(breaker: { share: 1, of: 5, wait: 0.5 }).breaker).to eq({ share: 1, of: 5, wait: 0.5 })
       expect(consumer(breaker: { share: 1/3r }).breaker)
         .to match({ share: be_within(0.01).of(0.33), of: 20, wait: 5..60 })
       expect(consumer(breaker: {}).breaker).to be_frozen
     end
 
     it "is refused when it is anything else" do
-      { share: [0, -0.5, 1.01, Float::NAN, Complex(0, 1)], of: [0, -1, largest + 1],
+      { share: [0, -0.5, 1.01, Float::NAN, Complex(0, 1)], of: [0, -1, 4, largest + 1],
         wait: [0, -1, 0..5, 5..1, 1.., 1...5, Float::NAN, Float::INFINITY] }.each do |name, values|
         values.each do |value|
           expect_refusal(ArgumentError, "breaker[#{name.inspect}] is #{value.inspect}") do

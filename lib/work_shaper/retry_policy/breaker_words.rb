@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../breaker"
+
 module WorkShaper
   class RetryPolicy
     # Checks what the user says about the breaker.
@@ -40,10 +42,12 @@ module WorkShaper
           Numbers.refuse(value, "breaker[:share]", "a number > 0 and <= 1", Numeric)
         end
 
+        # With fewer tries than sub keys that must fail it would not open.
         def of(value)
-          return value if value.is_a?(Integer) && value.between?(1, Numbers::LARGEST)
+          least = Breaker::MIN_SUB_KEYS
+          return value if value.is_a?(Integer) && value.between?(least, Numbers::LARGEST)
 
-          Numbers.refuse(value, "breaker[:of]", "an Integer from 1 to #{Numbers::LARGEST}", Integer)
+          Numbers.refuse(value, "breaker[:of]", "an Integer from #{least} to #{Numbers::LARGEST}", Integer)
         end
 
         # A probe every 0 seconds would be no hold.
