@@ -160,6 +160,12 @@ RSpec.describe WorkShaper::Rate do
       expect(took).to be_between(0.397, 20)
     end
 
+    # Those who come just before their time did not see it pass, and slept for a second.
+    it "misses no time that comes while it enters the line" do
+      rate = described_class.new(10_000)
+      expect(seconds { 5000.times { rate.acquire } }).to be_between(0.489, 6)
+    end
+
     it "wakes those who wait when the limit or the burst is raised" do
       rate = owing
       waiting = asleep_in { rate.acquire }

@@ -140,13 +140,13 @@ static VALUE wait_for_turn(VALUE holder) {
     for (;;) {
         uint64_t now = clock_nanoseconds();
         look_for_fork(turn->line);
+        if (!turn->taken && list_empty(&turn->link)) { /* it has just come, or a trap handler has forked in its sleep */
+            enter(turn);
+        }
         let_go(turn->line, now);
         if (turn->taken) {
             turn->told = true;
             return Qtrue;
-        }
-        if (list_empty(&turn->link)) { /* it has just come, or a trap handler has forked inside its sleep */
-            enter(turn);
         }
         uint64_t at = time_of(turn->line, turn->position, turn->count);
         if (at > turn->deadline) {
