@@ -18,6 +18,7 @@ require_relative "work_shaper/failure"
 require_relative "work_shaper/current"
 require_relative "work_shaper/manager"
 require_relative "work_shaper/batches"
+require_relative "work_shaper/histogram"
 
 # Parallel work on one Kafka partition.
 #

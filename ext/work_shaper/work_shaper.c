@@ -6,6 +6,7 @@
 #include "manager/manager.h"
 #include "ruby/process.h"
 #include "ruby/ruby_thread.h"
+#include "stream/histogram_object.h"
 #include "stream/rate.h"
 
 VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
@@ -39,6 +40,7 @@ RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     init_stuck(manager_class);
     init_failure(work_shaper, manager_class);
     init_rate(work_shaper);
+    init_histogram(work_shaper);
     init_message(work_shaper);
     init_intake(work_shaper);
     init_feed(work_shaper);

@@ -49,12 +49,20 @@ RSpec.describe "The signatures in sig/" do
     expect(there).to match_array(signed_manager.keys)
   end
 
-  [WorkShaper::Consumer, WorkShaper::Message, WorkShaper::Batches].each do |described|
+  [WorkShaper::Consumer, WorkShaper::Message, WorkShaper::Batches, WorkShaper::Histogram].each do |described|
     it "name the public methods of #{described}, with their parameters" do
       methods = signed(builder.build_instance(RBS::TypeName.parse("::#{described}")))
       expect(described.public_instance_methods(false)).to match_array(methods.keys)
       methods.each { |name, type| expect_same_shape(described.instance_method(name), type) }
     end
+  end
+
+  it "name the public methods of a rate, with their keywords" do
+    methods = signed(builder.build_instance(RBS::TypeName.parse("::WorkShaper::Rate")))
+    rate = WorkShaper::Rate.new(1, per: 1, burst: 1)
+    expect(WorkShaper::Rate.public_instance_methods(false)).to match_array(methods.keys)
+    methods.except(:acquire).each { |name, type| expect_same_shape(rate.method(name), type) }
+    expect(rate.acquire(1, timeout: 1)).to be(true)
   end
 
   it "have the keywords of a consumer" do
