@@ -19,6 +19,7 @@ require_relative "work_shaper/current"
 require_relative "work_shaper/manager"
 require_relative "work_shaper/batches"
 require_relative "work_shaper/histogram"
+require_relative "work_shaper/load_test/report"
 
 # Parallel work on one Kafka partition.
 #

@@ -49,7 +49,8 @@ RSpec.describe "The signatures in sig/" do
     expect(there).to match_array(signed_manager.keys)
   end
 
-  [WorkShaper::Consumer, WorkShaper::Message, WorkShaper::Batches, WorkShaper::Histogram].each do |described|
+  [WorkShaper::Consumer, WorkShaper::Message, WorkShaper::Batches, WorkShaper::Histogram,
+   WorkShaper::LoadTest::Report].each do |described|
     it "name the public methods of #{described}, with their parameters" do
       methods = signed(builder.build_instance(RBS::TypeName.parse("::#{described}")))
       expect(described.public_instance_methods(false)).to match_array(methods.keys)
