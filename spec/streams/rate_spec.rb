@@ -190,6 +190,18 @@ RSpec.describe WorkShaper::Rate do
       end
     end
 
+    it "does not count those who left for how long it would take" do
+      rate = described_class.new(1, per: 0.1)
+      rate.acquire
+      first = asleep_in { rate.acquire }
+      long = asleep_in { rate.acquire(1_000_000) }
+      last = asleep_in { rate.acquire }
+      expect(rate.acquire(timeout: 50)).to be(false)
+      long.kill.join
+      expect(rate.acquire(timeout: 50)).to be(true)
+      expect([first.value, last.value]).to eq([true, true])
+    end
+
     it "ends with a Timeout of Ruby's, and has taken nothing" do
       rate = owing
       expect { Timeout.timeout(0.05) { rate.acquire(1_000_000) } }.to raise_error(Timeout::Error)
