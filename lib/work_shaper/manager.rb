@@ -58,7 +58,7 @@ module WorkShaper
       words = settings.slice(*RetryPolicy::WORDS)
       @policy = retry_policy(words)
       @time_limit = TimeLimit.new(@policy.timeout, method(:place_of)) if @policy.timeout
-      @failures = Failures.new(self, @policy, told: !words.key?(:give_up) && !words.key?(:rules),
+      @failures = Recovery.new(self, @policy, told: !words.key?(:give_up) && !words.key?(:rules),
                                               on_error: on_error.nil? ? nil : Callbacks.check(:on_error, on_error))
       set_up(limit_work(Callbacks.check(:work, work)), on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
              Callbacks.check(:ack, ack), @failures, native_settings(settings.except(*words.keys)))

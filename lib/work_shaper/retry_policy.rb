@@ -13,7 +13,7 @@ require_relative "retry_policy/words"
 
 module WorkShaper
   # What is to become of a message whose work failed, in the user's words: whether it is tried again and when, and what
-  # giving it up means. It only decides; {Failures} carries out.
+  # giving it up means. It only decides; {Recovery} carries out.
   #
   # Everything is checked when it is made. Afterwards nothing in it raises but {#action}, which says so; and nothing in
   # it changes, so all workers may ask it at the same time.
@@ -41,15 +41,17 @@ module WorkShaper
     # @param on_trouble [#call(text, exception), nil] is told when a rule or a callable wait raised, or a wait returned
     #   what it must not. It must not raise
     # @param random [#rand] where the jitter comes from
+    # @param actions [Actions] what giving up can mean
     # @raise [ArgumentError] an unknown word, or a bad value
     # @raise [TypeError] a value of the wrong type
     # @example
     #   RetryPolicy.new({ attempts: 8, give_up: "orders-dead" }, defaults: { attempts: :unlimited }, topics: true)
-    def initialize(words, defaults:, topics:, environment: ENV, on_trouble: nil, random: Random)
+    def initialize(words, defaults:, topics:, environment: ENV, on_trouble: nil, random: Random,
+                   actions: Actions.new(topics))
       words = Words.new(words, defaults, topics, environment)
       @on_trouble = on_trouble
       @random = random
-      @actions = Actions.new(topics)
+      @actions = actions
       @keywords = words.rule(@actions)
       @rules = Rules.new(words[:rules], @keywords, @actions, method(:trouble))
       @actions.add_topics(words[:dead_letter_topics], "dead_letter_topics")

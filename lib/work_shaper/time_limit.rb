@@ -25,6 +25,9 @@ module WorkShaper
     # Seconds after the exception, when work that ignores it is told of.
     PATIENCE = 1
 
+    # Seconds after which a watcher that has nothing to watch ends: whoever had the limit may have dropped it.
+    LINGER = 0.5
+
     # In our own code: a kill, or what others raise, must not leave a block watched that is over.
     NOTHING = { Object => :never }.freeze
 
@@ -37,13 +40,15 @@ module WorkShaper
 
     # One block that runs: on which thread, until when, what was raised, and when the log is told.
     Watched = Struct.new(:thread, :deadline, :error, :tell_at)
-    private_constant :PATIENCE, :NOTHING, :NOT_LATE, :IN_TIME, :WHILE_WAITING, :Watched
+    private_constant :PATIENCE, :LINGER, :NOTHING, :NOT_LATE, :IN_TIME, :WHILE_WAITING, :Watched
 
     # @param seconds [Numeric]
     # @param place [#call(thread)] returns the fields that tell the log what runs on a thread. It is called under the
     #   lock, so that it is still that block which runs: it must be quick
-    def initialize(seconds, place = ->(_thread) { {} })
+    # @param raises [Boolean] whether the exception is raised; otherwise the block can only ask what remains
+    def initialize(seconds, place = ->(_thread) { {} }, raises: true)
       @seconds = seconds
+      @raises = raises
       @place = place
       @lock = Mutex.new
       @changed = ConditionVariable.new
@@ -79,10 +84,12 @@ module WorkShaper
 
     # Ends the watcher. Blocks that still run have no limit any more.
     def close
-      @lock.synchronize do
+      watcher = @lock.synchronize do
         @closed = true
         @changed.signal
+        @watcher
       end
+      watcher&.join(PATIENCE) # it may be writing to a slow log
     end
 
     private
@@ -137,7 +144,10 @@ module WorkShaper
         Thread.handle_interrupt(WHILE_WAITING) do
           Thread.current.name = "work_shaper time limit"
           Thread.current.priority = 0 # inherited from whoever is first, like the interrupt mask
-          watch until @closed
+          loop do
+            watch
+            break if @closed || !@watcher.equal?(Thread.current)
+          end
         end
       end
     end
@@ -161,9 +171,15 @@ module WorkShaper
         return place_of(late)
       else
         @wakes_at = [watched&.deadline, late&.tell_at].compact.min || Float::INFINITY
-        @changed.wait(@lock, watched || late ? @wakes_at - time : nil)
+        watched || late ? @changed.wait(@lock, @wakes_at - time) : linger(time)
       end
       nil
+    end
+
+    # The next block starts another one.
+    def linger(since)
+      @changed.wait(@lock, LINGER)
+      @watcher = nil if @waiting.empty? && @late.empty? && now - since >= LINGER
     end
 
     # An exception would take the place of the kill in a thread that is being killed. (While that sleeps in an `ensure`,
@@ -175,7 +191,7 @@ module WorkShaper
 
       watched.tell_at = time + PATIENCE
       @late[watched] = true
-      return if thread.status == "aborting"
+      return if !@raises || thread.status == "aborting"
 
       watched.error = Timeout.new("the work took longer than #{@seconds} s")
       thread.raise(watched.error)

@@ -22,9 +22,9 @@ module WorkShaper
       # @return [String, Symbol, #call]
       # @raise [TypeError, ArgumentError]
       def check(value, source)
-        return value if NAMED.include?(value)
+        return value if named.include?(value)
         return topic(value, source) if value.is_a?(String)
-        return Callbacks.check(source, value, "failure") if value.respond_to?(:call) && !value.is_a?(Symbol)
+        return Callbacks.check(source, value, arguments) if value.respond_to?(:call) && !value.is_a?(Symbol)
 
         Numbers.refuse(value, source, accepted, Symbol)
       end
@@ -60,6 +60,14 @@ module WorkShaper
 
       private
 
+      def named
+        NAMED
+      end
+
+      def arguments
+        "failure"
+      end
+
       def topic(value, source)
         unless @allowed
           raise ArgumentError, "#{source} is #{value.inspect}; topics belong to a Consumer, here it must be #{accepted}"
@@ -78,7 +86,5 @@ module WorkShaper
         "a topic named in give_up, rules or dead_letter_topics (#{@topics.map(&:inspect).join(", ")}), :skip or :stop"
       end
     end
-
-    private_constant :Actions
   end
 end

@@ -76,7 +76,5 @@ module WorkShaper
         end
       end
     end
-
-    private_constant :Numbers
   end
 end

@@ -8,7 +8,7 @@ module WorkShaper
   # until {#sent} tells), or an exception (the manager stops with it).
   #
   # @private
-  class Failures
+  class Recovery
     # @param manager [Manager] holds while the breaker is open, and is told how a kept message goes on
     # @param policy [RetryPolicy]
     # @param on_error [#call, nil] is told of every failed try
@@ -207,5 +207,5 @@ module WorkShaper
     end
   end
 
-  private_constant :Failures
+  private_constant :Recovery
 end
