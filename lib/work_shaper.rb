@@ -18,8 +18,8 @@ require_relative "work_shaper/failure"
 require_relative "work_shaper/current"
 require_relative "work_shaper/manager"
 require_relative "work_shaper/batches"
+require_relative "work_shaper/stream/stream"
 require_relative "work_shaper/histogram"
-require_relative "work_shaper/load_test/report"
 
 # Parallel work on one Kafka partition.
 #
@@ -31,5 +31,6 @@ require_relative "work_shaper/load_test/report"
 module WorkShaper
   private_constant :Intake, :Feeding, :RetryPolicy, :Breaker, :TimeLimit
 
+  autoload :LoadTest, "work_shaper/load_test"
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has
 end

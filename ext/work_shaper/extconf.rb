@@ -10,7 +10,7 @@ end
 
 require "mkmf"
 
-rooms = %w[core ruby stream manager kafka]
+rooms = %w[core ruby manager stream kafka]
 $VPATH.concat(rooms.map { |room| "$(srcdir)/#{room}" }) # rubocop:disable Style/GlobalVars
 $srcs = Dir[File.join(__dir__, "{.,#{rooms.join(",")}}", "*.c")].map { |path| File.basename(path) } # rubocop:disable Style/GlobalVars
 

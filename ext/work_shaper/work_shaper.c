@@ -3,11 +3,13 @@
 #include "kafka/intake.h"
 #include "kafka/message.h"
 #include "manager/enqueue.h"
+#include "manager/failure.h"
 #include "manager/manager.h"
 #include "ruby/process.h"
 #include "ruby/ruby_thread.h"
 #include "stream/histogram_object.h"
 #include "stream/rate.h"
+#include "stream/stream.h"
 
 VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
 
@@ -40,6 +42,7 @@ RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     init_stuck(manager_class);
     init_failure(work_shaper, manager_class);
     init_rate(work_shaper);
+    init_stream(work_shaper);
     init_histogram(work_shaper);
     init_message(work_shaper);
     init_intake(work_shaper);

@@ -25,6 +25,58 @@ module WorkShaper
   # Raised inside work that takes longer than `timeout`.
   class Timeout < Error; end
 
+  # A stream was closed, and takes nothing more.
+  class Closed < Error; end
+
+  # A stream was cancelled: raised where somebody pushes or reads, and inside the work that nobody waits for any more.
+  class Cancelled < Error; end
+
+  # Pieces of a stream's work failed for good, and were collected: what is raised when all have run.
+  #
+  # @example
+  #   rescue WorkShaper::Failures => e
+  #     e.each { |failure| warn "#{failure.index}: #{failure.error.message}" }
+  class Failures < Error
+    include Enumerable
+
+    # One input that failed.
+    class Row
+      # @return [Integer] its index
+      attr_reader :index
+      # @return [Object] what was pushed
+      attr_reader :input
+      # @return [Exception] what its work raised the last time
+      attr_reader :error
+
+      # @!visibility private
+      def initialize(index, input, error)
+        @index = index
+        @input = input
+        @error = error
+      end
+    end
+
+    # @param rows [Array<Row>] by ascending index
+    def initialize(rows)
+      @rows = rows
+      super("#{rows.size} of the inputs failed, the first at index #{rows.first&.index}")
+    end
+
+    # @yieldparam failure [Row]
+    # @return [Enumerator, self]
+    def each(&block)
+      return enum_for(:each) unless block
+
+      @rows.each(&block)
+      self
+    end
+
+    # @return [Integer]
+    def size
+      @rows.size
+    end
+  end
+
   # A dead letter is too large for the broker, whatever is left out of it.
   class TooLarge < Error; end
 end

@@ -7,12 +7,14 @@ void model_init(struct model *model, struct budget budget, bool latest) {
     *model = (struct model){.budget = budget, .latest = latest};
     scheduler_init(&model->scheduler, MESSAGES, MESSAGES);
     model->roster.concurrency = WORKERS;
+    model->roster.transient = budget.transient;
     model->now = 1;
     for (unsigned i = 0; i < KEYS; i++) {
         sub_key_queue_init(&model->queues[i]);
     }
     for (unsigned i = 0; i < PARTITIONS; i++) {
-        offset_tracker_init(&model->trackers[i]);
+        budget.transient ? offset_tracker_init_untracked(&model->trackers[i])
+                         : offset_tracker_init(&model->trackers[i]);
     }
 }
 
@@ -78,6 +80,9 @@ static bool unwatched(const struct model *model) {
 /* Somebody waits, and naps; or a worker has parked and does not know whether the acknowledger comes. */
 static bool somebody_naps(const struct model *model) {
     bool parked = false;
+    if (!model->roster.closing && roster_may_go(&model->roster, &model->scheduler)) {
+        return false;
+    }
     for (unsigned i = 0; i < WORKERS; i++) {
         parked = parked || model->workers[i].state == PARKED;
     }
@@ -89,7 +94,8 @@ bool model_own(struct event event) {
 }
 
 bool model_own_timer(struct event event) {
-    return event.kind == TIME_PASSES || event.kind == TICK_OVER || event.kind == WATCH || event.kind == NAP;
+    return event.kind == TIME_PASSES || event.kind == TICK_OVER || event.kind == WATCH || event.kind == NAP ||
+           event.kind == WORKER_LINGERS || event.kind == TIMEKEEPER_LINGERS;
 }
 
 static bool timekeeper_allows(const struct model *model, enum event_kind kind) {
@@ -103,6 +109,8 @@ static bool timekeeper_allows(const struct model *model, enum event_kind kind) {
         return budget->kills && state != THREAD_GONE && !model->timekeeper.dead;
     case TIMEKEEPER_STILLBORN:
         return budget->stillbirths && model->timekeeper.started && !model->timekeeper.dead;
+    case TIMEKEEPER_LINGERS:
+        return timekeeper_lingers(model);
     case TIMEKEEPER_DEAF:
         return budget->lost && state == THREAD_PARKED && !model->timekeeper.deaf;
     default: /* TIME_PASSES */
@@ -140,6 +148,8 @@ static bool worker_allows(const struct model *model, const struct model_worker *
         return budget->kills && worker->state != ABSENT && !worker->dead;
     case WORKER_STILLBORN:
         return budget->stillbirths && worker->state == STARTED && !worker->dead;
+    case WORKER_LINGERS:
+        return worker_lingers(model, worker);
     default: /* WORKER_DEAF */
         return budget->lost && worker->idle && !worker->deaf;
     }
@@ -224,6 +234,9 @@ static void to_worker(struct model *model, struct model_worker *worker, enum eve
         model->budget.stillbirths--;
         worker->dead = true;
         break;
+    case WORKER_LINGERS:
+        worker_lingered(model, worker);
+        break;
     default: /* WORKER_DEAF */
         model->budget.lost--;
         worker->deaf = true;
@@ -262,6 +275,9 @@ static void to_timekeeper(struct model *model, enum event_kind kind) {
     switch (kind) {
     case TIMEKEEPER_STEPS:
         timekeeper_steps(model);
+        break;
+    case TIMEKEEPER_LINGERS:
+        timekeeper_lingered(model);
         break;
     case TIMEKEEPER_KILLED:
         model->budget.kills--;

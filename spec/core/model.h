@@ -41,6 +41,7 @@ struct model_timekeeper {
 
 /* What may still happen from outside. */
 struct budget {
+    bool transient; /* as a stream is: threads that have nothing to do end after a while, and nothing is tracked */
     unsigned messages, failures, kills, stillbirths, lost, revokes, flushes, drains, shutdowns;
 };
 
@@ -67,6 +68,7 @@ enum event_kind {
     WORKER_FAILS, /* what it works on is to be tried again */
     WORKER_KILLED,
     WORKER_STILLBORN, /* killed before its entry: nobody is told */
+    WORKER_LINGERS,   /* and has done so for long */
     WORKER_DEAF,
     ACKNOWLEDGER_STEPS,
     ACKNOWLEDGER_KILLED,
@@ -77,6 +79,7 @@ enum event_kind {
     TIMEKEEPER_STEPS,
     TIMEKEEPER_KILLED,
     TIMEKEEPER_STILLBORN,
+    TIMEKEEPER_LINGERS,
     TIMEKEEPER_DEAF,
     TIME_PASSES, /* until what rests is due */
     NAP,         /* somebody who waits looks by himself */

@@ -179,7 +179,10 @@ static void look_for_others(struct model *model) {
 }
 
 void worker_killed(struct model *model, struct model_worker *worker) {
-    if (worker->item) {
+    if (worker->item && model->roster.transient) { /* a stream goes on */
+        scheduler_finish(&model->scheduler, worker->item);
+        model->finished++;
+    } else if (worker->item) {
         model->cut_off++;
         model->roster.closing = true;
         scheduler_abandon(&model->scheduler, worker->item);
@@ -228,6 +231,9 @@ static void acknowledger_turns(struct model *model) {
     } else if (roster_watch_over(roster, &model->scheduler)) {
         roster->acknowledger = THREAD_GONE;
         supervise(model);
+    } else if (!roster->watching && roster_may_go(roster, &model->scheduler)) {
+        roster->acknowledger = THREAD_GONE;
+        look_for_others(model);
     } else {
         roster->acknowledger = THREAD_PARKED;
     }
@@ -263,6 +269,43 @@ void timekeeper_steps(struct model *model) {
     } else {
         roster->timekeeper_until = scheduler_next_time(&model->scheduler);
         roster->timekeeper = THREAD_PARKED;
+    }
+}
+
+/* After a while with nothing to do: a wake-up that got lost is found, or the thread of a transient roster ends. */
+
+bool worker_lingers(const struct model *model, const struct model_worker *worker) {
+    return model->roster.transient && worker->state == PARKED && !worker->dead &&
+           (!worker->idle || roster_may_go(&model->roster, &model->scheduler));
+}
+
+void worker_lingered(struct model *model, struct model_worker *worker) {
+    if (!worker->idle) {
+        worker->woken = true;
+        return;
+    }
+    worker_leaves(model, worker);
+    look_for_others(model);
+}
+
+static bool timekeeper_may_go(const struct model *model) {
+    return scheduler_next_time(&model->scheduler) == SCHEDULER_NEVER &&
+           roster_may_go(&model->roster, &model->scheduler);
+}
+
+bool timekeeper_lingers(const struct model *model) {
+    const struct model_timekeeper *timekeeper = &model->timekeeper;
+    enum thread_state state = model->roster.timekeeper;
+    bool called = state == THREAD_COMING && !timekeeper->started;
+    return model->roster.transient && !timekeeper->dead &&
+           (called || (state == THREAD_PARKED && timekeeper_may_go(model)));
+}
+
+void timekeeper_lingered(struct model *model) {
+    timekeeper_steps(model);
+    if (model->roster.timekeeper == THREAD_PARKED && timekeeper_may_go(model)) {
+        model->roster.timekeeper = THREAD_GONE;
+        look_for_others(model);
     }
 }
 

@@ -27,6 +27,12 @@ void timekeeper_steps(struct model *model);
 bool wakes_by_itself(const struct model *model);
 void wakes(struct model *model);
 
+/* Whether a thread has something to do after it has had nothing to do for long, and that it does so. */
+bool worker_lingers(const struct model *model, const struct model_worker *worker);
+void worker_lingered(struct model *model, struct model_worker *worker);
+bool timekeeper_lingers(const struct model *model);
+void timekeeper_lingered(struct model *model);
+
 void worker_killed(struct model *model, struct model_worker *worker);
 void acknowledger_killed(struct model *model);
 void timekeeper_killed(struct model *model);

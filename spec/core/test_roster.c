@@ -73,6 +73,7 @@ static const char *const names[EVENT_KINDS] = {
     [WORKER_FAILS] = "worker fails",
     [WORKER_KILLED] = "worker killed",
     [WORKER_STILLBORN] = "worker stillborn",
+    [WORKER_LINGERS] = "worker lingers",
     [WORKER_DEAF] = "worker deaf",
     [ACKNOWLEDGER_STEPS] = "acknowledger steps",
     [ACKNOWLEDGER_KILLED] = "acknowledger killed",
@@ -81,6 +82,7 @@ static const char *const names[EVENT_KINDS] = {
     [TIMEKEEPER_STEPS] = "timekeeper steps",
     [TIMEKEEPER_KILLED] = "timekeeper killed",
     [TIMEKEEPER_STILLBORN] = "timekeeper stillborn",
+    [TIMEKEEPER_LINGERS] = "timekeeper lingers",
     [TIMEKEEPER_DEAF] = "timekeeper deaf",
     [TIME_PASSES] = "time passes",
     [TICK_OVER] = "tick over",
@@ -167,6 +169,9 @@ static void check_end(struct model *model, const struct event *path, unsigned le
     for (turn = 0; turn < 300 && go_on(model, turn); turn++) {
     }
     CHECK(turn < 300);
+    bool nobody =
+        !model->roster.workers && model->roster.acknowledger == THREAD_GONE && model->roster.timekeeper == THREAD_GONE;
+    CHECK(!model->roster.transient || nobody || somebody_stillborn(model));
 }
 
 static void expand(uint32_t node, const bool *allowed) {
@@ -222,6 +227,14 @@ int main(void) {
             (struct budget){.messages = 2, .kills = 1, .revokes = 1, .flushes = 1, .shutdowns = 1}, false);
     explore("lost wake-ups and kills", (struct budget){.messages = 2, .kills = 1, .lost = 1, .flushes = 1}, true);
     explore("stillborn threads", (struct budget){.messages = 2, .kills = 1, .stillbirths = 1, .flushes = 1}, true);
+    explore("transient: kill, shutdown", (struct budget){.transient = true, .messages = 3, .kills = 1, .shutdowns = 1},
+            true);
+    explore("transient: lost wake-ups and kills",
+            (struct budget){.transient = true, .messages = 3, .kills = 1, .lost = 1}, true);
+    explore("transient: stillborn threads",
+            (struct budget){.transient = true, .messages = 2, .kills = 1, .stillbirths = 1, .shutdowns = 1}, true);
+    explore("transient: failures, kill, lost wake-up",
+            (struct budget){.transient = true, .messages = 2, .failures = 1, .kills = 1, .lost = 1}, true);
     explore("drain", (struct budget){.messages = 3, .kills = 1, .drains = 1, .revokes = 1}, true);
     explore("failures: kill, revoke", (struct budget){.messages = 2, .failures = 1, .kills = 1, .revokes = 1}, true);
     explore("failures: shutdown", (struct budget){.messages = 3, .failures = 1, .shutdowns = 1}, true);

@@ -17,6 +17,11 @@ void offset_tracker_init(struct offset_tracker *tracker) {
     list_init(&tracker->moved);
 }
 
+void offset_tracker_init_untracked(struct offset_tracker *tracker) {
+    offset_tracker_init(tracker);
+    tracker->untracked = true;
+}
+
 void offset_tracker_clear(struct offset_tracker *tracker) {
     free(tracker->window);
     free(tracker->late);

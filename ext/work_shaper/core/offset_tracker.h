@@ -55,6 +55,7 @@ struct offset_tracker {
     int64_t acknowledged;   /* the highest that was acknowledged, or OFFSET_NONE */
     struct claim claim;     /* what was taken off the window and is not settled yet */
     bool revoked;           /* forgotten: nothing of it may be claimed (I6) */
+    bool untracked;         /* keeps no offsets: what is finished is done with, in whatever order */
     struct list moved;      /* its link among the scheduler's trackers that have something to claim */
     int64_t mark;           /* what is unsettled up to it belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
     uint32_t unfinished;    /* items up to the mark that are not finished */
@@ -64,6 +65,12 @@ struct offset_tracker {
  * offset_tracker_init - Makes it empty. It must not move from now on. Allocates nothing.
  */
 void offset_tracker_init(struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_init_untracked - Makes one that keeps nothing, for callers that need no frontier: there is never
+ * anything to claim.
+ */
+void offset_tracker_init_untracked(struct offset_tracker *tracker);
 
 /*
  * offset_tracker_clear - Frees its memory and forgets every offset, except an underway claim.

@@ -12,6 +12,10 @@ bool roster_finished(const struct roster *roster, const struct scheduler *schedu
     return roster->closing && roster_settled(roster, scheduler);
 }
 
+bool roster_may_go(const struct roster *roster, const struct scheduler *scheduler) {
+    return roster->transient && !scheduler->in_flight;
+}
+
 bool roster_watch_over(const struct roster *roster, const struct scheduler *scheduler) {
     return roster_finished(roster, scheduler) && roster->timekeeper == THREAD_GONE;
 }
@@ -45,7 +49,7 @@ bool roster_pass_due(const struct roster *roster, const struct scheduler *schedu
 }
 
 enum call roster_worker_call(const struct roster *roster, const struct scheduler *scheduler) {
-    if (roster->closing && roster->idle) {
+    if (roster->idle && (roster->closing || roster->workers > roster->concurrency)) {
         return CALL_WAKE; /* to work, or to end */
     }
     if (!scheduler_ready(scheduler) || roster->coming) {
@@ -69,7 +73,8 @@ static bool needed(const struct roster *roster, const struct scheduler *schedule
 
 enum call roster_acknowledger_call(const struct roster *roster, const struct scheduler *scheduler) {
     if (roster->acknowledger == THREAD_GONE) {
-        return roster_watch_over(roster, scheduler) ? CALL_NOBODY : CALL_START;
+        bool useless = roster_watch_over(roster, scheduler) || roster_may_go(roster, scheduler);
+        return useless ? CALL_NOBODY : CALL_START;
     }
     if (roster->acknowledger != THREAD_PARKED) {
         return CALL_NOBODY;
@@ -84,7 +89,8 @@ enum call roster_acknowledger_call(const struct roster *roster, const struct sch
 enum call roster_timekeeper_call(const struct roster *roster, const struct scheduler *scheduler) {
     uint64_t next = scheduler_next_time(scheduler);
     if (roster->timekeeper == THREAD_GONE) {
-        return next == SCHEDULER_NEVER || roster_finished(roster, scheduler) ? CALL_NOBODY : CALL_START;
+        bool unheard = roster_may_go(roster, scheduler) && !roster->room_awaited;
+        return next == SCHEDULER_NEVER || unheard || roster_finished(roster, scheduler) ? CALL_NOBODY : CALL_START;
     }
     if (roster->timekeeper != THREAD_PARKED) {
         return CALL_NOBODY;

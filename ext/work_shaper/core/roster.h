@@ -36,10 +36,11 @@ struct roster {
     bool watching;             /* parked: it looks again by itself, soon */
     bool stopped;              /* `ack` raised: nothing is acknowledged any more */
     bool closing;              /* no new work is taken */
+    bool transient;            /* its threads end when nothing has been in flight for a while, and come again */
     bool announced;            /* the acknowledger has logged that */
     uint32_t pass_awaited;     /* how many wait until a pass is over */
     uint32_t end_awaited;      /* how many wait until everything is finished and acknowledged */
-    uint32_t room_awaited;     /* how many wait until fewer are in flight */
+    uint32_t room_awaited;     /* how many wait until fewer are in flight; of a stream, for room or a result */
     bool acknowledging;        /* a pass is under way */
     uint64_t passes_begun;
     uint64_t passes_over; /* the last one that was completed, not cut off */
@@ -78,6 +79,11 @@ bool roster_pass_due(const struct roster *roster, const struct scheduler *schedu
 static inline bool roster_must_announce(const struct roster *roster) {
     return roster->closing && !roster->announced;
 }
+
+/*
+ * roster_may_go - Whether a thread of a transient roster may end, after a while, since there is nothing to do.
+ */
+bool roster_may_go(const struct roster *roster, const struct scheduler *scheduler);
 
 /*
  * roster_settled - Whether nothing waits, runs, or can be acknowledged.

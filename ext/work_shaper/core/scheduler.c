@@ -161,8 +161,11 @@ enum room_left scheduler_room(const struct scheduler *scheduler, const struct su
     return scheduler->in_flight >= scheduler->max_in_flight ? FLIGHT_FULL : ROOM;
 }
 
-bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
-                     uintptr_t message, int64_t offset, uint32_t now) {
+/* How many bits of a sequence number say how many came before; the others are the precedence. */
+#define SEQUENCE_BITS 44u
+
+static bool offer(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
+                  uintptr_t message, int64_t offset, uint32_t now, uint64_t precedence) {
     struct item *item = pool_acquire(&scheduler->items);
     if (!item) {
         return false;
@@ -171,9 +174,10 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
     item->tracker = tracker;
     item->message = message;
     item->offset = offset;
-    item->sequence = scheduler->total_enqueued;
+    item->sequence = precedence << SEQUENCE_BITS | scheduler->total_enqueued;
     item->received_at = now;
-    if (!offset_tracker_receive(tracker, item)) {
+    item->late = 0;
+    if (!tracker->untracked && !offset_tracker_receive(tracker, item)) {
         pool_release(&scheduler->items, item);
         return false;
     }
@@ -181,12 +185,27 @@ bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, s
         list_remove(&tracker->moved); /* what it had to claim is above this offset */
     }
     count_unfinished(scheduler, item, 1);
-    arrivals_append(scheduler, item);
+    if (scheduler->ranked) {
+        sub_key_queue_push(queue, item);
+    } else {
+        arrivals_append(scheduler, item);
+    }
     start_waiting(scheduler, item);
     update_queue(scheduler, queue);
     scheduler->in_flight++;
     scheduler->total_enqueued++;
     return true;
+}
+
+bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
+                     uintptr_t message, int64_t offset, uint32_t now) {
+    return offer(scheduler, queue, tracker, message, offset, now, 0);
+}
+
+bool scheduler_offer_ranked(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
+                            uintptr_t message, int64_t offset, uint32_t now, uint32_t precedence) {
+    scheduler->ranked = true;
+    return offer(scheduler, queue, tracker, message, offset, now, precedence);
 }
 
 /* Takes out the oldest item whose sub key is free; there must be one. */
@@ -237,7 +256,10 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
     struct offset_tracker *tracker = item->tracker;
     struct sub_key_queue *queue = item->queue;
     count_unfinished(scheduler, item, -1);
-    if (!tracker->revoked) {
+    if (tracker->untracked) {
+        scheduler->in_flight--;
+        scheduler->total_acknowledged++;
+    } else if (!tracker->revoked) {
         offset_tracker_finish(tracker, item);
         scheduler_update_moved(scheduler, tracker);
     }
@@ -287,8 +309,15 @@ static void call_probe(struct scheduler *scheduler, uint64_t now) {
 void scheduler_advance(struct scheduler *scheduler, uint64_t now) {
     struct heap_node *top;
     while ((top = scheduler->times.top) && top->rank <= now) {
-        if (top == &scheduler->probe) {
-            call_probe(scheduler, now);
+        if (top == &scheduler->alarm) {
+            heap_remove(&scheduler->times, top);
+            scheduler->alarmed = true;
+        } else if (top == &scheduler->probe) {
+            if (scheduler->paused) {
+                scheduler_release(scheduler);
+            } else {
+                call_probe(scheduler, now);
+            }
         } else {
             wake(scheduler, top);
         }
@@ -301,7 +330,22 @@ void scheduler_release(struct scheduler *scheduler) {
     if (scheduler->held) {
         heap_remove(&scheduler->times, &scheduler->probe);
     }
-    scheduler->held = scheduler->probe_due = false;
+    scheduler->held = scheduler->paused = scheduler->probe_due = false;
+}
+
+void scheduler_pause(struct scheduler *scheduler, uint64_t until) {
+    scheduler_release(scheduler);
+    scheduler->held = scheduler->paused = true;
+    heap_add(&scheduler->times, &scheduler->probe, until);
+}
+
+void scheduler_set_alarm(struct scheduler *scheduler, uint64_t time) {
+    if (scheduler->alarm.rank) {
+        heap_remove(&scheduler->times, &scheduler->alarm);
+    }
+    if (time != SCHEDULER_NEVER) {
+        heap_add(&scheduler->times, &scheduler->alarm, time);
+    }
 }
 
 void scheduler_hold(struct scheduler *scheduler, uint64_t now, uint64_t period) {
@@ -317,7 +361,9 @@ void scheduler_hold(struct scheduler *scheduler, uint64_t now, uint64_t period) 
 /* Ends an item whose offset must never be acknowledged. (A revoked tracker has forgotten its offsets already.) */
 static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
     count_unfinished(scheduler, item, -1);
-    if (!item->tracker->revoked) {
+    if (item->tracker->untracked) {
+        scheduler->in_flight--;
+    } else if (!item->tracker->revoked) {
         offset_tracker_abandon(item->tracker, item);
     }
     pool_release(&scheduler->items, item);

@@ -39,6 +39,7 @@
 
 struct scheduler {
     struct pool items;
+    bool ranked;                               /* by what scheduler_offer_ranked was told: nothing is an arrival then */
     struct item *first_arrival, *last_arrival; /* what waits and take has not reached yet, oldest first */
     struct heap passed;                        /* queues whose first item was passed over, and may start now */
     struct heap exempt;                        /* those of them that may start although it is held: they come first */
@@ -46,8 +47,11 @@ struct scheduler {
     uint32_t ready;                            /* queues whose first item may start */
     uint32_t retrying;                         /* items that wait and were tried before */
     bool held;                                 /* nothing starts but probes */
+    bool paused;                               /* held, and no probes either: until a time */
     bool probe_due;                            /* one may */
-    struct heap_node probe;                    /* in the heap of times while it is held */
+    struct heap_node probe;                    /* in the heap of times while it is held: the next, or the end of it */
+    struct heap_node alarm;                    /* in the heap of times while it is set */
+    bool alarmed;                              /* its time has come */
     uint64_t probe_period;                     /* in nanoseconds */
     uint64_t probed;                           /* the rank of the last probe; 0: none since it is held */
     struct list pass;                          /* trackers that have something to claim in this pass */
@@ -104,6 +108,19 @@ enum room_left scheduler_room(const struct scheduler *scheduler, const struct su
 bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
                      uintptr_t message, int64_t offset, uint32_t now);
 
+/* What scheduler_offer_ranked takes at most. */
+#define HIGHEST_PRECEDENCE ((1u << 20u) - 1)
+
+/*
+ * scheduler_offer_ranked - The same, for a scheduler that has only such items: of those that may start the one with the
+ * lowest precedence comes first, of equals the oldest. Within a sub key the order of the offers holds: what waits first
+ * there counts for all.
+ *
+ * precedence: 0 to HIGHEST_PRECEDENCE.
+ */
+bool scheduler_offer_ranked(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
+                            uintptr_t message, int64_t offset, uint32_t now, uint32_t precedence);
+
 /*
  * scheduler_ready - Whether scheduler_take would return an item.
  */
@@ -156,6 +173,17 @@ void scheduler_hold(struct scheduler *scheduler, uint64_t now, uint64_t period);
  * scheduler_release - Everything may start again.
  */
 void scheduler_release(struct scheduler *scheduler);
+
+/*
+ * scheduler_pause - Nothing starts before a time (nanoseconds, above 0). Not for a scheduler that is held otherwise.
+ */
+void scheduler_pause(struct scheduler *scheduler, uint64_t until);
+
+/*
+ * scheduler_set_alarm - From a time on (nanoseconds, above 0; SCHEDULER_NEVER: never) `alarmed` is true, once
+ * scheduler_advance was told that it has come.
+ */
+void scheduler_set_alarm(struct scheduler *scheduler, uint64_t time);
 
 /*
  * scheduler_finish - The item's work is over: its offset is finished, its sub key free for the next. Frees the item.

@@ -127,6 +127,9 @@ static VALUE acknowledge_loop(VALUE self) {
         if (roster_watch_over(&manager->roster, &manager->scheduler)) {
             break;
         }
+        if (!manager->roster.watching && roster_may_go(&manager->roster, &manager->scheduler)) {
+            break;
+        }
         if (!manager->scheduler.in_flight) {
             registry_trim(manager);
         }

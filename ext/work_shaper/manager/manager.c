@@ -3,6 +3,7 @@
 #include "../errors.h"
 #include "../ruby/clock.h"
 #include "../ruby/process.h"
+#include "../stream/stream.h"
 #include "supervisor.h"
 
 bool manager_forked(const struct manager *manager) {
@@ -22,6 +23,9 @@ static void mark_manager(void *data) {
     }
     registry_mark(manager);
     workers_mark(&manager->workers);
+    if (manager->stream) {
+        stream_mark(manager->stream);
+    }
 }
 
 static void compact_manager(void *data) {
@@ -34,6 +38,9 @@ static void compact_manager(void *data) {
 static void free_manager(void *data) {
     struct manager *manager = data;
     waiters_destroy(&manager->waiters);
+    if (manager->stream) {
+        stream_destroy(manager->stream);
+    }
     registry_destroy(manager);
     ruby_xfree(manager);
 }
@@ -64,7 +71,7 @@ struct manager *manager_get(VALUE self) {
     return manager;
 }
 
-static VALUE allocate_manager(VALUE class) {
+VALUE manager_allocate(VALUE class) {
     struct manager *manager;
     VALUE self = TypedData_Make_Struct(class, struct manager, &manager_type, manager);
     manager->self = self;
@@ -87,15 +94,10 @@ static void set_callback(struct manager *manager, struct callback *callback, VAL
     RB_OBJ_WRITTEN(manager->self, Qundef, receiver);
 }
 
-/*
- * call-seq: set_up(work, on_done, ack, failures, settings)
- *
- * The native half of initialize; the settings are a Hash of checked values.
- */
-static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE ack, VALUE failures, VALUE settings) {
-    struct manager *manager = manager_of(self);
+void manager_prepare(struct manager *manager, VALUE failures, VALUE settings) {
+    VALUE self = manager->self;
     if (manager->set_up) {
-        rb_raise(work_shaper_error, "this WorkShaper::Manager is initialized already");
+        rb_raise(work_shaper_error, "this %s is initialized already", rb_obj_classname(self));
     }
 #define SETTING(name) rb_hash_fetch(settings, ID2SYM(rb_intern(name)))
     scheduler_init(&manager->scheduler, NUM2UINT(SETTING("max_in_queue")), NUM2UINT(SETTING("max_in_flight")));
@@ -106,11 +108,21 @@ static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE ack, VALUE fail
     manager->stuck_after = NUM2ULL(SETTING("stuck_after_ms")) * NANOSECONDS_PER_MILLISECOND;
     manager->acknowledger.latest = SETTING("acks") == ID2SYM(rb_intern("latest"));
 #undef SETTING
+    RB_OBJ_WRITE(self, &manager->failures, failures);
+    RB_OBJ_WRITE(self, &manager->ending, rb_ary_new());
+}
+
+/*
+ * call-seq: set_up(work, on_done, ack, failures, settings)
+ *
+ * The native half of initialize; the settings are a Hash of checked values.
+ */
+static VALUE set_up(VALUE self, VALUE work, VALUE on_done, VALUE ack, VALUE failures, VALUE settings) {
+    struct manager *manager = manager_of(self);
+    manager_prepare(manager, failures, settings);
     set_callback(manager, &manager->work, work);
     set_callback(manager, &manager->on_done, on_done);
     set_callback(manager, &manager->ack, ack);
-    RB_OBJ_WRITE(self, &manager->failures, failures);
-    RB_OBJ_WRITE(self, &manager->ending, rb_ary_new());
     acknowledger_start(manager);
     manager->set_up = true;
     return self;
@@ -200,7 +212,7 @@ bool manager_inside_callback(const struct manager *manager) {
 
 void init_manager(VALUE work_shaper) {
     VALUE manager_class = rb_define_class_under(work_shaper, "Manager", rb_cObject);
-    rb_define_alloc_func(manager_class, allocate_manager);
+    rb_define_alloc_func(manager_class, manager_allocate);
     rb_undef_method(manager_class, "initialize_copy");
     rb_define_private_method(manager_class, "set_up", set_up, 5);
 }

@@ -34,8 +34,11 @@ struct fatal {
     int64_t offset;
 };
 
+struct stream;
+
 struct manager {
     VALUE self;
+    struct stream *stream; /* whose results it works out; NULL: it acknowledges */
     bool set_up;
     unsigned long generation; /* of the process that made it */
 
@@ -44,7 +47,7 @@ struct manager {
     struct registry registry;
 
     struct callback work, on_done, ack;
-    VALUE failures; /* WorkShaper::Failures: says what becomes of a message whose work failed */
+    VALUE failures; /* WorkShaper::Recovery: says what becomes of a message whose work failed */
     struct acknowledger acknowledger;
     struct thread_slot timekeeper;
     struct workers workers;
@@ -59,6 +62,13 @@ struct manager {
     bool drops_retries;   /* what is to be tried again is dropped, with all behind it on its sub key */
     VALUE ending;         /* Array: threads of ours that are about to end, or have ended */
 };
+
+/*
+ * manager_allocate - An object of the class or of one below it. manager_prepare - What is the same for messages and
+ * streams when it is initialized; the settings are a Hash of checked values.
+ */
+VALUE manager_allocate(VALUE class);
+void manager_prepare(struct manager *manager, VALUE failures, VALUE settings);
 
 /*
  * manager_get - The manager behind a Ruby object. Raises Error when it was never set up, ForkedProcess in a forked

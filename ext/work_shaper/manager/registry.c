@@ -60,14 +60,23 @@ static bool add(struct manager *manager, struct key_table *table, struct keyed *
     return true;
 }
 
-static struct sub_key *make_sub_key(struct manager *manager, VALUE key, st_index_t hash) {
+struct sub_key *registry_anonymous_sub_key(struct manager *manager) {
     struct sub_key *sub_key = pool_acquire(&manager->registry.sub_key_pool);
+    if (sub_key) {
+        sub_key_queue_init(&sub_key->queue);
+        sub_key->keyed.key = Qundef;
+        sub_key->keyed.hash = 0;
+        sub_key->line = NULL;
+        sub_key->failure = Qnil;
+    }
+    return sub_key;
+}
+
+static struct sub_key *make_sub_key(struct manager *manager, VALUE key, st_index_t hash) {
+    struct sub_key *sub_key = registry_anonymous_sub_key(manager);
     if (!sub_key) {
         return NULL;
     }
-    sub_key_queue_init(&sub_key->queue);
-    sub_key->line = NULL;
-    sub_key->failure = Qnil;
     if (!add(manager, &manager->registry.sub_keys, &sub_key->keyed, key, hash)) {
         pool_release(&manager->registry.sub_key_pool, sub_key);
         return NULL;
@@ -143,7 +152,9 @@ static bool idle(const struct sub_key *sub_key) {
 
 void registry_release_sub_key(struct manager *manager, struct sub_key *sub_key) {
     if (idle(sub_key)) {
-        key_table_remove(&manager->registry.sub_keys, &sub_key->keyed);
+        if (!sub_key_anonymous(sub_key)) {
+            key_table_remove(&manager->registry.sub_keys, &sub_key->keyed);
+        }
         pool_release(&manager->registry.sub_key_pool, sub_key);
     }
 }

@@ -18,7 +18,7 @@ struct blocked;
 
 /* A sub key that has something waiting or running, or a caller that waits for room on it. */
 struct sub_key {
-    struct keyed keyed;
+    struct keyed keyed; /* its key is Qundef when it is anonymous: it is in no table, and has one item only */
     struct sub_key_queue queue;
     struct blocked *line; /* the caller that has waited longest for room on it, or NULL: see room.h */
     VALUE failure;        /* of what was tried before: see failure.h; or nil */
@@ -72,6 +72,18 @@ void registry_fill(struct manager *manager, struct address *address);
  * registry_fill_sub_key - Makes the sub key alone, for a caller that is going to wait for it. Raises NoMemoryError.
  */
 void registry_fill_sub_key(struct manager *manager, struct address *address);
+
+/*
+ * registry_anonymous_sub_key - Makes a sub key for one item that has none. Returns NULL when there is no memory.
+ */
+struct sub_key *registry_anonymous_sub_key(struct manager *manager);
+
+/*
+ * sub_key_anonymous - Whether it is one of these.
+ */
+static inline bool sub_key_anonymous(const struct sub_key *sub_key) {
+    return sub_key->keyed.key == Qundef;
+}
 
 /*
  * registry_partition - The partition of a key, or NULL. May run Ruby code and raise.

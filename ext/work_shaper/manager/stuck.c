@@ -2,6 +2,7 @@
 
 #include "../ruby/callback.h"
 #include "../ruby/clock.h"
+#include "../stream/stream.h"
 #include "manager.h"
 
 static void note(const struct manager *manager, struct worker *worker, uint64_t now) {
@@ -19,8 +20,10 @@ static uint64_t age(const struct worker *worker, uint64_t now) {
 static VALUE row(const struct worker *worker, uint64_t now) {
     const struct item *item = worker->item;
     const struct sub_key *sub_key = sub_key_of(item->queue);
-    return rb_ary_new_from_args(7, worker->thread, sub_key->keyed.key, (VALUE)item->message,
-                                partition_of(item->tracker)->keyed.key, LL2NUM(item->offset),
+    VALUE key = sub_key_anonymous(sub_key) ? Qnil : sub_key->keyed.key;
+    VALUE message = worker->manager->stream ? stream_input(item) : (VALUE)item->message;
+    return rb_ary_new_from_args(7, worker->thread, key, message, partition_of(item->tracker)->keyed.key,
+                                LL2NUM(item->offset),
                                 DBL2NUM((double)age(worker, now) / (double)NANOSECONDS_PER_SECOND), sub_key->failure);
 }
 

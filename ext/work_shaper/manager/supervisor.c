@@ -52,7 +52,8 @@ void supervise(struct manager *manager) {
     if (roster->acknowledger == THREAD_PARKED || roster->acknowledger == THREAD_GONE) {
         supervise_acknowledger(manager);
     }
-    if (roster->closing || (scheduler_ready(&manager->scheduler) && !roster->coming)) {
+    bool surplus = roster->workers > roster->concurrency;
+    if (roster->closing || surplus || (scheduler_ready(&manager->scheduler) && !roster->coming)) {
         supervise_workers(manager);
     }
     if (roster->closing || scheduler_next_time(&manager->scheduler) != SCHEDULER_NEVER) {
@@ -71,7 +72,17 @@ void supervisor_look(struct manager *manager) {
 
 uint64_t supervisor_nap(const struct manager *manager) {
     const struct roster *roster = &manager->roster;
+    if (!roster->closing && roster_may_go(roster, &manager->scheduler)) {
+        return NEVER; /* nothing can be missed but the end of a thread that died before it began */
+    }
     bool parked = roster->acknowledger == THREAD_PARKED && (roster->watching || !manager->scheduler.in_flight);
     bool looking = roster->acknowledger == THREAD_BUSY && !roster->acknowledging;
     return parked || looking ? NEVER : clock_nanoseconds() + WATCH_PERIOD;
+}
+
+/* Long enough for the next burst, short enough for a process that has done with it. */
+#define LINGER (500 * NANOSECONDS_PER_MILLISECOND)
+
+uint64_t supervisor_linger(const struct manager *manager) {
+    return manager->roster.transient ? clock_nanoseconds() + LINGER : NEVER;
 }

@@ -30,4 +30,10 @@ void supervisor_look(struct manager *manager);
  */
 uint64_t supervisor_nap(const struct manager *manager);
 
+/*
+ * supervisor_linger - Until when a thread that has nothing to do stays, in clock_nanoseconds: NEVER, unless the
+ * manager's threads end when nothing is in flight.
+ */
+uint64_t supervisor_linger(const struct manager *manager);
+
 #endif

@@ -4,6 +4,7 @@
 #include "../ruby/clock.h"
 #include "../ruby/process.h"
 #include "../ruby/ruby_thread.h"
+#include "../stream/stream.h"
 #include "manager.h"
 #include "supervisor.h"
 
@@ -21,13 +22,21 @@ static VALUE keep_time(VALUE self) {
     struct manager *manager = manager_get(self);
     thread_slot_set_state(&manager->timekeeper, THREAD_BUSY);
     thread_name(rb_str_new_cstr("work_shaper timekeeper"));
+    bool lingered = false;
     while (!manager_forked(manager) && !process_ends()) {
         timekeeper_tell(manager);
+        if (manager->scheduler.alarmed) {
+            stream_alarm(manager->stream);
+        }
         supervise(manager);
-        if (roster_finished(&manager->roster, &manager->scheduler)) {
+        uint64_t next = scheduler_next_time(&manager->scheduler), linger = supervisor_linger(manager);
+        bool unheard = next == NEVER || !manager->roster.room_awaited; /* whatever time comes */
+        bool may_go = unheard && roster_may_go(&manager->roster, &manager->scheduler);
+        if (roster_finished(&manager->roster, &manager->scheduler) || (may_go && lingered)) {
             break;
         }
-        manager->roster.timekeeper_until = scheduler_next_time(&manager->scheduler);
+        lingered = may_go;
+        manager->roster.timekeeper_until = next < linger ? next : linger;
         thread_slot_park(&manager->timekeeper, manager->roster.timekeeper_until);
     }
     RB_GC_GUARD(self);

@@ -14,14 +14,16 @@ enum verdict_kind {
     VERDICT_FINISH, /* its offset is finished */
     VERDICT_RETRY,  /* it runs again after so many seconds; what is behind it on its sub key waits */
     VERDICT_KEEP,   /* no worker needs to have it: Manager#resume will tell */
-    VERDICT_STOP    /* the manager shuts down with the error; its offset is never finished */
+    VERDICT_STOP,   /* the manager shuts down with the error; its offset is never finished */
+    VERDICT_OUTCOME /* finished, in a stream: what its place holds is in `outcome`, see stream.h */
 };
 
-/* As the Ruby side says it: true, a number of seconds, nil, or an exception. */
+/* As the Ruby side says it: true, a number of seconds, nil, an exception, or an Array. */
 struct verdict {
     enum verdict_kind kind;
     uint64_t delay; /* in nanoseconds */
     VALUE error;
+    VALUE outcome;
 };
 
 /*

@@ -2,6 +2,8 @@
 
 #include "../ruby/process.h"
 #include "../ruby/ruby_thread.h"
+#include "../stream/interrupt.h"
+#include "../stream/stream.h"
 #include "failure.h"
 #include "manager.h"
 #include "supervisor.h"
@@ -9,8 +11,8 @@
 
 /* Running one item after the other */
 
-static VALUE *arguments_of(const struct item *item, VALUE *arguments) {
-    arguments[0] = (VALUE)item->message;
+static VALUE *arguments_of(const struct manager *manager, const struct item *item, VALUE *arguments) {
+    arguments[0] = manager->stream ? stream_input(item) : (VALUE)item->message;
     arguments[1] = partition_of(item->tracker)->keyed.key;
     arguments[2] = LL2NUM(item->offset);
     return arguments;
@@ -25,13 +27,21 @@ static struct item *hand_over(struct worker *worker) {
 }
 
 static void finish(struct worker *worker) {
-    verdict_finish(worker->manager, hand_over(worker));
-    manager_progress(worker->manager);
+    struct manager *manager = worker->manager;
+    verdict_finish(manager, hand_over(worker));
+    manager_progress(manager);
+    if (manager->stream) {
+        stream_went_on(manager->stream);
+    }
 }
 
 static void conclude(struct worker *worker, const struct verdict *verdict) {
-    verdict_carry_out(worker->manager, hand_over(worker), verdict);
-    manager_progress(worker->manager);
+    struct manager *manager = worker->manager;
+    verdict_carry_out(manager, hand_over(worker), verdict);
+    manager_progress(manager);
+    if (manager->stream) {
+        stream_went_on(manager->stream);
+    }
 }
 
 /* Returns the verdict, when it is given up. */
@@ -42,9 +52,13 @@ static VALUE run(struct worker *worker) {
         worker->phase = IN_POLICY;
         return rb_funcall(manager->failures, rb_intern("give_up"), 1, failure);
     }
-    VALUE arguments[3];
     worker->phase = IN_WORK;
-    callback_call(&manager->work, 3, arguments_of(worker->item, arguments));
+    if (manager->stream) {
+        stream_work(manager->stream, worker);
+        return Qnil;
+    }
+    VALUE arguments[3];
+    callback_call(&manager->work, 3, arguments_of(manager, worker->item, arguments));
     if (callback_given(&manager->on_done)) {
         worker->phase = IN_ON_DONE;
         callback_call(&manager->on_done, 3, arguments);
@@ -54,7 +68,7 @@ static VALUE run(struct worker *worker) {
 
 /* The breaker waits for any success. */
 static void tell_success(const struct manager *manager) {
-    if (manager->scheduler.held) {
+    if (manager->scheduler.held && !manager->scheduler.paused) {
         quietly(manager->failures, "work_succeeded", 0, NULL);
     }
 }
@@ -65,9 +79,15 @@ static bool take(struct worker *worker) {
     if (manager->scheduler.times.top) {
         timekeeper_tell(manager);
     }
+    if (manager->stream && !stream_may_start(manager->stream)) {
+        return false;
+    }
     worker->item = scheduler_take(&manager->scheduler);
     if (!worker->item) {
         return false;
+    }
+    if (manager->stream) {
+        stream_started(worker->item);
     }
     worker->turn++;
     worker_set_coming(worker, false);
@@ -79,6 +99,11 @@ static bool take(struct worker *worker) {
         supervise(manager); /* there is more than one worker can do */
     }
     return true;
+}
+
+/* Whether there are more workers than there should be. */
+static bool surplus(const struct manager *manager) {
+    return manager->roster.workers > manager->roster.concurrency;
 }
 
 /* Runs what is ready until nothing is, or until another worker will run it. Under rb_protect: all that must survive a
@@ -103,7 +128,7 @@ static VALUE run_ready(VALUE argument) {
             finish(worker);
             tell_success(manager);
         }
-    } while (!process_ends() && !fairness_may_rest(manager));
+    } while (!process_ends() && !fairness_may_rest(manager) && !surplus(manager));
     return Qnil;
 }
 
@@ -119,7 +144,7 @@ static VALUE judge_work(VALUE argument) {
     struct judgement *judgement = (struct judgement *)argument;
     struct manager *manager = judgement->worker->manager;
     VALUE arguments[5] = {failure_of(manager, sub_key_of(judgement->worker->item->queue)), judgement->error};
-    arguments_of(judgement->worker->item, arguments + 2);
+    arguments_of(manager, judgement->worker->item, arguments + 2);
     judgement->verdict = verdict_of(rb_funcallv(manager->failures, rb_intern("work_failed"), 5, arguments));
     return Qnil;
 }
@@ -128,22 +153,24 @@ static VALUE judge_work(VALUE argument) {
 static VALUE tell_on_done_failed(VALUE argument) {
     struct judgement *judgement = (struct judgement *)argument;
     VALUE arguments[4] = {judgement->error};
-    arguments_of(judgement->worker->item, arguments + 1);
+    arguments_of(judgement->worker->manager, judgement->worker->item, arguments + 1);
     rb_funcallv(judgement->worker->manager->failures, rb_intern("on_done_failed"), 4, arguments);
     judgement->verdict = (struct verdict){.kind = VERDICT_FINISH};
     return Qnil;
 }
 
 /* Has the Ruby side say what becomes of the item. Returns rb_protect's state; when that is 0, there is a verdict. */
-static int judge(struct judgement *judgement) {
+static int judge(struct judgement *judgement, enum phase phase) {
     struct worker *worker = judgement->worker;
-    enum phase phase = worker->phase;
     int state = 0;
+    if (worker->manager->stream && stream_unwanted(worker->manager->stream, worker->item)) {
+        judgement->verdict = (struct verdict){.kind = VERDICT_FINISH};
+        return state;
+    }
     if (phase == IN_POLICY) { /* our own error, since it lets none of the user's out */
         judgement->verdict = (struct verdict){.kind = VERDICT_STOP, .error = judgement->error};
         return state;
     }
-    worker->phase = IN_POLICY;
     worker->manager->total_failed++;
     rb_protect(phase == IN_WORK ? judge_work : tell_on_done_failed, (VALUE)judgement, &state);
     return state;
@@ -154,24 +181,57 @@ static void abandon(struct worker *worker, VALUE error) {
     struct manager *manager = worker->manager;
     struct item *item = worker->item;
     worker->item = NULL;
+    if (manager->stream) { /* its place holds that, and the others go on */
+        stream_cut_off(manager->stream, item);
+        verdict_finish(manager, item);
+        return;
+    }
     manager_fail(manager, "work", error, partition_of(item->tracker), item->offset);
     verdict_abandon(manager, item);
+}
+
+static VALUE settle_interrupts(VALUE argument) {
+    interrupt_settle((struct worker *)argument);
+    return Qnil;
+}
+
+/* What was raised into the work arrives before anybody asks what came out of it. Returns the new state, and that is
+ * what came out; 0: nothing had to arrive. */
+static int arrived(struct worker *worker) {
+    VALUE error = rb_errinfo();
+    int state = 0;
+    if (interrupt_pending(worker) && !RB_SPECIAL_CONST_P(error)) { /* a kill ends the work anyhow */
+        rb_protect(settle_interrupts, (VALUE)worker, &state);
+        if (!state && RTEST(rb_obj_is_kind_of(error, rb_eException))) {
+            rb_set_errinfo(error);
+        }
+    }
+    return state;
 }
 
 /* Brings a worker whose run_ready ended with a state back to where it can continue, or lets the exception through. */
 static void recover(struct worker *worker, int state) {
     struct judgement judgement = {.worker = worker, .error = Qnil};
     bool worked = worker->item && worker->phase == IN_ON_DONE;
+    enum phase phase = worker->phase;
     while (state) {
         if (!worker->item || manager_forked(worker->manager)) {
             rb_jump_tag(state);
         }
-        if (callback_outcome(&judgement.error) != RAISED) {
+        worker->phase = IN_POLICY; /* from here on, nobody raises into it any more */
+        int other = arrived(worker);
+        if (other) {
+            state = other;
+            continue;
+        }
+        enum outcome outcome = callback_outcome(&judgement.error);
+        if (outcome == CUT_OFF || (outcome == RAISED_FATAL && !worker->manager->stream)) {
             abandon(worker, judgement.error);
             rb_jump_tag(state);
         }
         rb_set_errinfo(Qnil);
-        state = judge(&judgement);
+        state = judge(&judgement, phase);
+        phase = IN_POLICY;
     }
     if (worker->item && !manager_forked(worker->manager)) {
         conclude(worker, &judgement.verdict);
@@ -195,11 +255,11 @@ static VALUE work_loop(VALUE self) {
             if (manager_forked(manager)) {
                 return Qnil;
             }
-        } while (scheduler_ready(&manager->scheduler) && !fairness_may_rest(manager) && !process_ends());
-        if (manager->roster.closing || process_ends()) {
+        } while (scheduler_ready(&manager->scheduler) && !fairness_may_rest(manager) && !process_ends() &&
+                 !surplus(manager));
+        if (manager->roster.closing || process_ends() || surplus(manager) || !worker_park(worker)) {
             break;
         }
-        worker_park(worker);
     }
     RB_GC_GUARD(self);
     return Qnil;
@@ -210,6 +270,11 @@ static VALUE work_ended(VALUE self) {
     if (!manager_forked(manager)) {
         VALUE thread = rb_thread_current();
         struct worker *worker = workers_find(manager, thread);
+        if (worker && manager->stream) {
+            worker_retire(worker);
+            supervise(manager); /* another takes what comes meanwhile */
+            stream_worker_ends(manager->stream, worker);
+        }
         worker_leave(worker ? worker : workers_find(manager, Qnil));
         manager_thread_ends(manager);
     }

@@ -1,5 +1,6 @@
 #include "workers.h"
 
+#include "../ruby/clock.h"
 #include "../ruby/process.h"
 #include "../ruby/ruby_thread.h"
 #include "manager.h"
@@ -27,7 +28,11 @@ struct worker *workers_find(const struct manager *manager, VALUE thread) {
 void workers_mark(const struct workers *workers) {
     const struct list *link;
     list_each(link, &workers->all) {
-        rb_gc_mark(LIST_ENTRY(link, struct worker, link)->thread);
+        const struct worker *worker = LIST_ENTRY(link, struct worker, link);
+        rb_gc_mark(worker->thread);
+        if (worker->local != Qundef) {
+            rb_gc_mark(worker->local);
+        }
     }
 }
 
@@ -69,15 +74,30 @@ void workers_wake_one(struct manager *manager) {
     parker_unpark(&worker->parker);
 }
 
-void worker_park(struct worker *worker) {
+static bool park(struct worker *worker) {
+    struct manager *manager = worker->manager;
+    uint64_t end = supervisor_linger(manager), nap = supervisor_nap(manager);
+    while (!parker_park(&worker->parker, nap < end ? nap : end)) {
+        if (clock_nanoseconds() >= end) {
+            if (roster_may_go(&manager->roster, &manager->scheduler)) {
+                return false;
+            }
+            end = supervisor_linger(manager);
+        }
+        supervisor_look(manager);
+        nap = supervisor_nap(manager);
+    }
+    return true;
+}
+
+bool worker_park(struct worker *worker) {
     struct manager *manager = worker->manager;
     become_idle(worker);
     supervise(manager);
-    while (!parker_park(&worker->parker, supervisor_nap(manager))) {
-        supervisor_look(manager);
-    }
+    bool woken = park(worker);
     leave_idle(worker);
     worker_set_coming(worker, true);
+    return woken;
 }
 
 /* Coming and going */
@@ -89,6 +109,7 @@ static struct worker *add_worker(struct manager *manager) {
     }
     worker->manager = manager;
     worker->thread = Qnil;
+    worker->local = Qundef;
     worker->number = ++manager->workers.ever_named;
     parker_init(&worker->parker);
     list_init(&worker->idle_link);
@@ -99,10 +120,14 @@ static struct worker *add_worker(struct manager *manager) {
     return worker;
 }
 
-void worker_leave(struct worker *worker) {
-    struct manager *manager = worker->manager;
+void worker_retire(struct worker *worker) {
     worker_set_coming(worker, false);
     leave_idle(worker);
+}
+
+void worker_leave(struct worker *worker) {
+    struct manager *manager = worker->manager;
+    worker_retire(worker);
     list_remove(&worker->link);
     manager->roster.workers--;
     fairness_count_busy(manager, -1);

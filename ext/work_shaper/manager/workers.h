@@ -15,6 +15,9 @@
 
 struct manager;
 
+/* Whether something was raised into what it does. */
+enum hit { NOT_HIT, BEING_HIT, HAS_BEEN_HIT };
+
 /* What a worker is in the middle of. */
 enum phase { IN_WORK, IN_ON_DONE, IN_POLICY };
 
@@ -32,6 +35,8 @@ struct worker {
     struct item *item; /* what it runs, or NULL */
     enum phase phase;
     uint64_t turn; /* how many items it took */
+    VALUE local;   /* what a stream's work on this thread shares; Qundef: nothing yet */
+    enum hit hit;  /* see stream/interrupt.h */
     struct sighting sighting;
 };
 
@@ -86,9 +91,14 @@ void worker_set_coming(struct worker *worker, bool coming);
 
 /*
  * worker_park - Parks the current thread, a worker that has nothing to do, until it is woken; it is coming then. Raises
- * what the thread's interrupts bring.
+ * what the thread's interrupts bring. Returns false when it has had nothing to do for long, and may end.
  */
-void worker_park(struct worker *worker);
+bool worker_park(struct worker *worker);
+
+/*
+ * worker_retire - It takes nothing more: it is about to leave.
+ */
+void worker_retire(struct worker *worker);
 
 /*
  * worker_leave - Takes a worker off every list, and frees it.

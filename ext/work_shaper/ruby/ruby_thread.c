@@ -1,5 +1,7 @@
 #include "ruby_thread.h"
 
+#include "callback.h"
+
 /* What marks a thread as ours: an instance variable that Ruby code cannot name. */
 static ID id_ours;
 
@@ -104,6 +106,15 @@ static VALUE run_to_the_end(RB_BLOCK_CALL_FUNC_ARGLIST(yielded, argument)) {
     (void)argv;
     (void)blockarg;
     return rb_ensure(run_interruptible, argument, run_ended, argument);
+}
+
+static VALUE call_interruptible(VALUE argument) {
+    return with_interrupts("immediate", run_body, (struct run *)argument);
+}
+
+void thread_try(VALUE (*function)(VALUE argument), VALUE argument) {
+    struct run run = {.self = argument, .body = function};
+    try_call(call_interruptible, (VALUE)&run);
 }
 
 VALUE thread_run(VALUE self, VALUE (*body)(VALUE self), VALUE (*ended)(VALUE self)) {

@@ -37,6 +37,11 @@ VALUE thread_start(VALUE self, VALUE (*entry)(void *self));
 VALUE thread_run(VALUE self, VALUE (*body)(VALUE self), VALUE (*ended)(VALUE self));
 
 /*
+ * thread_try - For `ended`: calls function(argument), which may be interrupted, and drops what it raises.
+ */
+void thread_try(VALUE (*function)(VALUE argument), VALUE argument);
+
+/*
  * thread_wake - Wakes a thread from any sleep. Runs no Ruby code. Returns false when it is dead.
  */
 bool thread_wake(VALUE thread);

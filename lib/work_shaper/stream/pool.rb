@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Stream
+    # The workers of a stream, and what is inside: a manager whose results are pulled.
+    #
+    # @private
+    class Pool < Manager
+      # @param block [#call(input)]
+      # @param options [Options]
+      def initialize(block, options) # rubocop:disable Lint/MissingSuper -- it has other callbacks
+        @policy = options.policy
+        @deadline = options[:deadline]
+        @time_limit = time_limit(@policy.timeout, options[:interrupt])
+        set_up(limited(block), Outcomes.new(@policy, options[:on_error]), options.native)
+      end
+
+      # @return [Hash{Symbol => Integer}]
+      def stats
+        %i[pushed taken in_flight waiting running retrying workers failed retried skipped].zip(counts).to_h
+      end
+
+      # What is raised inside work that nobody waits for any more.
+      def cancelled_error
+        Cancelled.new("nobody waits for this result any more")
+      end
+
+      # What a stream that takes too long ends with.
+      def deadline_error
+        Timeout.new("the stream took longer than #{@deadline} s")
+      end
+
+      # Ends the threads, once nothing is to come any more. Waits for what runs.
+      def finish
+        return if forked?
+
+        wind_down(nil)
+        ending.each { |thread| join(thread) }
+        @time_limit&.close
+      end
+
+      # @return [Array<Failures::Row>] what was collected, by index
+      def failures
+        rows = collected.map do |index, input, error|
+          Failures::Row.new(index, input, error || Error.new("it was cut off: its thread was killed"))
+        end
+        rows.sort_by(&:index)
+      end
+
+      private
+
+      def time_limit(seconds, interrupt)
+        seconds && TimeLimit.new(seconds, method(:place_of), raises: interrupt)
+      end
+
+      # What {WorkShaper.current} returns.
+      def current
+        index, failure, = work_here
+        Current.new(self, @time_limit, index, failure) if index
+      end
+
+      # What tells the log which work ignores its timeout.
+      def place_of(thread)
+        row = tries.find { |try| try.thread.equal?(thread) }
+        row ? { index: row.offset } : {}
+      end
+
+      # It has nothing to report.
+      def log_shutdown; end
+
+      def beat; end
+    end
+
+    private_constant :Pool
+  end
+end
