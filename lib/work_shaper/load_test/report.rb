@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module WorkShaper
-  # Load tests, and what they say.
+  # Load tests: see {LoadTest.run}.
   module LoadTest
     # What a load test found. All times are in seconds.
     #
