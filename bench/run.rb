@@ -3,7 +3,7 @@
 require "optparse"
 require_relative "harness"
 
-comparisons = %w[no_op predecessor io failing cpu distinct_keys blocked_head hand_off memory idle consumer]
+comparisons = %w[no_op predecessor io failing cpu distinct_keys blocked_head hand_off memory idle consumer streams]
 comparisons.each { |name| require_relative name }
 
 parser = OptionParser.new do |options|
