@@ -11,7 +11,7 @@ module Demo
   class Report
     UNKNOWN = "-"
 
-    attr_writer :one_by_one, :in_parallel, :failing, :killed
+    attr_writer :one_by_one, :in_parallel, :failing, :streamed, :killed
 
     def initialize(traffic, kafka)
       @traffic = traffic
@@ -40,6 +40,13 @@ module Demo
            "#{number(@failing.messages - @failing.dead)} worked on, #{number(@failing.violations)} out of order."
     end
 
+    def show_streamed
+      return unless @streamed
+
+      puts "A stream: #{number(@streamed.messages)} messages worked on in parallel, their results saved in the order " \
+           "of their offsets; #{number(@streamed.violations)} out of order."
+    end
+
     def show_killed
       return unless @killed
 
@@ -50,7 +57,7 @@ module Demo
 
     # What went wrong, in words; empty when all is well.
     def failures
-      results = [@one_by_one, @in_parallel, @failing, @killed].compact
+      results = [@one_by_one, @in_parallel, @failing, @streamed, @killed].compact
       violations = results.sum(&:violations)
       missing = [@in_parallel, @failing, @killed].sum { |result| @traffic.count - (result&.messages || 0) }
       [("#{violations} messages were worked on out of order" unless violations.zero?),

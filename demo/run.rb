@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 # The demo: the messages of one Kafka partition, consumed one by one with rdkafka, then in parallel with
-# WorkShaper::Consumer: in order per key, committed in order. Then some of them fail, twice or for ever. Finally, its
-# process is killed (kill -9) half-way.
+# WorkShaper::Consumer: in order per key, committed in order. Then some of them fail, twice or for ever; some go through
+# a stream, whose results come in order. Finally, a consumer's process is killed (kill -9) half-way.
 #
 #   bin/demo                    with a broker inside this process
 #   bin/demo --messages 5000    fewer or more messages; 20,000 by default
@@ -25,6 +25,7 @@ require_relative "killed"
 require_relative "one_by_one"
 require_relative "options"
 require_relative "report"
+require_relative "streamed"
 require_relative "traffic"
 require_relative "work"
 
@@ -34,6 +35,8 @@ module Demo
     # The share of the messages, and the smallest number of them, that is enough to know the rate of one by one.
     SAMPLE = 0.015
     SMALLEST_SAMPLE = 100
+    # How many messages go through the stream.
+    STREAMED = 5_000
 
     def initialize(kafka, messages)
       @kafka = kafka
@@ -48,6 +51,7 @@ module Demo
       @report.show_start
       compare
       fail_some
+      stream_some
       kill_half_way
       return @interrupted if @interrupted
 
@@ -86,6 +90,11 @@ module Demo
         Failing.new(@kafka.group("failing"), Work.new(@traffic, holes: true), @traffic.count, @kafka.dead_letters)
       end
       @report.show_failing
+    end
+
+    def stream_some
+      @report.streamed = play { Streamed.new(@kafka.group("streamed"), [@traffic.count, STREAMED].min) }
+      @report.show_streamed
     end
 
     def kill_half_way
