@@ -236,6 +236,19 @@ RSpec.describe WorkShaper::Stream do
     expect(Array.new(released.size) { released.pop }).to match_array(locals.uniq)
   end
 
+  it "logs what release raises" do
+    WorkShaper.logger = log
+    WorkShaper.map([1], local: -> { 1 }, release: ->(_) { raise IOError, "cannot close" }) { nil }
+    expect(log.entries(/Error in release/, "ERROR").first.to_s).to include("cannot close")
+  end
+
+  it "has the numbers of the last each" do
+    numbers = WorkShaper.stream(1..7, give_up: :skip) { |n| n == 3 ? raise("three") : n }
+    expect(numbers.stats.values.uniq).to eq([0])
+    numbers.to_a
+    expect(numbers.stats).to include(pushed: 7, taken: 7, in_flight: 0, failed: 0, skipped: 1, workers: 0)
+  end
+
   it "tells its progress on the reader's thread, and the end of it" do
     told = []
     progress = ->(done, total) { told << [done, total, Thread.current] }

@@ -49,7 +49,8 @@ module WorkShaper
       # @return [Hash{Symbol => Object}] for the native half
       def native
         { concurrency: concurrency, seats: seats, deadline: nanoseconds(@said[:deadline]),
-          collects: give_up == :collect, **@said.slice(:ordered, :interrupt, :key, :priority, :rate, :local, :release),
+          collects: give_up == :collect, release: guarded(@said[:release]),
+          **@said.slice(:ordered, :interrupt, :key, :priority, :rate, :local),
           max_in_queue: LARGEST, max_in_flight: LARGEST, offset_commit_period_ms: 5, heartbeat_period_sec: 0,
           stuck_after_ms: 0, acks: :latest }
       end
@@ -97,6 +98,13 @@ module WorkShaper
         end
       rescue ArgumentError => e
         raise ArgumentError, "rate: #{e.message}"
+      end
+
+      # The thread that ends has nobody to raise to.
+      def guarded(release)
+        release && lambda do |local|
+          Guard.run(->(error) { SafeLog.trouble("Error in release", error) }) { release.call(local) }
+        end
       end
 
       def nanoseconds(seconds)

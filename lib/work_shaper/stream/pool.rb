@@ -15,9 +15,17 @@ module WorkShaper
         set_up(limited(block), Outcomes.new(@policy, options[:on_error]), options.native)
       end
 
+      # What {#stats} has.
+      COUNTS = %i[pushed taken in_flight waiting running retrying workers failed retried skipped].freeze
+
       # @return [Hash{Symbol => Integer}]
       def stats
-        %i[pushed taken in_flight waiting running retrying workers failed retried skipped].zip(counts).to_h
+        COUNTS.zip(counts).to_h
+      end
+
+      # @return [Hash{Symbol => Integer}, nil] the same; nil in a forked child
+      def last_stats
+        stats unless forked?
       end
 
       # What is raised inside work that nobody waits for any more.

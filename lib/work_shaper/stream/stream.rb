@@ -226,13 +226,13 @@ module WorkShaper
     end
 
     # Numbers: `pushed`, `taken`, `in_flight` (inside: pushed and not taken), `waiting`, `running`, `retrying`,
-    # `workers`, `failed`, `retried`, `skipped`.
+    # `workers`, `failed`, `retried`, `skipped`. With a source, those of the last {#each}.
     #
     # @return [Hash{Symbol => Integer}]
     # @example
     #   stream.stats[:in_flight] #=> 48
     def stats
-      pool.stats
+      @pool ? @pool.stats : @stats || Pool::COUNTS.to_h { |name| [name, 0] }
     end
 
     # Runs the block while no other thread is inside a synchronize of this stream.
@@ -271,7 +271,10 @@ module WorkShaper
 
     def forget_pool
       @source.forget_pool if @source.is_a?(Stream)
-      @pool = nil if origin && !@ended_with
+      return if origin.nil? || @ended_with
+
+      @stats = @pool.last_stats if @pool
+      @pool = nil
     end
 
     private
