@@ -13,6 +13,7 @@ module KafkaSupport
     BROKER_RESOURCE = 4
     NOT_THERE = %i[unknown_topic_or_part group_id_not_found].freeze
     LONGEST_SESSION = 15_000_000_000
+    LONGEST_ANSWER = 40_000_000_000
 
     attr_reader :servers, :cluster
 
@@ -29,11 +30,11 @@ module KafkaSupport
 
     def create_topic(name, partitions:, settings: {})
       @topics << name
-      admin.create_topic(name, partitions, -1, settings).wait
+      answer_of(admin.create_topic(name, partitions, -1, settings))
     end
 
     def delete_topic(name)
-      admin.delete_topic(name).wait
+      answer_of(admin.delete_topic(name))
     end
 
     # The id of the broker that leads a partition.
@@ -53,14 +54,15 @@ module KafkaSupport
       rules = Rdkafka::Bindings
       [[rules::RD_KAFKA_ACL_OPERATION_ALL, rules::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW],
        [rules::RD_KAFKA_ACL_OPERATION_WRITE, rules::RD_KAFKA_ACL_PERMISSION_TYPE_DENY]].each do |operation, permission|
-        admin.create_acl(**about(topic), operation: operation, permission_type: permission).wait
+        answer_of(admin.create_acl(**about(topic), operation: operation, permission_type: permission))
       end
     end
 
     # Takes back all that was said of it.
     def allow_writing(topic)
-      admin.delete_acl(**about(topic), operation: Rdkafka::Bindings::RD_KAFKA_ACL_OPERATION_ANY,
-                                       permission_type: Rdkafka::Bindings::RD_KAFKA_ACL_PERMISSION_TYPE_ANY).wait
+      rules = Rdkafka::Bindings
+      answer_of(admin.delete_acl(**about(topic), operation: rules::RD_KAFKA_ACL_OPERATION_ANY,
+                                                 permission_type: rules::RD_KAFKA_ACL_PERMISSION_TYPE_ANY))
     end
 
     # The shortest session.timeout.ms that it takes of its consumers.
@@ -70,8 +72,8 @@ module KafkaSupport
 
     # What an example made; a group whose member was killed at its end is deleted later.
     def clean_up
-      @topics.reject! { |topic| deleted? { admin.delete_topic(topic).wait } }
-      @groups.reject! { |group| deleted? { admin.delete_group(group).wait } }
+      @topics.reject! { |topic| deleted? { answer_of(admin.delete_topic(topic)) } }
+      @groups.reject! { |group| deleted? { answer_of(admin.delete_group(group)) } }
     end
 
     # On a user's own brokers nothing stays.
@@ -92,6 +94,15 @@ module KafkaSupport
       @admin ||= Rdkafka::Config.new("bootstrap.servers": @servers).admin
     end
 
+    # rdkafka waits on a condition variable, and Ruby can lose its wake-up (docs/decisions/013).
+    def answer_of(handle)
+      deadline = ChildProcess.now + LONGEST_ANSWER
+      sleep 0.005 while handle.pending? && ChildProcess.now < deadline
+      raise Rdkafka::AbstractHandle::WaitTimeoutError, "no answer from #{@servers}" if handle.pending?
+
+      handle.wait
+    end
+
     def about(topic)
       { resource_type: Rdkafka::Bindings::RD_KAFKA_RESOURCE_TOPIC, resource_name: topic,
         resource_pattern_type: Rdkafka::Bindings::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
@@ -100,7 +111,7 @@ module KafkaSupport
 
     def broker_setting(name)
       id = admin.metadata.brokers.first[:broker_id]
-      report = admin.describe_configs([{ resource_type: BROKER_RESOURCE, resource_name: id.to_s }]).wait
+      report = answer_of(admin.describe_configs([{ resource_type: BROKER_RESOURCE, resource_name: id.to_s }]))
       report.resources.first.configs.find { |config| config.name == name }&.value&.to_i
     rescue Rdkafka::RdkafkaError
       nil # not everybody may ask
