@@ -60,6 +60,12 @@ RSpec.describe WorkShaper::Stream, "whose work fails" do
     expect(error.message).to eq("at 2")
   end
 
+  it "still knows the error afterwards" do
+    failing = numbers { |n| n == 3 ? raise(IOError, "three") : n }
+    expect { failing.to_a }.to raise_error(IOError)
+    expect(failing.error).to be_a(IOError).and have_attributes(message: "three")
+  end
+
   it "tells who pushes at once" do
     gate = Queue.new
     pushed = described_class.new(concurrency: 2) { |n| n.zero? ? gate.pop : raise(IOError, "broken") }

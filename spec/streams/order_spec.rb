@@ -92,6 +92,12 @@ RSpec.describe WorkShaper::Stream do
       expect(results).to eq([1, 2])
     end
 
+    it "that raises what ends a loop is no end of it" do
+      source = Enumerator.new { |inputs| (inputs << 1) && raise(StopIteration, "of the source") }
+      expect { loop { WorkShaper.map(source, &:itself) } }
+        .to raise_error(WorkShaper::Error) { |error| expect(error.cause).to be_a(StopIteration) }
+    end
+
     it "is one thing, pushing another" do
       expect { WorkShaper.stream([1], &:itself) << 2 }.to raise_error(WorkShaper::Error, /has a source/)
       expect { WorkShaper.map(nil, &:itself) }.to raise_error(TypeError, /must answer each or pop/)
@@ -156,6 +162,8 @@ RSpec.describe WorkShaper::Stream do
       results = []
       loop { results << numbers.next }
       expect(results).to eq([2, 4, 6])
+      expect { numbers.next }.to raise_error(StopIteration)
+      expect(numbers.to_a).to eq([2, 4, 6])
     end
   end
 

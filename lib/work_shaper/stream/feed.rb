@@ -32,7 +32,7 @@ module WorkShaper
       rescue Exception => e # rubocop:disable Lint/RescueException -- whatever it is, it comes out
         raise unless @first.reading?
 
-        @first.end_with(e)
+        @first.end_with(Outcomes.presentable(e))
       end
 
       private

@@ -20,7 +20,7 @@ module WorkShaper
       def work_failed(failure, error, input, _partition, index)
         failure.failed(error, input, nil, index)
         tell(error, input)
-        return [:error, presentable(error)] if Guard::FATAL.any? { |kind| kind === error } # rubocop:disable Style/CaseEquality
+        return [:error, Outcomes.presentable(error)] if Guard::FATAL.any? { |kind| kind === error } # rubocop:disable Style/CaseEquality
 
         decision = @policy.decide(error, failure.attempts)
         if decision.seconds
@@ -31,13 +31,22 @@ module WorkShaper
         end
       end
 
+      # What ends a loop or the process must not do so where it is only the error of an input, or of a source.
+      def self.presentable(error)
+        case error
+        when StopIteration, SystemExit, SignalException
+          Guard.exception(Error, "#{SafeLog.describe(error)} was raised inside", error)
+        else error
+        end
+      end
+
       private
 
       def outcome(action, error, input)
         case action
         when :skip then [:skip]
         when :collect then [:collect, error]
-        when :raise then [:error, presentable(error)]
+        when :raise then [:error, Outcomes.presentable(error)]
         else replacement(action, error, input)
         end
       end
@@ -45,7 +54,7 @@ module WorkShaper
       def replacement(callable, error, input)
         [:value, callable.call(error, input)]
       rescue Exception => e # rubocop:disable Lint/RescueException -- it stands at the input's place, as the work's would
-        [:error, presentable(caused(e, error))]
+        [:error, Outcomes.presentable(caused(e, error))]
       end
 
       # Ruby gives an exception its cause only where it is raised.
@@ -53,15 +62,6 @@ module WorkShaper
         raise exception, cause: exception.cause || cause
       rescue Exception => e # rubocop:disable Lint/RescueException
         e
-      end
-
-      # What ends a loop or the process must not do so where it is only an input's error.
-      def presentable(error)
-        case error
-        when StopIteration, SystemExit, SignalException
-          Guard.exception(Error, "the work raised #{SafeLog.describe(error)}", error)
-        else error
-        end
       end
 
       def tell(error, input)

@@ -28,6 +28,11 @@ module WorkShaper
         stats unless forked?
       end
 
+      # @return [Exception, nil] what it ended with
+      def last_error
+        error unless forked?
+      end
+
       # What is raised inside work that nobody waits for any more.
       def cancelled_error
         Cancelled.new("nobody waits for this result any more")

@@ -147,6 +147,7 @@ module WorkShaper
     def each(&block)
       return enum_for(:each) unless block
 
+      @at_end = false
       read(Progress.wrap(@options[:progress], @source, block))
       self
     end
@@ -155,12 +156,14 @@ module WorkShaper
     #
     # @param timeout [Numeric, nil] seconds to wait at most; nil: no limit
     # @return [Object]
-    # @raise [StopIteration] the end has come
+    # @raise [StopIteration] the end has come; {#each} begins again, if there is a source
     # @raise [Timeout] the timeout passed
     # @raise [Exception] as {#each}
     # @example
     #   loop { puts stream.next }
     def next(timeout: nil)
+      raise StopIteration, "the stream is at its end" if @at_end
+
       ensure_end_on_error do
         result = @source ? (@pull ||= Pull.new(origin, pools)).take(timeout) : @pool.take(timeout, nil)
         raise Timeout, "nothing came out within #{timeout} s" if result == false
@@ -168,6 +171,7 @@ module WorkShaper
 
         finish
       end
+      @at_end = true
       raise StopIteration, "the stream is at its end"
     end
 
@@ -206,7 +210,7 @@ module WorkShaper
     # @example
     #   warn stream.error.message if stream.error
     def error
-      @pool&.error || @ended_with
+      @pool ? @pool.error : @ended_with || @last_error
     end
 
     # Changes how many workers there are at most. Those that are too many end when they have finished what they do.
@@ -271,9 +275,10 @@ module WorkShaper
 
     def forget_pool
       @source.forget_pool if @source.is_a?(Stream)
-      return if origin.nil? || @ended_with
+      return if origin.nil? || @ended_with || !@pool
 
-      @stats = @pool.last_stats if @pool
+      @stats = @pool.last_stats
+      @last_error = @pool.last_error
       @pool = nil
     end
 
