@@ -1,6 +1,10 @@
 # frozen_string_literal: true
 
-require "bigdecimal"
+begin
+  require "bigdecimal"
+rescue LoadError
+  nil # a gem of its own since Ruby 3.4, which may not be in the bundle
+end
 require_relative "../../lib/work_shaper/errors"
 require_relative "../../lib/work_shaper/retry_policy"
 
@@ -99,7 +103,7 @@ RSpec.describe "RetryPolicy" do
 
   describe "numbers" do
     it "may be Integers, Floats, Rationals, BigDecimals and Strings" do
-      [2, 2.0, 2r, BigDecimal("2"), "2", "2.0"].each do |two|
+      [2, 2.0, 2r, "2", "2.0", *(BigDecimal("2") if defined?(BigDecimal))].each do |two|
         policy = consumer(timeout: two, stuck_after: two, wait: two, jitter: 0)
         expect([policy.timeout, policy.stuck_after, policy.wait_after(1, nil)]).to all(eq(2))
         expect([policy.timeout, policy.stuck_after]).to all(be_a(Integer).or(be_a(Float)))
