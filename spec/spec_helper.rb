@@ -18,6 +18,17 @@ RSpec.configure do |config|
 
   config.before { WorkShaper.logger = Logger.new(File::NULL) }
 
+  # The threads of a stream stay for half a second, and other examples count threads.
+  config.after do |example|
+    next unless example.file_path.include?("/spec/streams/")
+
+    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 5
+    while Thread.list.any? { |thread| thread.name.to_s.start_with?("work_shaper") } &&
+          Process.clock_gettime(Process::CLOCK_MONOTONIC) < deadline
+      sleep 0.005
+    end
+  end
+
   config.after(:suite) { Watchdog.watch_the_end(120) }
 
   # An example hangs for ever or is ended here, with all backtraces; `watchdog: 120` gives it more seconds.
