@@ -30,6 +30,14 @@ RSpec.describe WorkShaper::Stream, "options" do
     expect { described_class.new }.to raise_error(ArgumentError, /needs a block/)
   end
 
+  it "are there when streams alone are required, without a warning" do
+    lib = File.expand_path("../../lib", __dir__)
+    script = 'require "work_shaper/stream"; print WorkShaper.map([1, 2], &:succ), WorkShaper::LoadTest'
+    quiet = { "RUBY_GC_HEAP_FREE_SLOTS_MAX_RATIO" => nil } # with -w Ruby says what it is set to
+    output = IO.popen([quiet, RbConfig.ruby, "-w", "-I", lib, "-e", script], err: %i[child out], &:read)
+    expect(output).to eq("[2, 3]WorkShaper::LoadTest")
+  end
+
   it "come from no environment" do
     expect_child_to_pass(<<~RUBY)
       ENV.update("WORK_SHAPER_CONCURRENCY" => "junk", "WORK_SHAPER_ATTEMPTS" => "junk", "WORK_SHAPER_TIMEOUT" => "0")
