@@ -15,21 +15,6 @@ struct entry {
     VALUE waiter; /* holds what stands in line for it, while it does */
 };
 
-static int64_t check_offset(VALUE offset) {
-    if (RB_FIXNUM_P(offset) && FIX2LONG(offset) >= 0) {
-        return FIX2LONG(offset);
-    }
-    if (!RB_INTEGER_TYPE_P(offset)) {
-        rb_raise(rb_eTypeError, "offset must be an Integer from 0 to 2**63 - 1, not %" PRIsVALUE, rb_inspect(offset));
-    }
-    int64_t value;
-    int sign = rb_integer_pack(offset, &value, 1, sizeof value, 0, INTEGER_PACK_NATIVE_BYTE_ORDER | INTEGER_PACK_2COMP);
-    if (sign < 0 || sign > 1 || value < 0) {
-        rb_raise(rb_eArgError, "offset must be an Integer from 0 to 2**63 - 1, not %" PRIsVALUE, rb_inspect(offset));
-    }
-    return value;
-}
-
 /* Raises when the manager takes no more messages. To be called after every call that may have run Ruby code. */
 static void check_open(struct manager *manager) {
     if (manager_forked(manager)) {
@@ -193,7 +178,7 @@ static VALUE enqueue(int argc, VALUE *argv, VALUE self) {
         rb_scan_args(argc, argv, "40:", NULL, NULL, NULL, NULL, &options);
         deadline = deadline_after(keyword_or_nil(options, "timeout"));
     }
-    struct entry entry = entry_of(manager, argv[0], argv[1], argv[2], check_offset(argv[3]));
+    struct entry entry = entry_of(manager, argv[0], argv[1], argv[2], check_offset(argv[3], "offset"));
     enum room_left left;
     do {
         look_up(&entry);
@@ -221,7 +206,7 @@ static VALUE enqueue(int argc, VALUE *argv, VALUE self) {
  */
 static VALUE try_enqueue(VALUE self, VALUE sub_key, VALUE message, VALUE partition, VALUE offset) {
     struct manager *manager = manager_get(self);
-    struct entry entry = entry_of(manager, sub_key, message, partition, check_offset(offset));
+    struct entry entry = entry_of(manager, sub_key, message, partition, check_offset(offset, "offset"));
     look_up(&entry);
     if (room_for_newcomer(manager, entry.address.sub_key) != ROOM) {
         return Qfalse;

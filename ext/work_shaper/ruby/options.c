@@ -29,3 +29,26 @@ uint64_t deadline_after(VALUE timeout) {
     uint64_t now = clock_nanoseconds();
     return nanoseconds < (double)(NEVER / 2) ? now + (uint64_t)nanoseconds : NEVER;
 }
+
+int64_t check_large_offset(VALUE value, const char *name) {
+    if (!RB_INTEGER_TYPE_P(value)) {
+        rb_raise(rb_eTypeError, "%s must be an Integer from 0 to 2**63 - 1, not %" PRIsVALUE, name, rb_inspect(value));
+    }
+    int64_t offset;
+    int sign =
+        rb_integer_pack(value, &offset, 1, sizeof offset, 0, INTEGER_PACK_NATIVE_BYTE_ORDER | INTEGER_PACK_2COMP);
+    if (sign < 0 || sign > 1 || offset < 0) {
+        rb_raise(rb_eArgError, "%s must be an Integer from 0 to 2**63 - 1, not %" PRIsVALUE, name, rb_inspect(value));
+    }
+    return offset;
+}
+
+double check_number(VALUE value, const char *name) {
+    if (RB_FLOAT_TYPE_P(value)) {
+        return RFLOAT_VALUE(value);
+    }
+    if (!RTEST(rb_obj_is_kind_of(value, rb_cNumeric)) || RB_TYPE_P(value, T_COMPLEX)) {
+        rb_raise(rb_eTypeError, "%s must be a number, not %" PRIsVALUE, name, rb_inspect(value));
+    }
+    return NUM2DBL(value);
+}

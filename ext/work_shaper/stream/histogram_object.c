@@ -1,6 +1,7 @@
 #include "histogram_object.h"
 
 #include "../ruby/clock.h"
+#include "../ruby/options.h"
 
 static VALUE histogram_class;
 
@@ -37,16 +38,6 @@ VALUE histogram_new(void) {
     return allocate(histogram_class);
 }
 
-static double number_of(VALUE value, const char *name) {
-    if (RB_FLOAT_TYPE_P(value)) {
-        return RFLOAT_VALUE(value);
-    }
-    if (!RTEST(rb_obj_is_kind_of(value, rb_cNumeric)) || RB_TYPE_P(value, T_COMPLEX)) {
-        rb_raise(rb_eTypeError, "%s must be a number, not %" PRIsVALUE, name, rb_inspect(value));
-    }
-    return NUM2DBL(value);
-}
-
 static VALUE seconds_of(uint64_t nanoseconds) {
     return DBL2NUM((double)nanoseconds / (double)NANOSECONDS_PER_SECOND);
 }
@@ -62,7 +53,7 @@ static VALUE seconds_of(uint64_t nanoseconds) {
  */
 static VALUE record(VALUE self, VALUE seconds) {
     rb_check_frozen(self);
-    double number = number_of(seconds, "seconds");
+    double number = check_number(seconds, "seconds");
     if (!(number >= 0 && number < TOO_LONG)) {
         rb_raise(rb_eArgError, "seconds must be a number from 0 to 584 years, not %" PRIsVALUE, rb_inspect(seconds));
     }
@@ -155,7 +146,7 @@ static VALUE max(VALUE self) {
  *   histogram.percentile(99.9) #=> 0.0148
  */
 static VALUE percentile(VALUE self, VALUE percent) {
-    double number = number_of(percent, "percent");
+    double number = check_number(percent, "percent");
     if (!(number >= 0 && number <= 100)) {
         rb_raise(rb_eArgError, "percent must be a number from 0 to 100, not %" PRIsVALUE, rb_inspect(percent));
     }

@@ -21,25 +21,7 @@ struct push {
 
 #define NO_INDEX ((int64_t)-1)
 
-/* Index, key and priority */
-
-static int64_t check_index(VALUE index) {
-    if (NIL_P(index)) {
-        return NO_INDEX;
-    }
-    if (RB_FIXNUM_P(index) && FIX2LONG(index) >= 0) {
-        return FIX2LONG(index);
-    }
-    if (!RB_INTEGER_TYPE_P(index)) {
-        rb_raise(rb_eTypeError, "index must be an Integer from 0 to 2**63 - 1, not %" PRIsVALUE, rb_inspect(index));
-    }
-    int64_t value;
-    int sign = rb_integer_pack(index, &value, 1, sizeof value, 0, INTEGER_PACK_NATIVE_BYTE_ORDER | INTEGER_PACK_2COMP);
-    if (sign < 0 || sign > 1 || value < 0) {
-        rb_raise(rb_eArgError, "index must be an Integer from 0 to 2**63 - 1, not %" PRIsVALUE, rb_inspect(index));
-    }
-    return value;
-}
+/* Key and priority */
 
 #define HIGHEST_PRIORITY ((int)(HIGHEST_PRECEDENCE / 2))
 #define LOWEST_PRIORITY (-HIGHEST_PRIORITY)
@@ -283,7 +265,10 @@ bool push_from_source(struct stream *stream, VALUE input, struct stream *reader)
 /* The methods */
 
 static struct push push_of(VALUE self, VALUE input, VALUE index) {
-    return (struct push){.stream = stream_get(self), .input = input, .index = check_index(index), .key = Qnil};
+    return (struct push){.stream = stream_get(self),
+                         .input = input,
+                         .index = NIL_P(index) ? NO_INDEX : check_offset(index, "index"),
+                         .key = Qnil};
 }
 
 /*

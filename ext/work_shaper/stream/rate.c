@@ -68,10 +68,7 @@ uint64_t rate_take(VALUE rate, uint64_t now) {
 /* The limits */
 
 static double number_of(VALUE value, const char *name) {
-    if (!RTEST(rb_obj_is_kind_of(value, rb_cNumeric)) || RB_TYPE_P(value, T_COMPLEX)) {
-        rb_raise(rb_eTypeError, "%s must be a number, not %" PRIsVALUE, name, rb_inspect(value));
-    }
-    double number = NUM2DBL(value);
+    double number = check_number(value, name);
     if (!isfinite(number) || number <= 0) {
         rb_raise(rb_eArgError, "%s must be a number > 0, not %" PRIsVALUE, name, rb_inspect(value));
     }
