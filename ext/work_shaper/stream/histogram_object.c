@@ -1,9 +1,8 @@
 #include "histogram_object.h"
 
+#include "../core/histogram.h"
 #include "../ruby/clock.h"
 #include "../ruby/options.h"
-
-static VALUE histogram_class;
 
 /* Seconds that are 2^64 nanoseconds. */
 #define TOO_LONG 18446744073.709551616
@@ -23,7 +22,7 @@ static const rb_data_type_t histogram_type = {
     .flags = RUBY_TYPED_FREE_IMMEDIATELY | RUBY_TYPED_WB_PROTECTED,
 };
 
-struct histogram *histogram_of(VALUE object) {
+static struct histogram *histogram_of(VALUE object) {
     return rb_check_typeddata(object, &histogram_type);
 }
 
@@ -32,10 +31,6 @@ static VALUE allocate(VALUE class) {
     VALUE self = TypedData_Make_Struct(class, struct histogram, &histogram_type, histogram);
     histogram_init(histogram);
     return self;
-}
-
-VALUE histogram_new(void) {
-    return allocate(histogram_class);
 }
 
 static VALUE seconds_of(uint64_t nanoseconds) {
@@ -189,8 +184,7 @@ static VALUE each(VALUE self) {
  */
 
 void init_histogram(VALUE work_shaper) {
-    histogram_class = rb_define_class_under(work_shaper, "Histogram", rb_cObject);
-    rb_gc_register_mark_object(histogram_class);
+    VALUE histogram_class = rb_define_class_under(work_shaper, "Histogram", rb_cObject);
     rb_define_alloc_func(histogram_class, allocate);
     rb_define_method(histogram_class, "initialize_copy", initialize_copy, 1);
     rb_define_method(histogram_class, "record", record, 1);

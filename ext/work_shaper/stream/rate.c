@@ -57,10 +57,6 @@ static VALUE allocate(VALUE class) {
     return self;
 }
 
-bool rate_is(VALUE object) {
-    return rb_typeddata_is_kind_of(object, &rate_type);
-}
-
 uint64_t rate_take(VALUE rate, uint64_t now) {
     return line_take(&get(rate)->line, now);
 }

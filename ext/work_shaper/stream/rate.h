@@ -5,18 +5,12 @@
 #define WORK_SHAPER_STREAM_RATE_H
 
 #include <ruby/ruby.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 /*
  * init_rate - Defines WorkShaper::Rate.
  */
 void init_rate(VALUE work_shaper);
-
-/*
- * rate_is - Whether an object is a WorkShaper::Rate.
- */
-bool rate_is(VALUE object);
 
 /*
  * rate_take - When one may start, in clock_nanoseconds; if that is not after `now`, it is taken. Runs no Ruby code.
