@@ -6,6 +6,7 @@
 
 #include <ruby/ruby.h>
 
-extern VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
+extern VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process,
+    work_shaper_closed;
 
 #endif

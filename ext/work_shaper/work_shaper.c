@@ -11,7 +11,7 @@
 #include "stream/rate.h"
 #include "stream/stream.h"
 
-VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process;
+VALUE work_shaper_error, work_shaper_shutting_down, work_shaper_full, work_shaper_forked_process, work_shaper_closed;
 
 /* The classes are made in Ruby (lib/work_shaper/errors.rb), which is loaded first. */
 static VALUE error_class(VALUE work_shaper, const char *name) {
@@ -25,6 +25,7 @@ static void init_errors(VALUE work_shaper) {
     work_shaper_shutting_down = error_class(work_shaper, "ShuttingDown");
     work_shaper_full = error_class(work_shaper, "Full");
     work_shaper_forked_process = error_class(work_shaper, "ForkedProcess");
+    work_shaper_closed = error_class(work_shaper, "Closed");
 }
 
 RUBY_FUNC_EXPORTED void Init_work_shaper(void) {

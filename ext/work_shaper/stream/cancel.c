@@ -127,8 +127,7 @@ static VALUE closed(VALUE self) {
  * Whether something failed for good, or it was cancelled: nothing more need be pushed.
  */
 static VALUE failed(VALUE self) {
-    const struct stream *stream = stream_get(self);
-    return stream->failed || stream->canceled ? Qtrue : Qfalse;
+    return stream_ended(stream_get(self)) ? Qtrue : Qfalse;
 }
 
 /*

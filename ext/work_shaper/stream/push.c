@@ -126,44 +126,35 @@ struct waiting_push {
     const struct stream *reader; /* whose results are taken meanwhile, or NULL */
 };
 
-/* Whether nothing need be pushed any more. */
-static bool over(const struct stream *stream) {
-    for (; stream; stream = next_stage(stream)) {
-        if (stream->failed || stream->canceled) {
-            return true;
-        }
+/* The stage, this one or a later one, because of which nothing need be pushed any more; or NULL. */
+static const struct stream *ended(const struct stream *stream) {
+    while (stream && !stream_ended(stream)) {
+        stream = next_stage(stream);
     }
-    return false;
+    return stream;
 }
 
 static bool may_go_on(const struct waiter *waiter) {
     const struct waiting_push *push = (const struct waiting_push *)waiter;
     const struct stream *stream = push->stream;
-    return stream_room(stream) || stream->closed || over(stream) || (push->reader && stream_ready(push->reader));
+    return stream_room(stream) || stream->closed || ended(stream) || (push->reader && stream_ready(push->reader));
 }
 
 static void check_open(struct stream *stream) {
     manager_get(stream->manager->self); /* raises in a forked child */
     stream_look_at_deadline(stream);
-    for (const struct stream *stage = stream; stage; stage = next_stage(stage)) {
-        if (stage->failed || stage->canceled) {
-            stream_raise(stage);
-        }
+    const struct stream *stage = ended(stream);
+    if (stage) {
+        stream_raise(stage);
     }
     if (stream->closed) {
-        rb_raise(rb_const_get(rb_path2class("WorkShaper"), rb_intern("Closed")),
-                 "the stream was closed, and takes nothing more");
+        rb_raise(work_shaper_closed, "the stream was closed, and takes nothing more");
     }
 }
 
 static void await_room(const struct stream *stream, const struct stream *reader, uint64_t deadline) {
     struct stream *at = (struct stream *)(reader ? reader : stream); /* whose waiters hear of both */
-    struct waiting_push push = {.waiter = {.manager = at->manager,
-                                           .over = may_go_on,
-                                           .counted = &at->manager->roster.room_awaited,
-                                           .deadline = deadline},
-                                .stream = stream,
-                                .reader = reader};
+    struct waiting_push push = {.waiter = stream_waiter(at, may_go_on, deadline), .stream = stream, .reader = reader};
     if (deadline == NEVER && !reader && manager_inside_callback(stream->manager)) {
         rb_raise(work_shaper_full, "%u are inside, and work of the stream could wait for itself: give a timeout",
                  stream->seats);
@@ -242,24 +233,24 @@ void push_error(struct stream *stream, VALUE error) {
 /* From a source */
 
 bool push_from_source(struct stream *stream, VALUE input, struct stream *reader) {
-    while (!stream_room(stream) && !over(stream)) {
+    while (!stream_room(stream) && !ended(stream)) {
         if (reader && results_next(&reader->results)) {
             take_ready(reader);
         } else {
             await_room(stream, reader, NEVER);
         }
     }
-    if (over(stream)) {
+    if (ended(stream)) {
         return false;
     }
     push_result(stream, input);
-    if (over(stream)) {
+    if (ended(stream)) {
         stream_went_on(stream); /* its key may have failed */
     }
     if (reader) {
         take_ready(reader);
     }
-    return !over(stream);
+    return !ended(stream);
 }
 
 /* The methods */

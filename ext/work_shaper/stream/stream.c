@@ -156,6 +156,12 @@ bool stream_ready(const struct stream *stream) {
     return stream->canceled || results_next(&stream->results) || (stream->closed && !stream->results.inside);
 }
 
+struct waiter stream_waiter(const struct stream *stream, bool (*over)(const struct waiter *waiter), uint64_t deadline) {
+    struct manager *manager = stream->manager;
+    return (struct waiter){
+        .manager = manager, .over = over, .counted = &manager->roster.room_awaited, .deadline = deadline};
+}
+
 void stream_changed(struct stream *stream) {
     for (; stream; stream = next_stage(stream)) {
         if (stream->manager->roster.room_awaited) {
@@ -201,6 +207,9 @@ void stream_raise(const struct stream *stream) {
 
 /* The workers */
 
+/* A rate is asked again before the time that it said, since it may be raised meanwhile. */
+#define RATE_PATIENCE (50 * NANOSECONDS_PER_MILLISECOND)
+
 bool stream_may_start(struct stream *stream) {
     if (NIL_P(stream->rate) || !scheduler_ready(&stream->manager->scheduler)) {
         return true;
@@ -210,8 +219,7 @@ bool stream_may_start(struct stream *stream) {
     if (at <= now) {
         return true;
     }
-    /* It looks again now and then, since the rate may be raised meanwhile. */
-    uint64_t look_at = now + 50 * NANOSECONDS_PER_MILLISECOND;
+    uint64_t look_at = now + RATE_PATIENCE;
     scheduler_pause(&stream->manager->scheduler, at < look_at ? at : look_at);
     return false;
 }

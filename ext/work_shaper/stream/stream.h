@@ -74,6 +74,20 @@ static inline bool stream_room(const struct stream *stream) {
 bool stream_ready(const struct stream *stream);
 
 /*
+ * stream_ended - Whether something failed for good, or it was cancelled.
+ */
+static inline bool stream_ended(const struct stream *stream) {
+    return stream->failed || stream->canceled;
+}
+
+/*
+ * stream_waiter - One that waits at a stream, for stream_changed to look at.
+ *
+ * deadline: in clock_nanoseconds, or NEVER.
+ */
+struct waiter stream_waiter(const struct stream *stream, bool (*over)(const struct waiter *waiter), uint64_t deadline);
+
+/*
  * stream_changed - A seat was freed, or something is settled: wakes who waits, here and at the later stages. Runs no
  * Ruby code.
  */

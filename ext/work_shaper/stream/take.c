@@ -84,12 +84,7 @@ static bool ready(const struct waiter *waiter) {
 
 /* Returns false when the deadline has come. */
 static bool await(struct stream *stream, const struct stream *fed, uint64_t deadline) {
-    struct reading reading = {.waiter = {.manager = stream->manager,
-                                         .over = ready,
-                                         .counted = &stream->manager->roster.room_awaited,
-                                         .deadline = deadline},
-                              .stream = stream,
-                              .fed = fed};
+    struct reading reading = {.waiter = stream_waiter(stream, ready, deadline), .stream = stream, .fed = fed};
     enum wait_end end = wait_until_over(&reading.waiter, sizeof reading);
     if (end == WAIT_DESERTED) {
         rb_raise(work_shaper_error, "the process is about to end, and no thread works on the stream any more");
