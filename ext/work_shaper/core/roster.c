@@ -49,7 +49,7 @@ bool roster_pass_due(const struct roster *roster, const struct scheduler *schedu
 }
 
 enum call roster_worker_call(const struct roster *roster, const struct scheduler *scheduler) {
-    if (roster->idle && (roster->closing || roster->workers > roster->concurrency)) {
+    if (roster->closing && roster->idle) {
         return CALL_WAKE; /* to work, or to end */
     }
     if (!scheduler_ready(scheduler) || roster->coming) {

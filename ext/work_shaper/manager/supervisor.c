@@ -52,8 +52,7 @@ void supervise(struct manager *manager) {
     if (roster->acknowledger == THREAD_PARKED || roster->acknowledger == THREAD_GONE) {
         supervise_acknowledger(manager);
     }
-    bool surplus = roster->workers > roster->concurrency;
-    if (roster->closing || surplus || (scheduler_ready(&manager->scheduler) && !roster->coming)) {
+    if (roster->closing || (scheduler_ready(&manager->scheduler) && !roster->coming)) {
         supervise_workers(manager);
     }
     if (roster->closing || scheduler_next_time(&manager->scheduler) != SCHEDULER_NEVER) {

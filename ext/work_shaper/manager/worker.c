@@ -79,15 +79,9 @@ static bool take(struct worker *worker) {
     if (manager->scheduler.times.top) {
         timekeeper_tell(manager);
     }
-    if (manager->stream && !stream_may_start(manager->stream)) {
-        return false;
-    }
-    worker->item = scheduler_take(&manager->scheduler);
+    worker->item = manager->stream ? stream_take(manager->stream) : scheduler_take(&manager->scheduler);
     if (!worker->item) {
         return false;
-    }
-    if (manager->stream) {
-        stream_started(worker->item);
     }
     worker->turn++;
     worker_set_coming(worker, false);

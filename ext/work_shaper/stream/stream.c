@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "../errors.h"
+#include "../manager/supervisor.h"
 #include "../ruby/clock.h"
 #include "../ruby/ruby_thread.h"
 #include "interrupt.h"
@@ -124,8 +125,13 @@ static VALUE set_up(VALUE self, VALUE block, VALUE failures, VALUE settings) {
  */
 static VALUE set_concurrency(VALUE self, VALUE count) {
     struct manager *manager = manager_get(self);
-    manager->roster.concurrency = NUM2UINT(count);
-    manager_progress(manager);
+    struct roster *roster = &manager->roster;
+    roster->concurrency = NUM2UINT(count);
+    uint32_t surplus = roster->workers > roster->concurrency ? roster->workers - roster->concurrency : 0;
+    for (; surplus && roster->idle; surplus--) {
+        workers_wake_one(manager); /* to end; those that are busy look by themselves */
+    }
+    supervise(manager);
     return count;
 }
 
@@ -210,7 +216,8 @@ void stream_raise(const struct stream *stream) {
 /* A rate is asked again before the time that it said, since it may be raised meanwhile. */
 #define RATE_PATIENCE (50 * NANOSECONDS_PER_MILLISECOND)
 
-bool stream_may_start(struct stream *stream) {
+/* Whether the rate lets something start now, which then counts. */
+static bool may_start(struct stream *stream) {
     if (NIL_P(stream->rate) || !scheduler_ready(&stream->manager->scheduler)) {
         return true;
     }
@@ -224,8 +231,12 @@ bool stream_may_start(struct stream *stream) {
     return false;
 }
 
-void stream_started(const struct item *item) {
-    place_of(item)->seat.state = SEAT_RUNNING;
+struct item *stream_take(struct stream *stream) {
+    struct item *item = may_start(stream) ? scheduler_take(&stream->manager->scheduler) : NULL;
+    if (item) {
+        place_of(item)->seat.state = SEAT_RUNNING;
+    }
+    return item;
 }
 
 VALUE stream_input(const struct item *item) {

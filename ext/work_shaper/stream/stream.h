@@ -112,16 +112,15 @@ void stream_fail(struct stream *stream, struct place *place, VALUE error, bool c
 /* For the workers. */
 
 /*
- * stream_may_start - Whether the rate lets something start now, which then counts; otherwise everything is paused until
- * it may. Runs no Ruby code.
+ * stream_take - The same as scheduler_take; but when the rate does not let anything start now, everything is paused
+ * until it may. Runs no Ruby code.
  */
-bool stream_may_start(struct stream *stream);
+struct item *stream_take(struct stream *stream);
 
 /*
- * stream_started - An item is running from now on. stream_over - It will be no item any more. stream_retries - It waits
- * for its next try, unless the result (false) is not wanted any more. None runs Ruby code.
+ * stream_over - An item will be none any more. stream_retries - It waits for its next try, unless the result (false) is
+ * not wanted any more. Neither runs Ruby code.
  */
-void stream_started(const struct item *item);
 void stream_over(struct stream *stream, const struct item *item);
 bool stream_retries(struct stream *stream, const struct item *item);
 

@@ -43,15 +43,6 @@ module WorkShaper
         Timeout.new("the stream took longer than #{@deadline} s")
       end
 
-      # Ends the threads, once nothing is to come any more. Waits for what runs.
-      def finish
-        return if forked?
-
-        wind_down(nil)
-        ending.each { |thread| join(thread) }
-        @time_limit&.close
-      end
-
       # @return [Array<Failures::Row>] what was collected, by index
       def failures
         rows = collected.map do |index, input, error|

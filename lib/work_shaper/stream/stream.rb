@@ -323,7 +323,7 @@ module WorkShaper
         pools.last.cancel(Cancelled.new("the stream's reader has left"))
         pools.last.interrupt(pools.last.cancelled_error) if Thread.current.status == "aborting"
       end
-      pools.each(&:finish)
+      pools.each(&:shutdown)
     ensure
       @read = false
       @pull = nil
