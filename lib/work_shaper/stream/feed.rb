@@ -10,7 +10,7 @@ module WorkShaper
       AT_ONCE = [*Guard::FATAL, *(::Timeout::Error if defined?(::Timeout::Error))].freeze
       # Seconds after which a queue is looked at again while results are to come.
       LOOK_AGAIN = 0.01
-      private_constant :AT_ONCE, :LOOK_AGAIN
+      private_constant :AT_ONCE
 
       def initialize(source, pools)
         @source = source

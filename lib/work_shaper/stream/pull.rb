@@ -6,10 +6,6 @@ module WorkShaper
     #
     # @private
     class Pull
-      # Seconds after which a queue is looked at again while results are to come, or a timeout.
-      LOOK_AGAIN = 0.01
-      private_constant :LOOK_AGAIN
-
       def initialize(source, pools)
         @inputs = source.respond_to?(:each) ? source.to_enum(:each) : source
         @pools = pools
@@ -60,7 +56,7 @@ module WorkShaper
       # Returns true when the queue is to be looked at again.
       def take_before_the_queue(deadline)
         left = left(deadline)
-        result = @last.take([left, LOOK_AGAIN].compact.min, nil)
+        result = @last.take([left, Feed::LOOK_AGAIN].compact.min, nil)
         result == false && left != 0 ? true : result
       end
 
