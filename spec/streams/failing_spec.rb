@@ -51,12 +51,11 @@ RSpec.describe WorkShaper::Stream, "whose work fails" do
   end
 
   it "raises the first error in time when it is unordered" do
-    gate = Queue.new
-    _, error = results_of(numbers(2, ordered: false) do |n|
-      gate.pop if n == 1
-      gate << 1 if n == 2
+    failing = numbers(2, ordered: false, interrupt: false) do |n|
+      Thread.pass until n == 2 || failing.error
       raise "at #{n}"
-    end)
+    end
+    _, error = results_of(failing)
     expect(error.message).to eq("at 2")
   end
 
