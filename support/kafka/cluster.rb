@@ -5,12 +5,15 @@ require "open3"
 require_relative "child_process"
 
 module KafkaSupport
-  # Brokers from ../shared/kafka, on data below tmp/kafka. A guard process starts them and removes them when the pipe to
-  # this process is closed, in whatever way this process ends; what is left when the guard was killed as well, the next
-  # suite removes.
+  # Brokers from ../shared/kafka, on data in memory where there is room, else below tmp/kafka: beside other work a disk
+  # may take seconds for a write, for which the broker stands still, and members lose their sessions. A guard process
+  # starts them and removes them when the pipe to this process is closed, in whatever way this process ends; what is
+  # left when the guard was killed as well, the next suite removes.
   class Cluster
     SCRIPT = File.expand_path("../shared/kafka/kafka", ChildProcess::ROOT)
-    HOME = File.join(ChildProcess::ROOT, "tmp", "kafka")
+    MEMORY = "/dev/shm"
+    # What the brokers of a whole suite write, several times over.
+    ROOM_KIB = 4 << 20
     PATIENCE_SEC = 120
     OLDEST_JAVA = 17
     # A broken pipe must not keep it from the removal.
@@ -43,9 +46,16 @@ module KafkaSupport
         false
       end
 
+      def home
+        @home ||= if room? then File.join(MEMORY, "work_shaper-#{Process.uid}")
+                  else
+                    File.join(ChildProcess::ROOT, "tmp", "kafka")
+                  end
+      end
+
       # A lock that can be had belongs to nobody any more.
       def remove_left_over
-        Dir.glob(File.join(HOME, "*.lock")).each do |name|
+        Dir.glob(File.join(home, "*.lock")).each do |name|
           File.open(name) do |lock|
             remove(name.delete_suffix(".lock")) if lock.flock(File::LOCK_EX | File::LOCK_NB)
           end
@@ -56,14 +66,25 @@ module KafkaSupport
         system(SCRIPT, "remove", directory, out: File::NULL, err: File::NULL) if File.directory?(directory)
         FileUtils.rm_rf([directory, "#{directory}.log", "#{directory}.lock"])
       end
+
+      private
+
+      # Whether a file system in memory is there, as on Linux, and large enough.
+      def room?
+        return false unless File.writable?(MEMORY)
+
+        output, status = Open3.capture2("df", "-Pk", MEMORY)
+        status.success? && output.lines.last.split[3].to_i > ROOM_KIB
+      end
     end
 
     attr_reader :servers
 
     # `settings`: of the brokers, beside those that the script makes.
     def initialize(brokers: 1, settings: {})
-      FileUtils.mkdir_p(HOME)
-      @directory = File.join(HOME, "#{Process.pid}-#{object_id}")
+      home = self.class.home
+      FileUtils.mkdir_p(home)
+      @directory = File.join(home, "#{Process.pid}-#{object_id}")
       @lock = File.open("#{@directory}.lock", "w")
       @lock.flock(File::LOCK_EX)
       start_guard("--brokers", brokers.to_s, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })

@@ -138,9 +138,14 @@ module KafkaSpecs
     end
 
     # The longest that what is finished may stay uncommitted up to a revoke: a tick, and what a busy machine needs. The
-    # mock cluster takes no commits while a group rebalances.
+    # mock cluster takes no commits while a group rebalances, and waits a second less than the session for its members.
     def most_lag_ms
-      kafka.real? ? 50 : 500
+      kafka.real? ? 50 : session_ms - 500
+    end
+
+    # The same up to a kill: the commits come at intervals.
+    def most_lag_of_a_kill_ms(commit_interval_ms)
+      commit_interval_ms + (kafka.real? ? 100 : most_lag_ms)
     end
 
     # What was finished was committed at the revokes. On a busy machine the acknowledger and the polling thread may each
