@@ -4,8 +4,12 @@ require_relative "../work_shaper"
 
 begin
   require "rdkafka"
-rescue LoadError
-  raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22.2 or newer: bundle add rdkafka"
+rescue LoadError => e
+  raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22.2 or newer: bundle add rdkafka" if e.path == "rdkafka"
+
+  raise LoadError, "work_shaper/consumer needs the rdkafka gem, which is there, but cannot be loaded: #{e.message}. " \
+                   "Install the one that is built here: gem install rdkafka --platform ruby; with Bundler: " \
+                   "bundle config set force_ruby_platform true && bundle install"
 end
 
 require_relative "consumer/options"

@@ -19,6 +19,21 @@ RSpec.describe "WorkShaper::Consumer and the rdkafka gem" do
     end
   end
 
+  it "says why it cannot be loaded, and what helps" do
+    Dir.mktmpdir do |directory|
+      reason = "Could not open library 'librdkafka.so': version `GLIBC_2.38' not found"
+      File.write(File.join(directory, "rdkafka.rb"), "raise LoadError, #{reason.dump}")
+      expect_child_to_pass(<<~RUBY)
+        $LOAD_PATH.unshift(#{directory.dump})
+        error = raised(LoadError) { require "work_shaper/consumer" }
+        check(error.message.include?(#{reason.dump}), error.message)
+        check(error.message.include?("--platform ruby"), error.message)
+        check(!error.message.include?("bundle add"), error.message)
+        passed
+      RUBY
+    end
+  end
+
   it "is loaded when the Consumer is first named" do
     expect_child_to_pass(<<~RUBY)
       require "work_shaper"
