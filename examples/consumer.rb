@@ -19,8 +19,7 @@ $stdout.sync = true
 consumer = WorkShaper::Consumer.new(
   config: {
     "bootstrap.servers": ENV.fetch("BOOTSTRAP_SERVERS", "localhost:9092"),
-    "group.id": ENV.fetch("GROUP_ID", "work_shaper_example"),
-    "auto.offset.reset": "earliest" # where a new group begins
+    "group.id": ENV.fetch("GROUP_ID", "work_shaper_example")
   },
   topics: ENV.fetch("TOPIC") { abort "TOPIC is not set" },
   concurrency: 50

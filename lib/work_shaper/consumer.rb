@@ -5,16 +5,19 @@ require_relative "../work_shaper"
 begin
   require "rdkafka"
 rescue LoadError => e
-  raise LoadError, "work_shaper/consumer needs the rdkafka gem, 0.22.2 or newer: bundle add rdkafka" if e.path == "rdkafka"
+  needed = "work_shaper/consumer needs the rdkafka gem"
+  raise LoadError, "#{needed}, 0.22.2 or newer: bundle add rdkafka" if e.path == "rdkafka"
 
-  raise LoadError, "work_shaper/consumer needs the rdkafka gem, which is there, but cannot be loaded: #{e.message}. " \
-                   "Install the one that is built here: gem install rdkafka --platform ruby; with Bundler: " \
+  raise LoadError, "#{needed}, which is there, but cannot be loaded: #{e.message}. Install the one that is built " \
+                   "here: gem install rdkafka --platform ruby; with Bundler: " \
                    "bundle config set force_ruby_platform true && bundle install"
 end
 
 require_relative "consumer/options"
 require_relative "consumer/dead_letters"
 require_relative "consumer/pool"
+require_relative "consumer/client_config"
+require_relative "consumer/rebalance"
 require_relative "consumer/client"
 require_relative "consumer/assignment"
 require_relative "consumer/in_flight_limit"

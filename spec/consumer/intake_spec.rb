@@ -5,11 +5,11 @@ require "work_shaper/consumer"
 
 RSpec.describe "WorkShaper::Intake" do
   let(:topic) { mock_topic }
-  let(:listener) { Object.new }
+  let(:listener) { ConsumerHelpers::DeafListener.new }
 
   # A Consumer::Client that has its partitions.
   def taker(config: {}, topics: [topic], partitions: 1)
-    settings = mock_config(group).merge("enable.auto.offset.store": false, **config)
+    settings = mock_config(group).merge("enable.auto.offset.store": false, "auto.offset.reset": "earliest", **config)
     client = ConsumerHelpers.client_class.new(settings.to_h { |name, value| [name.to_s, value.to_s] }, listener)
     mock.close_at_last(client)
     client.subscribe(topics)
@@ -30,7 +30,7 @@ RSpec.describe "WorkShaper::Intake" do
 
   # The same by the gem's own poll.
   def polled(count)
-    config = mock_config("polled-#{group}").merge("enable.auto.commit": false)
+    config = mock_config("polled-#{group}").merge("auto.offset.reset": "earliest", "enable.auto.commit": false)
     consumer = Rdkafka::Config.new(config).consumer
     consumer.subscribe(topic)
     messages = []
@@ -239,7 +239,7 @@ RSpec.describe "WorkShaper::Intake" do
       rows = Array.new(30) { |n| [0, n % 3 == 0 ? nil : "k\#{n}", n % 5 == 0 ? nil : "p\#{n}" * (n % 7 == 0 ? 2000 : 1), { "h" => n.to_s }] }
       mock.produce("orders", rows)
       config = { "bootstrap.servers" => mock.bootstrap_servers, "group.id" => "specs", "auto.offset.reset" => "earliest" }
-      taker = ConsumerHelpers.client_class.new(config, Object.new)
+      taker = ConsumerHelpers.client_class.new(config, ConsumerHelpers::DeafListener.new)
       taker.subscribe(["orders"])
       messages = []
       failures = []

@@ -11,6 +11,7 @@ module ConsumerHelpers
   CHILD = File.join(__dir__, "consumer", "child.rb")
 
   # They load rdkafka, which the other specs do without.
+  autoload :DeafListener, File.join(__dir__, "consumer", "deaf_listener")
   autoload :FakeClient, File.join(__dir__, "consumer", "fake_client")
   autoload :MockCluster, File.join(__dir__, "consumer", "mock_cluster")
 
@@ -65,7 +66,7 @@ module ConsumerHelpers
 
   def mock_config(group)
     config_for(mock.bootstrap_servers, group)
-      .merge("auto.offset.reset": "earliest", "session.timeout.ms": 1500, "heartbeat.interval.ms": 100,
+      .merge("session.timeout.ms": 1500, "heartbeat.interval.ms": 100,
              "partition.assignment.strategy": "cooperative-sticky")
   end
 

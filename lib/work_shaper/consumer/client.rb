@@ -11,6 +11,9 @@ module WorkShaper
       LOST = %i[state unknown_partition assignment_lost illegal_generation unknown_member_id rebalance_in_progress
                 stale_member_epoch fenced_member_epoch].freeze
 
+      # Stands for the end of a partition where librdkafka takes a time.
+      LATEST = -1
+
       # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
       def self.check(config)
         as_known do
@@ -54,10 +57,9 @@ module WorkShaper
       # @param listener [#on_partitions_assigned, #on_partitions_revoked]
       def initialize(config, listener)
         Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
-        rdkafka_config = Rdkafka::Config.new(config)
-        rdkafka_config.consumer_rebalance_listener = listener
-        @consumer = rdkafka_config.consumer
         @failures = []
+        @config = ClientConfig.new(config, rebalance: Rebalance.new(self, listener, config["auto.offset.reset"]))
+        @consumer = self.class.as_known { @config.consumer }
         @intake = open_intake
       end
 
@@ -94,6 +96,8 @@ module WorkShaper
       def take(count, milliseconds)
         rows = []
         messages = @intake.take(count, milliseconds, rows)
+        raise @config.failure if @config.failure
+
         rows.each { |code, text, topic, _partition| @failures << Failure.new(code, text, topic) } unless rows.empty?
         messages
       end
@@ -110,6 +114,29 @@ module WorkShaper
 
       def end_offset(topic, partition)
         @intake.end_offset(topic, partition)
+      end
+
+      # Those of a list of rdkafka's that have no commit.
+      #
+      # @return [Array<Array(String, Integer)>] topics and partitions
+      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
+      def uncommitted(list, milliseconds)
+        offsets = list.empty? ? {} : offsets_of(@consumer.committed(list, milliseconds))
+        offsets.filter_map { |topic_partition, offset| topic_partition if offset.nil? || offset.negative? }
+      end
+
+      # Where partitions end now, as the broker says.
+      #
+      # @return [Hash{Array(String, Integer) => Integer}]
+      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
+      def end_offsets(topic_partitions, milliseconds)
+        native = list(topic_partitions, LATEST).to_native_tpl
+        code = call(:int, "offsets_for_times", @native, native, milliseconds) if topic_partitions.any?
+        raise Rdkafka::RdkafkaError, code if code&.nonzero?
+
+        offsets_of(Rdkafka::Consumer::TopicPartitionList.from_native_tpl(native))
+      ensure
+        call(:void, "topic_partition_list_destroy", native) if native
       end
 
       # Whether an assignment replaces the one before it, instead of adding to it. Must not be called inside a
@@ -181,10 +208,7 @@ module WorkShaper
 
       # Nil: the broker does not answer.
       def reached?(offsets, milliseconds)
-        rows = @consumer.committed(list(offsets.keys), milliseconds).to_h.flat_map do |topic, entries|
-          entries.map { |entry| [[topic, entry.partition], entry.offset] }
-        end
-        committed = rows.to_h
+        committed = offsets_of(@consumer.committed(list(offsets.keys), milliseconds))
         offsets.all? { |topic_partition, offset| committed[topic_partition].to_i >= offset }
       rescue Rdkafka::RdkafkaError
         nil
@@ -211,10 +235,18 @@ module WorkShaper
         raise
       end
 
-      def list(topic_partitions)
+      def list(topic_partitions, offset = nil)
         Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
-          topic_partitions.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
+          topic_partitions.group_by(&:first).each do |topic, pairs|
+            list.add_topic_and_partitions_with_offsets(topic, pairs.to_h { |_, partition| [partition, offset] })
+          end
         end
+      end
+
+      def offsets_of(list)
+        list.to_h.flat_map do |topic, entries|
+          entries.map { |entry| [[topic, entry.partition], entry.offset] }
+        end.to_h
       end
     end
 

@@ -7,8 +7,11 @@ module WorkShaper
     # @private
     class Options
       # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: once its
-      # queue was full, it looks again only after a second; and it commits what is stored only every five seconds.
-      DEFAULTS = { "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100 }.freeze
+      # queue was full, it looks again only after a second; and it commits what is stored only every five seconds. And
+      # they let a new group begin at the end, which skips what is there before the consumer is.
+      DEFAULTS = {
+        "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100, "auto.offset.reset" => "earliest"
+      }.freeze
 
       # Settings that must have this value, and why.
       FIXED = {

@@ -12,6 +12,7 @@ module WorkShaper
       BUSY_WAIT = 10 # the same while something does; after that, workers that compute give way to the loop
       STARTING_TIME = 10 # seconds within which a broker must answer
       CLOSING_TIME = 2 # seconds for the producer of dead letters to end
+      ENDING = %i[fatal auto_offset_reset].freeze # librdkafka's errors that end it; the second is asked for by its name
 
       # @return [Numeric] monotonic seconds at the last turn of the loop
       attr_reader :turned_at
@@ -175,7 +176,7 @@ module WorkShaper
         raise @assignment.failure if @assignment.failure
 
         while (failure = @client.failures.shift)
-          raise failure.error if failure.code == :fatal
+          raise failure.error if ENDING.include?(failure.code)
           raise Error, "topic #{failure.topic.inspect} does not exist at #{@options.servers}" if missing_topic?(failure)
 
           @errors += 1

@@ -33,7 +33,7 @@ class Journal
   end
 end
 
-# Stands between rdkafka and the listener of the consumer, and writes down what it is told and how long it took.
+# Stands between the client and the listener of the consumer, and writes down what it is told and how long it took.
 class Witness
   def initialize(listener, journal)
     @listener = listener
@@ -198,8 +198,8 @@ class Member
   end
 
   def witness(journal)
-    Rdkafka::Config.prepend(Module.new do
-      define_method(:consumer_rebalance_listener=) { |listener| super(Witness.new(listener, journal)) }
+    WorkShaper::Consumer.const_get(:Client).prepend(Module.new do
+      define_method(:initialize) { |config, listener| super(config, Witness.new(listener, journal)) }
     end)
   end
 end

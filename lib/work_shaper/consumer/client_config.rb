@@ -1,0 +1,42 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # rdkafka's configuration, with callbacks of ours in the places that librdkafka has for them: rdkafka's own one for
+    # rebalances (un)assigns before it calls anybody.
+    #
+    # @private
+    class ClientConfig < Rdkafka::Config
+      PARAMETERS = { rebalance: %i[pointer int pointer pointer] }.freeze
+
+      # What a callback raised. It must not unwind through librdkafka, which calls them inside take and close.
+      attr_reader :failure
+
+      # @param config [Hash{String => String}]
+      # @param callbacks [Hash{Symbol => #call}] by librdkafka's names, without rd_kafka_conf_set_ and _cb. This object
+      #   must live as long as the client
+      def initialize(config, **callbacks)
+        super(config)
+        @functions = callbacks.to_h do |name, callback|
+          [name, FFI::Function.new(:void, PARAMETERS.fetch(name)) { |*arguments| guarded(callback, arguments) }]
+        end
+      end
+
+      private
+
+      def guarded(callback, arguments)
+        callback.call(*arguments)
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @failure ||= e
+      end
+
+      def native_config(...)
+        super.tap do |native|
+          @functions.each { |name, function| Client.call(:void, "conf_set_#{name}_cb", native, function) }
+        end
+      end
+    end
+
+    private_constant :ClientConfig
+  end
+end
