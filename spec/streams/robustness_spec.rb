@@ -52,9 +52,11 @@ RSpec.describe WorkShaper::Stream do
       class Stop < StandardError; end
       30.times do
         stream = WorkShaper::Stream.new(concurrency: 2, max_in_flight: 3, timeout: 5) { |n| sleep(0.0002) && n }
-        pushers = Array.new(2) { Thread.new { (stream << 1 while true) rescue $!.class } }
-        readers = Array.new(2) { Thread.new { stream.each { |n| n } rescue $!.class } }
-        sleep 0.003
+        there = Queue.new
+        pushers = Array.new(2) { Thread.new { (there << 1; stream << 1 while true) rescue $!.class } }
+        readers = Array.new(2) { Thread.new { (there << 1; stream.each { |n| n }) rescue $!.class } }
+        4.times { there.pop }
+        sleep 0.003 # to be anywhere in there
         pushers[0].raise(Stop)
         same(Stop, pushers[0].value, "pusher")
         readers[0].raise(Stop)
