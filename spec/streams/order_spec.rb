@@ -149,10 +149,12 @@ RSpec.describe WorkShaper::Stream do
 
   describe "next" do
     it "gives one result, in time or never, and StopIteration at the end" do
-      slow = described_class.new { |seconds| sleep(seconds) && seconds }
-      slow << 0.2
+      gate = Queue.new
+      slow = described_class.new { |n| gate.pop && n }
+      slow << 1
       expect { slow.next(timeout: 0.01) }.to raise_error(WorkShaper::Timeout)
-      expect(slow.next).to eq(0.2)
+      gate << :open
+      expect(slow.next).to eq(1)
       slow.close
       2.times { expect { slow.next }.to raise_error(StopIteration) }
     end
@@ -189,7 +191,9 @@ RSpec.describe WorkShaper::Stream do
                                  key: :last.to_proc) do |input|
         input.last == :first ? gate.pop : order << input
       end
-      [[0, :first], [1, nil], [3, nil], [-5, :a], [9, :a], [3, nil]].each { |input| work << input }
+      work << [0, :first]
+      eventually { gate.num_waiting == 1 }
+      [[1, nil], [3, nil], [-5, :a], [9, :a], [3, nil]].each { |input| work << input }
       gate << 1
       work.close.to_a
       expect(order).to eq([[3, nil], [3, nil], [1, nil], [-5, :a], [9, :a]])
