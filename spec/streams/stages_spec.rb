@@ -25,11 +25,11 @@ RSpec.describe WorkShaper::Stream, "in stages" do
     source = Enumerator.new { |inputs| loop { inputs << (read += 1) } }
     gate = Queue.new
     stream = WorkShaper.stream(source, concurrency: 1, max_in_flight: 2, &:itself)
-                       .stage(concurrency: 1, max_in_flight: 3) { |n| gate.pop && n }
+                       .stage(concurrency: 1, max_in_flight: 3) { |n| gate.pop || n }
     reader = Thread.new { stream.first(4) }
     eventually { gate.num_waiting == 1 && reader.status == "sleep" }
     expect(read).to be <= 6
-    6.times { gate << 1 }
+    gate.close
     expect(reader.value).to eq([1, 2, 3, 4])
   end
 
