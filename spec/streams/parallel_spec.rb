@@ -14,6 +14,7 @@ RSpec.describe "WorkShaper::Stream in place of parallel" do
         WorkShaper.stream(1..100, concurrency: 4, ordered: ordered) do |number|
           counting.synchronize { most = [most, running += 1].max }
           sleep 0.001
+          sleep 0.001 until most >= 4 # the first waits for the fourth
           counting.synchronize { running -= 1 }
           number * number
         end.each do |square|
