@@ -82,16 +82,21 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
   end
 
   it "lets a kill through, and needs no watcher that lives" do
-    shaper = manager(work: ->(message, *) { sleep(message == :slow ? 30 : 0) }, timeout: 0.3, concurrency: 2)
+    work = lambda do |message, *|
+      Thread.handle_interrupt(WorkShaper::Timeout => message == :deaf ? :never : :immediate) do
+        sleep(message == :quick ? 0 : 30)
+      end
+    end
+    shaper = manager(work: work, timeout: 0.3, concurrency: 2)
     shaper.enqueue(:b, :quick, 0, 0)
     drained(shaper)
     2.times do |number|
-      manager_threads.find { |thread| thread.name == "work_shaper time limit" }.kill.join
+      eventually { manager_threads.find { |thread| thread.name == "work_shaper time limit" } }.kill.join
       shaper.enqueue(:a, :slow, 0, number + 1)
       drained(shaper)
       expect(calls.errors.last).to be_a(WorkShaper::Timeout)
     end
-    shaper.enqueue(:a, :slow, 0, 3)
+    shaper.enqueue(:a, :deaf, 0, 3)
     eventually { calls.started.size == 4 }
     without_thread_reports { calls.of(:work).last.thread.kill.join }
     expect(bounded { shaper.shutdown(timeout: 5) }).to be(false)
@@ -106,7 +111,8 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
   end
 
   it "of two managers may be one inside the other" do
-    inner = manager(work: ->(*) { sleep 0.3 }, timeout: 5)
+    gate = self.gate
+    inner = manager(work: ->(*) { gate.pass }, timeout: 10)
     outer = bare_manager(ack: ->(*) {}, timeout: 0.1, on_error: ->(error, *) { (@errors ||= []) << error.class },
                          work: lambda do |*|
                            inner.enqueue(:a, :a, 0, 0)
@@ -115,6 +121,7 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
     outer.enqueue(:a, :a, 0, 0)
     drained(outer)
     expect(@errors).to eq([WorkShaper::Timeout])
+    gate.open
     drained(inner)
     expect(calls.worked).to eq([:a])
   end
