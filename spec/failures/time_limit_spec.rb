@@ -48,6 +48,11 @@ RSpec.describe "WorkShaper::TimeLimit" do
       def compute(seconds) = (stop = now + seconds; nil while now < stop)
       def watcher(limit) = limit.instance_variable_get(:@watcher)
 
+      # Whether a block that still runs was found to be late. Who raises has the lock.
+      def fired?(limit)
+        limit.instance_variable_get(:@lock).synchronize { limit.instance_variable_get(:@late).any? }
+      end
+
       def raised
         yield
         nil
@@ -177,7 +182,12 @@ RSpec.describe "WorkShaper::TimeLimit" do
       expect_to_pass(<<~RUBY)
         limit = TimeLimit.new(0.05)
         after = false
-        error = raised { limit.run { Thread.handle_interrupt(Object => :never) { sleep 0.2 }; after = true } }
+        error = raised do
+          limit.run do
+            Thread.handle_interrupt(Object => :never) { wait_until("late") { fired?(limit) } }
+            after = true
+          end
+        end
         same([Timeout, false], [error.class, after])
         same(:next, limit.run { :next })
       RUBY
@@ -272,9 +282,10 @@ RSpec.describe "WorkShaper::TimeLimit" do
 
     it "a kill is not replaced by a Timeout in an ensure that computes" do
       expect_to_pass(<<~RUBY)
-        limit = TimeLimit.new(0.2)
+        limit = TimeLimit.new(0.5)
         lives = Queue.new
-        thread = asleep(Thread.new { begin; limit.run { begin; sleep; ensure; compute(0.6); end }; rescue Timeout; end; lives << 1 })
+        late = -> { compute(0.05) until limit.instance_variable_get(:@late).any?; compute(0.05) }
+        thread = asleep(Thread.new { begin; limit.run { begin; sleep; ensure; late.call; end }; rescue Timeout; end; lives << 1 })
         thread.kill.join
         check(lives.empty?, "it was killed")
         expect_clean(limit)
@@ -337,10 +348,10 @@ RSpec.describe "WorkShaper::TimeLimit" do
   describe "one inside the other" do
     it "each raises for its own block" do
       expect_to_pass(<<~RUBY)
-        outer, inner = TimeLimit.new(0.3), TimeLimit.new(0.1)
+        outer, inner = TimeLimit.new(1), TimeLimit.new(0.1)
         seen = []
         last = raised { outer.run { seen << raised { inner.run { sleep } }; sleep } }
-        same([["0.1"], "0.3"], [seen.map { |e| e.message[/[0-9.]+/] }, last.message[/[0-9.]+/]])
+        same([["0.1"], "1"], [seen.map { |e| e.message[/[0-9.]+/] }, last.message[/[0-9.]+/]])
         outer, inner = inner, outer
         last = raised { outer.run { raised { inner.run { sleep } }.then { |e| seen << e; raise e } } }
         same("0.1", last.message[/[0-9.]+/])
@@ -354,7 +365,8 @@ RSpec.describe "WorkShaper::TimeLimit" do
         seen = []
         last = raised do
           outer.run do
-            when_ending(inner, -> { sleep 0.3 }) { seen << raised { inner.run { :result } } }
+            both = -> { wait_until("both are late") { [outer, inner].all? { |limit| fired?(limit) } } }
+            when_ending(inner, both) { seen << raised { inner.run { :result } } }
             seen << :went_on
           rescue Timeout => e
             seen << e
@@ -469,14 +481,17 @@ RSpec.describe "WorkShaper::TimeLimit" do
         others = Array.new(3) { Thread.new { raised { limit.run { sleep 0.002 } } until over } }
         children = Array.new(20) do
           sleep 0.002
-          raised do
-            limit.run do
-              Thread.handle_interrupt(Timeout => :never) do # or it hits between the fork and the note of it
-                @child = fork { exit!(raised { limit.run { sleep 5 } }.is_a?(Timeout)) }
+          child = nil
+          until child # it may hit before the fork
+            raised do
+              limit.run do
+                Thread.handle_interrupt(Timeout => :never) do # or it hits between the fork and the note of it
+                  child = fork { exit!(raised { limit.run { sleep 5 } }.is_a?(Timeout)) }
+                end
               end
             end
           end
-          @child
+          child
         end
         same([true], children.map { |child| Process.wait2(child).last.success? }.uniq)
         over = true
