@@ -22,6 +22,7 @@ require_relative "consumer/client"
 require_relative "consumer/assignment"
 require_relative "consumer/in_flight_limit"
 require_relative "consumer/back_pressure"
+require_relative "consumer/arrival"
 require_relative "consumer/departure"
 require_relative "consumer/poll_loop"
 require_relative "consumer/signals"
@@ -62,6 +63,8 @@ module WorkShaper
     #   yet finished; usually far fewer, as many as keep the workers busy
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
+    # @option settings [Numeric, String, nil] :start_timeout (10) seconds within which a broker must answer when {#run}
+    #   begins (`WORK_SHAPER_START_TIMEOUT`); nil: no limit. What librdkafka says is wrong ends it sooner
     # @option settings [Integer, String, :unlimited] :attempts (:unlimited) how often the work of a message is tried in
     #   all (`WORK_SHAPER_ATTEMPTS`); with a limit, give_up must be given. Meanwhile its sub key waits, others go on
     # @option settings [Range, Numeric, #call(attempt, error)] :wait (1..60) as for {Manager}, like jitter, breaker,
@@ -101,7 +104,10 @@ module WorkShaper
     # nothing of the consumer runs any more except work that it did not wait for. A consumer can run only once.
     #
     # @return [Boolean] whether all that ran was finished and committed within the timeout
-    # @raise [Error] no broker answered, a topic does not exist, or it has run already
+    # @raise [NoBroker] no broker answered
+    # @raise [NotAllowed] the brokers do not accept the user name, password or token
+    # @raise [NoTopic] a topic does not exist
+    # @raise [Error] it has run already
     # @raise [Rdkafka::RdkafkaError] librdkafka had a fatal error, or offsets could not be stored
     # @raise [StandardError] what the caller's own rebalance listener raised
     # @raise [ThreadError] no thread could be started

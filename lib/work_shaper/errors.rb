@@ -25,6 +25,15 @@ module WorkShaper
   # Raised inside work that takes longer than `timeout`.
   class Timeout < Error; end
 
+  # No broker could be talked to when a consumer began; the message has librdkafka's reason.
+  class NoBroker < Error; end
+
+  # The brokers do not accept a consumer's user name, password or token.
+  class NotAllowed < Error; end
+
+  # A topic does not exist.
+  class NoTopic < Error; end
+
   # A stream was closed, and takes nothing more.
   class Closed < Error; end
 

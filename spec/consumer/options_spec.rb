@@ -194,6 +194,18 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       end
     end
 
+    it "takes seconds, or nil, as start_timeout, and the variable when it is not passed" do
+      ["7", 0.5, Rational(1, 3), nil].each { |good| expect { made(start_timeout: good) }.not_to raise_error }
+      [0, -1, "soon", Float::NAN].each do |bad|
+        refusal = /start_timeout is #{Regexp.escape(bad.inspect)}/
+        expect { made(start_timeout: bad) }.to raise_error(ArgumentError, refusal)
+      end
+      with_env("WORK_SHAPER_START_TIMEOUT" => "soon") do
+        expect(refused).to include("WORK_SHAPER_START_TIMEOUT")
+        expect { made(start_timeout: 1) }.not_to raise_error
+      end
+    end
+
     bad = { concurrency: [0, -1, "many", nil, 1.5, 2**31], max_in_flight: [0, "x", nil],
             offset_commit_period_ms: [0, "5ms"], heartbeat_period_sec: [-1, "x"] }
     bad.each do |name, values|

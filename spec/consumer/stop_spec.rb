@@ -209,7 +209,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     it "before it has joined the group keeps it from joining: no rebalance for nothing" do
       client.answered = false
       consumer = running
-      eventually { client.calls.include?(:answered) }
+      eventually { client.calls.include?(:reachable) }
       expect(stop(consumer)).to be(true)
       expect(client.calls).not_to include(:subscribe)
       expect(client).to be_closed

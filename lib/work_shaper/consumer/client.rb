@@ -14,6 +14,8 @@ module WorkShaper
       # Stands for the end of a partition where librdkafka takes a time.
       LATEST = -1
 
+      REPORTS = 20 # at most
+
       # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
       def self.check(config)
         as_known do
@@ -54,20 +56,18 @@ module WorkShaper
       # Errors that came instead of messages, the oldest first; the caller of take clears it.
       attr_reader :failures
 
+      # What librdkafka said was wrong with brokers, the oldest first; the last few.
+      attr_reader :reports
+
       # @param listener [#on_partitions_assigned, #on_partitions_revoked]
       def initialize(config, listener)
         Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
         @failures = []
-        @config = ClientConfig.new(config, rebalance: Rebalance.new(self, listener, config["auto.offset.reset"]))
+        @reports = []
+        rebalance = Rebalance.new(self, listener, config["auto.offset.reset"])
+        @config = ClientConfig.new(config, rebalance: rebalance, error: method(:note_error))
         @consumer = self.class.as_known { @config.consumer }
         @intake = open_intake
-      end
-
-      # Whether a broker answers within so many milliseconds.
-      def answered?(milliseconds)
-        id = call(:pointer, "clusterid", @native, milliseconds)
-        call(:void, "mem_free", @native, id)
-        !id.null?
       end
 
       # Whether a topic exists. Makes none, since a consumer's broker does not.
@@ -79,7 +79,7 @@ module WorkShaper
         false
       end
 
-      # Whether a broker answers now; answered? remembers that one did.
+      # Whether a broker answers within so many milliseconds. (Not all of them have a cluster id to ask for.)
       def reachable?(milliseconds)
         FFI::MemoryPointer.new(:pointer) do |metadata|
           code = call(:int, "metadata", @native, 0, nil, metadata, milliseconds)
@@ -187,6 +187,11 @@ module WorkShaper
         @consumer.close
       end
 
+      # What is wrong with brokers: the name of librdkafka's error, and its words.
+      #
+      # @private
+      Report = Struct.new(:code, :reason)
+
       # An error that came instead of a message.
       #
       # @private
@@ -204,6 +209,13 @@ module WorkShaper
 
       def call(...)
         self.class.call(...)
+      end
+
+      # Takes the place of rdkafka's callback, which the user may have given something to call.
+      def note_error(native, code, reason, opaque)
+        @reports << Report.new(Rdkafka::RdkafkaError.new(code).code, reason)
+        @reports.shift if @reports.size > REPORTS
+        Rdkafka::Bindings::ErrorCallback.call(native, code, reason, opaque)
       end
 
       # Nil: the broker does not answer.

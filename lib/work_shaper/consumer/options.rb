@@ -23,6 +23,9 @@ module WorkShaper
       # One name of each list is needed.
       REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
 
+      # Those that are seconds, with the variable and the default that count when they are not passed.
+      SECONDS = { start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10] }.freeze
+
       # The settings of a manager that make sense here.
       MANAGER = %i[concurrency max_in_flight offset_commit_period_ms heartbeat_period_sec].freeze
 
@@ -32,14 +35,15 @@ module WorkShaper
       attr_reader :listener
       # What becomes of messages whose work failed.
       attr_reader :policy
-      attr_reader :topics, :shutdown_timeout, :manager
+      attr_reader :topics, :shutdown_timeout, :start_timeout, :manager
 
       def initialize(config:, topics:, shutdown_timeout:, settings:)
         @config = complete(plain(config))
         @topics = check_topics(topics)
         @shutdown_timeout = check_timeout(shutdown_timeout)
+        @start_timeout = seconds(:start_timeout, settings)
         words = settings.slice(*RetryPolicy::WORDS)
-        @manager = check_manager(settings.except(*words.keys))
+        @manager = check_manager(settings.except(*words.keys, *SECONDS.keys))
         @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
                                          on_trouble: SafeLog.method(:trouble))
       end
@@ -125,8 +129,15 @@ module WorkShaper
         raise error, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds >= 0"
       end
 
+      def seconds(name, settings)
+        variable, default = SECONDS.fetch(name)
+        return RetryPolicy::Numbers.seconds_or_none(settings[name], name) if settings.key?(name)
+
+        ENV.key?(variable) ? RetryPolicy::Numbers.seconds_or_none(ENV[variable], variable) : default
+      end
+
       def check_manager(settings)
-        Settings.refuse_unknown(settings, [*MANAGER, *RetryPolicy::WORDS])
+        Settings.refuse_unknown(settings, [*MANAGER, *SECONDS.keys, *RetryPolicy::WORDS])
         Settings.resolve(settings)
         settings
       end

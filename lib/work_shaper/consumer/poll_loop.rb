@@ -10,7 +10,6 @@ module WorkShaper
 
       IDLE_WAIT = 500 # milliseconds without a message while nothing runs, and nothing will by itself
       BUSY_WAIT = 10 # the same while something does; after that, workers that compute give way to the loop
-      STARTING_TIME = 10 # seconds within which a broker must answer
       CLOSING_TIME = 2 # seconds for the producer of dead letters to end
       ENDING = %i[fatal auto_offset_reset].freeze # librdkafka's errors that end it; the second is asked for by its name
 
@@ -114,30 +113,12 @@ module WorkShaper
         @client = @connect.call(@options.config, @assignment)
         @assignment.client = @client
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
-        await_broker
+        arrival = Arrival.new(@client, @options)
+        arrival.await_broker { over? }
         return if over?
 
-        check_dead_letter_topics
+        arrival.check_dead_letter_topics
         @client.subscribe(@options.topics)
-      end
-
-      def check_dead_letter_topics
-        @options.policy.topics.each do |topic|
-          name = @options.consumed_as(topic)
-          raise Error, "dead-letter topic #{topic.inspect} is consumed here, as #{name.inspect}" if name
-          next if @client.topic?(topic)
-
-          raise Error, "dead-letter topic #{topic.inspect} does not exist at #{@options.servers}; create it first"
-        end
-      end
-
-      def await_broker
-        limit = now + STARTING_TIME
-        until @stops.positive? || @client.answered?(100)
-          next if now <= limit
-
-          raise Error, "no broker answered at #{@options.servers} within #{STARTING_TIME} s; rdkafka's log may say why"
-        end
       end
 
       def over?
@@ -177,11 +158,16 @@ module WorkShaper
 
         while (failure = @client.failures.shift)
           raise failure.error if ENDING.include?(failure.code)
-          raise Error, "topic #{failure.topic.inspect} does not exist at #{@options.servers}" if missing_topic?(failure)
+
+          refuse_missing(failure.topic) if missing_topic?(failure)
 
           @errors += 1
           SafeLog.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
         end
+      end
+
+      def refuse_missing(topic)
+        raise NoTopic, "topic #{topic.inspect} does not exist at #{@options.servers}"
       end
 
       # At the start a missing topic is bad input; later, a topic that went may come back.

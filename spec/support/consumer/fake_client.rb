@@ -19,10 +19,10 @@ module ConsumerHelpers
     attr_reader :stored, :refused
     # topic_partition => offset from which the group is to go on.
     attr_reader :committed
-    attr_reader :config, :listener, :topics, :misuse, :failures, :paused_partitions, :calls, :takes
+    attr_reader :config, :listener, :topics, :misuse, :failures, :reports, :paused_partitions, :calls, :takes
     # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
     attr_reader :inside
-    # What answered? says; whether assignments replace each other.
+    # What reachable? says; whether assignments replace each other.
     attr_writer :answered, :eager
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
@@ -36,7 +36,7 @@ module ConsumerHelpers
       @starts = {}
       @committed = {}
       @kept = {}
-      @stored, @refused, @misuse, @failures, @paused_partitions, @calls, @events, @given = Array.new(8) { [] }
+      @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
       @answered = true
       @takes = 0
       @mutex = Mutex.new
@@ -151,14 +151,9 @@ module ConsumerHelpers
       self
     end
 
-    def answered?(milliseconds)
-      note(:answered)
-      sleep(milliseconds / 1000.0) unless @answered
-      @answered
-    end
-
-    def reachable?(_milliseconds)
+    def reachable?(milliseconds)
       note(:reachable)
+      sleep(milliseconds / 1000.0) unless @answered
       @answered
     end
 
