@@ -43,14 +43,27 @@ struct feeding {
     struct callback sub_key;
     VALUE sub_key_errors;
     struct named named;
-    VALUE message; /* the one that is fed right now */
+    int64_t highest; /* the highest offset that has come in of the named partition, or OFFSET_NONE */
+    VALUE message;   /* the one that is fed right now */
 };
+
+/* Whether the message's offset is not above all that came in of its partition. */
+static bool goes_back(struct feeding *feeding) {
+    VALUE before = feeding->named.name;
+    VALUE name = find_name(&feeding->named, feeding->message);
+    if (name != before) {
+        const struct partition *partition = registry_partition(feeding->manager, name);
+        feeding->highest = partition ? partition->tracker.highest : OFFSET_NONE;
+    }
+    return message_offset(feeding->message) <= feeding->highest;
+}
 
 static void let_in(struct feeding *feeding, VALUE key) {
     VALUE message = feeding->message;
     /* A message without a sub key is its own: no other is equal to it. */
-    manager_enqueue(feeding->manager, NIL_P(key) ? message : key, message, find_name(&feeding->named, message),
+    manager_enqueue(feeding->manager, NIL_P(key) ? message : key, message, feeding->named.name,
                     message_offset(message));
+    feeding->highest = message_offset(message);
 }
 
 static VALUE ask_and_let_in(VALUE argument) {
@@ -77,19 +90,26 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
  * returned what cannot be a Hash key: the error goes into the Hash sub_key_errors, under the message. Does not check
  * the limits: the caller did so before it took the messages. Raises ShuttingDown, and what else sub_key raises; the
  * messages before that one have been enqueued then.
+ *
+ * Returns how many it enqueued: fewer than there are when the offset of the next one is not above all that came in of
+ * its partition.
  */
 static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors) {
     struct feeding feeding = {
-        .manager = manager_get(self), .sub_key_errors = sub_key_errors, .named = {.topic = Qundef}};
+        .manager = manager_get(self), .sub_key_errors = sub_key_errors, .named = {.topic = Qundef, .name = Qundef}};
     callback_set(&feeding.sub_key, sub_key);
     Check_Type(messages, T_ARRAY);
     Check_Type(sub_key_errors, T_HASH);
-    for (long i = 0; i < RARRAY_LEN(messages); i++) {
+    long i = 0;
+    for (; i < RARRAY_LEN(messages); i++) {
         VALUE message = rb_ary_entry(messages, i);
         if (!message_is(message)) {
             rb_raise(rb_eTypeError, "not a WorkShaper::Message: %" PRIsVALUE, rb_inspect(message));
         }
         feeding.message = message;
+        if (goes_back(&feeding)) {
+            break;
+        }
         if (callback_given(&feeding.sub_key)) {
             rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_with_error, (VALUE)&feeding, rb_eException, (VALUE)0);
         } else {
@@ -98,7 +118,7 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_error
         RB_GC_GUARD(message);
     }
     RB_GC_GUARD(feeding.named.name);
-    return Qnil;
+    return LONG2NUM(i);
 }
 
 /*

@@ -65,6 +65,18 @@ module WorkShaper
         @failure ||= e
       end
 
+      # The offsets of a partition that stays ours went back: its topic was made anew, or its log was cut short. What
+      # was taken before belongs to another log, and the group goes on from here.
+      #
+      # @param message [Message] the first that was taken from where it goes on
+      def begin_anew(message)
+        name = Assignment.name_of(message.topic, message.partition)
+        dropped = @pool.revoke(name).size
+        @client.rewind(message.topic, message.partition, message.offset)
+        SafeLog.warn(message: "Offsets went back: the topic was made anew, or its log was cut short",
+                     partition: name, offset: message.offset, dropped: dropped)
+      end
+
       # Fences everything, permanently: no more offsets are stored.
       def leave_all
         @over = true

@@ -15,6 +15,7 @@ module WorkShaper
       LATEST = -1
 
       REPORTS = 20 # at most
+      ASYNCHRONOUS = 1
 
       # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
       def self.check(config)
@@ -110,6 +111,17 @@ module WorkShaper
 
         error = Rdkafka::RdkafkaError.new(code, "Storing offset #{offset} of #{topic}/#{partition}")
         LOST.include?(error.code) ? false : raise(error)
+      end
+
+      # Has the group go on from a lower offset than what was stored or committed. librdkafka's timer commits only what
+      # is above what is committed.
+      def rewind(topic, partition, offset)
+        return unless store(topic, partition, offset)
+
+        native = list([[topic, partition]], offset).to_native_tpl
+        call(:int, "commit", @native, native, ASYNCHRONOUS)
+      ensure
+        call(:void, "topic_partition_list_destroy", native) if native
       end
 
       def end_offset(topic, partition)

@@ -137,7 +137,11 @@ module WorkShaper
 
       def feed(messages)
         began = now
-        @pool.feed(messages)
+        rest = messages
+        until (fed = @pool.feed(rest)) == rest.size
+          rest = rest.drop(fed)
+          @assignment.begin_anew(rest.first)
+        end
         @back_pressure.fed(messages.size, now - began)
       end
 

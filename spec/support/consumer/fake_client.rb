@@ -185,6 +185,12 @@ module ConsumerHelpers
       accepted
     end
 
+    # Like store, and it is committed at once.
+    def rewind(topic, partition, offset)
+      note(:rewind)
+      store(topic, partition, offset) && @committed[[topic, partition]] = offset
+    end
+
     def end_offset(topic, partition)
       misused("end_offset after close") if @closed
       @log[[topic, partition]].size
