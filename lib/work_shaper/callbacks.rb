@@ -7,7 +7,7 @@ module WorkShaper
     ARGUMENTS = {
       work: "message, partition, offset", on_done: "message, partition, offset",
       on_error: "exception, message, partition, offset", ack: "partition, offset",
-      block: "message", sub_key: "message", around: "message, &work"
+      block: "message", sub_key: "message", around: "message, &work", oauth_token: ""
     }.freeze
 
     class << self
@@ -24,8 +24,10 @@ module WorkShaper
           raise TypeError, "#{name} is #{callback.inspect}; it must answer call, with #{count} arguments"
         end
         return callback unless strict?(callback)
+
         unless takes?(callback, count)
-          raise ArgumentError, "#{name} takes #{describe(callback)}; it is called with #{count}: #{arguments}"
+          given = count.zero? ? "none" : "#{count}: #{arguments}"
+          raise ArgumentError, "#{name} takes #{describe(callback)}; it is called with #{given}"
         end
         if arguments.include?("&") && !takes_block?(callback)
           raise ArgumentError, "#{name} takes #{describe(callback)} and no block, which it is to call; it must be " \

@@ -17,6 +17,7 @@ require_relative "consumer/options"
 require_relative "consumer/dead_letters"
 require_relative "consumer/pool"
 require_relative "consumer/client_config"
+require_relative "consumer/oauth_token"
 require_relative "consumer/rebalance"
 require_relative "consumer/client"
 require_relative "consumer/assignment"
@@ -57,6 +58,10 @@ module WorkShaper
     #   that run
     # @param shutdown_timeout [Numeric] seconds that {#run} waits for work when asked to stop
     # @param signals [Boolean] whether {#run} handles the signals INT, TERM, QUIT, TSTP and TTIN
+    # @param oauth_token [#call, nil] for SASL/OAUTHBEARER: is called when a token is needed, now and before it expires,
+    #   on the polling thread and on that of the producer of dead letters. Returns a Hash of what rdkafka's
+    #   oauthbearer_set_token takes: token, lifetime_ms (when it expires, in milliseconds since 1970), principal_name
+    #   and extensions (a Hash, may be left out). nil: rdkafka's own callback is called, as ever
     # @param settings [Hash] see the options; what is not passed comes from the environment as for {Manager}
     # @option settings [Integer, String] :concurrency (25) maximum number of worker threads
     # @option settings [Integer, String] :max_in_flight (10_000) approximate maximum of messages that are taken and not
@@ -79,13 +84,14 @@ module WorkShaper
     # @yieldparam message [Message] the message to work on; the block is called in a worker thread
     # @raise [ArgumentError, TypeError] an argument is missing, unknown or invalid; the message says what is accepted
     def initialize(config:, topics:, sub_key: nil, on_error: nil, around: nil, drain: false, shutdown_timeout: 25,
-                   signals: true, producer: nil, dead_letter_headers: nil, **settings, &work)
+                   signals: true, oauth_token: nil, producer: nil, dead_letter_headers: nil, **settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
 
       @work = Callbacks.check(:block, work)
-      @options = Options.new(config: config, topics: topics, shutdown_timeout: shutdown_timeout, settings: settings)
+      @options = Options.new(config: config, topics: topics, shutdown_timeout: shutdown_timeout,
+                             oauth_token: oauth_token, settings: settings)
       Client.check(@options.config)
-      @sending = { config: @options.config, producer: producer, headers: dead_letter_headers }
+      @sending = { config: @options.config, producer: producer, headers: dead_letter_headers, oauth_token: oauth_token }
       DeadLetters.new(**@sending) { nil } # checks them
       @sub_key = Callbacks.check(:sub_key, sub_key) unless sub_key.nil?
       @around = Callbacks.check(:around, around) unless around.nil?

@@ -70,7 +70,8 @@ RSpec.describe "The signatures in sig/" do
     type = builder.build_instance(RBS::TypeName.parse("::WorkShaper::Consumer")).methods.fetch(:initialize)
                   .method_types.first.type
     taken = WorkShaper::Consumer.instance_method(:initialize).parameters.group_by(&:first)
-    settings = WorkShaper::Consumer.send(:const_get, :Options)::MANAGER + WorkShaper.const_get(:RetryPolicy)::WORDS
+    options = WorkShaper::Consumer.const_get(:Options)
+    settings = options::MANAGER + options::SECONDS.keys + WorkShaper.const_get(:RetryPolicy)::WORDS
     expect(type.required_keywords.keys).to match_array(taken.fetch(:keyreq).map(&:last))
     expect(type.optional_keywords.keys).to match_array(taken.fetch(:key).map(&:last) + settings)
   end

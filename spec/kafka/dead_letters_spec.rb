@@ -24,7 +24,7 @@ RSpec.describe "A dead-letter topic", :kafka do
     it "ends run when it does not exist" do
       member = start_member("only", group, attempts: 3, give_up: "#{dead.name}-missing")
 
-      expect(raised(member)).to match(["WorkShaper::Error", "NilClass", /"#{dead.name}-missing" does not exist at /])
+      expect(raised(member)).to match(["WorkShaper::NoTopic", "NilClass", /"#{dead.name}-missing" does not exist at /])
     end
 
     it "ends run when it is consumed here, by its name or by a pattern" do

@@ -80,14 +80,16 @@ module KafkaSupport
 
     attr_reader :servers
 
-    # `settings`: of the brokers, beside those that the script makes.
-    def initialize(brokers: 1, settings: {})
+    # `settings`: of the brokers, beside those that the script makes. `port`: of the first; the next one is its
+    # controller's. nil: any that is free.
+    def initialize(brokers: 1, port: nil, settings: {})
       home = self.class.home
       FileUtils.mkdir_p(home)
       @directory = File.join(home, "#{Process.pid}-#{object_id}")
       @lock = File.open("#{@directory}.lock", "w")
       @lock.flock(File::LOCK_EX)
-      start_guard("--brokers", brokers.to_s, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
+      options = ["--brokers", brokers.to_s, *(["--port", port.to_s] if port)]
+      start_guard(*options, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
       await_start
       @servers = said[/^127\.0\.0\.1:.*$/]
     rescue StandardError

@@ -61,12 +61,14 @@ module WorkShaper
       attr_reader :reports
 
       # @param listener [#on_partitions_assigned, #on_partitions_revoked]
-      def initialize(config, listener)
+      # @param oauth_token [#call, nil] see {OauthToken}
+      def initialize(config, listener, oauth_token = nil)
         Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
         @failures = []
         @reports = []
         rebalance = Rebalance.new(self, listener, config["auto.offset.reset"])
-        @config = ClientConfig.new(config, rebalance: rebalance, error: method(:note_error))
+        callbacks = { rebalance: rebalance, error: method(:note_error), **OauthToken.callbacks(oauth_token) }
+        @config = ClientConfig.new(config, **callbacks)
         @consumer = self.class.as_known { @config.consumer }
         @intake = open_intake
       end

@@ -7,7 +7,11 @@ module WorkShaper
     #
     # @private
     class ClientConfig < Rdkafka::Config
-      PARAMETERS = { rebalance: %i[pointer int pointer pointer], error: %i[pointer int string pointer] }.freeze
+      PARAMETERS = {
+        rebalance: %i[pointer int pointer pointer],
+        error: %i[pointer int string pointer],
+        oauthbearer_token_refresh: %i[pointer string pointer]
+      }.freeze
 
       # What a callback raised. It must not unwind through librdkafka, which calls them inside take and close.
       attr_reader :failure

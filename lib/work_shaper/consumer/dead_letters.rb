@@ -28,17 +28,18 @@ module WorkShaper
       #   not closed. nil: one is made of the config, see {Producer}
       # @param headers [#call(failure), nil] gives a Hash of headers in the place of ours; names and values are made
       #   Strings, an Array gives several headers of one name. If it raises, sending has failed
+      # @param oauth_token [#call, nil] see {OauthToken}
       # @yieldparam failure [Object] what was delivered
       # @yieldparam error [Exception, nil] why it could not be sent; nil: a broker has confirmed it. The block is called
       #   on the thread that sends, so it must be quick
       # @raise [ArgumentError, TypeError] an argument is missing or of no use
-      def initialize(config:, producer: nil, headers: nil, &answer)
+      def initialize(config:, producer: nil, headers: nil, oauth_token: nil, &answer)
         raise ArgumentError, "no block given; it is told what became of each letter" unless answer
         unless headers.nil? || headers.respond_to?(:call)
           raise TypeError, "headers is #{headers.inspect}; it must answer call, with a failure"
         end
 
-        @producer = Producer.new(config, producer)
+        @producer = Producer.new(config, producer, oauth_token)
         @group = config["group.id"]
         @headers = headers
         @answer = answer

@@ -35,12 +35,15 @@ module WorkShaper
       attr_reader :listener
       # What becomes of messages whose work failed.
       attr_reader :policy
+      # Gives tokens for SASL/OAUTHBEARER; nil: rdkafka's callback is asked.
+      attr_reader :oauth_token
       attr_reader :topics, :shutdown_timeout, :start_timeout, :manager
 
-      def initialize(config:, topics:, shutdown_timeout:, settings:)
+      def initialize(config:, topics:, shutdown_timeout:, oauth_token:, settings:)
         @config = complete(plain(config))
         @topics = check_topics(topics)
         @shutdown_timeout = check_timeout(shutdown_timeout)
+        @oauth_token = Callbacks.check(:oauth_token, oauth_token) unless oauth_token.nil?
         @start_timeout = seconds(:start_timeout, settings)
         words = settings.slice(*RetryPolicy::WORDS)
         @manager = check_manager(settings.except(*words.keys, *SECONDS.keys))

@@ -110,7 +110,7 @@ module WorkShaper
       end
 
       def join_group
-        @client = @connect.call(@options.config, @assignment)
+        @client = @connect.call(@options.config, @assignment, @options.oauth_token)
         @assignment.client = @client
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         arrival = Arrival.new(@client, @options)

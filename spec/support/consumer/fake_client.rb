@@ -145,7 +145,7 @@ module ConsumerHelpers
 
     # What the poll loop calls
 
-    def connect(config, listener)
+    def connect(config, listener, _oauth_token = nil)
       @config = config
       @listener = listener
       self

@@ -199,7 +199,7 @@ class Member
 
   def witness(journal)
     WorkShaper::Consumer.const_get(:Client).prepend(Module.new do
-      define_method(:initialize) { |config, listener| super(config, Witness.new(listener, journal)) }
+      define_method(:initialize) { |config, listener, *rest| super(config, Witness.new(listener, journal), *rest) }
     end)
   end
 end

@@ -6,7 +6,8 @@ module WorkShaper
       # The producer that sends them: one of the rdkafka gem, made when it is first needed and made anew when librdkafka
       # calls it fatal, or the caller's own, which is used and otherwise left alone.
       #
-      # Who answers rdkafka's oauthbearer_token_refresh_callback by himself cannot reach ours, and needs one of his own.
+      # Who answers rdkafka's oauthbearer_token_refresh_callback by himself cannot reach ours, and needs one of his own,
+      # or oauth_token.
       #
       # @private
       class Producer
@@ -78,8 +79,9 @@ module WorkShaper
 
         # @param config [Hash{String => String}] the consumer's
         # @param given [#produce_async, #produce, nil] the caller's own producer
+        # @param oauth_token [#call, nil] see {OauthToken}
         # @raise [TypeError]
-        def initialize(config, given)
+        def initialize(config, given, oauth_token = nil)
           @given = given
           @method = %i[produce_async produce].find { |name| given.respond_to?(name) } || :produce
           unless given.nil? || given.respond_to?(@method)
@@ -87,7 +89,7 @@ module WorkShaper
                              "or produce as the rdkafka gem's"
           end
 
-          @config = self.class.config(config)
+          @config = ClientConfig.new(self.class.config(config), **OauthToken.callbacks(oauth_token))
           @client = given
           @lookups = {}
           @ending = []
@@ -160,7 +162,7 @@ module WorkShaper
           raise Error, "the dead letters are closed" if @closed
           raise @error if @error && now - @failed_at < PAUSE
 
-          @client = Rdkafka::Config.new(@config).producer
+          @client = @config.producer
         rescue RuntimeError => e
           @failed_at = now unless e.equal?(@error)
           @error = e
