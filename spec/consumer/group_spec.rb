@@ -161,6 +161,19 @@ RSpec.describe WorkShaper::Consumer, "in a group" do
                                                        [:on_partitions_revoked, { topic => 2 }]])
   end
 
+  it "takes none of Kafka's own topics by pattern" do
+    name = "own-#{ConsumerHelpers::MockCluster.unique}"
+    ["#{name}-a", "__#{name}-b"].each do |topic|
+      mock.create_topic(topic, partitions: 1)
+      mock.produce_numbered(topic, 1)
+    end
+    consumer = mock_consumer("^.*#{name}-.*")
+    start(consumer)
+    eventually { consumer.stats[:total_acked] == 1 }
+    expect(consumer.stats[:assignment]).to eq(["#{name}-a/0"])
+    expect(stop(consumer)).to be(true)
+  end
+
   it "takes topics by pattern" do
     prefix = "pattern-#{ConsumerHelpers::MockCluster.unique}"
     names = Array.new(2) { |number| "#{prefix}-#{number}".tap { |name| mock.create_topic(name, partitions: 1) } }

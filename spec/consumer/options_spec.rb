@@ -109,6 +109,26 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       expect(handed_over(own)).to include("fetch.queue.backoff.ms" => "50", "auto.commit.interval.ms" => "1000")
     end
 
+    it "leaves Kafka's own topics out of patterns, unless the caller says otherwise" do
+      blacklist = lambda do |topics, own = {}|
+        made(config: config.merge(own), topics: topics).instance_variable_get(:@options).config["topic.blacklist"]
+      end
+      expect([blacklist.call("^.*"), blacklist.call(["orders", "^pay"])]).to eq(%w[^__ ^__])
+      expect([blacklist.call("orders"), blacklist.call("^__x"), blacklist.call(["__x", "^pay"])]).to all(be_nil)
+      expect(blacklist.call("^.*", { "topic.blacklist": "^secret" })).to eq("^secret")
+    end
+
+    it "refuses patterns with KIP-848 where librdkafka would match nothing, and says so" do
+      kip848 = config.merge("group.protocol": "consumer")
+      { "2.8.0" => true, "2.9.1" => true, "2.10.0" => false, "2.15.1" => false }.each do |version, bad|
+        stub_const("Rdkafka::LIBRDKAFKA_VERSION", version)
+        expect(refused(config: kip848, topics: "^orders")).to include("pattern", version, "2.10.0") if bad
+        expect { made(config: kip848, topics: "^orders") }.not_to raise_error unless bad
+        expect { made(config: kip848, topics: "orders") }.not_to raise_error
+        expect { made(topics: "^orders") }.not_to raise_error
+      end
+    end
+
     it "hands everything else over as it is" do
       own = { "client.id": :specs, "max.poll.interval.ms" => 10_000, "check.crcs": true }
       expect(handed_over(config.merge(own)))

@@ -26,6 +26,12 @@ module WorkShaper
       # Those that are seconds, with the variable and the default that count when they are not passed.
       SECONDS = { start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10] }.freeze
 
+      # Kafka's own topics, which a pattern leaves out: our commits make one of them grow.
+      INTERNAL = "^__"
+
+      # Before this version of librdkafka, patterns match nothing with KIP-848, and nothing says so (decision 050).
+      PATTERNS_WITH_KIP848 = "2.10.0"
+
       # The settings of a manager that make sense here.
       MANAGER = %i[concurrency max_in_flight offset_commit_period_ms heartbeat_period_sec].freeze
 
@@ -42,6 +48,7 @@ module WorkShaper
       def initialize(config:, topics:, shutdown_timeout:, oauth_token:, settings:)
         @config = complete(plain(config))
         @topics = check_topics(topics)
+        complete_patterns if @topics.any? { |name| pattern?(name) }
         @shutdown_timeout = check_timeout(shutdown_timeout)
         @oauth_token = Callbacks.check(:oauth_token, oauth_token) unless oauth_token.nil?
         @start_timeout = seconds(:start_timeout, settings)
@@ -58,7 +65,7 @@ module WorkShaper
 
       # The one of the topics consumed, name or pattern, that a topic belongs to; nil: none.
       def consumed_as(topic)
-        topics.find { |name| name.start_with?("^") ? topic.match?(Regexp.new(name)) : name == topic }
+        topics.find { |name| pattern?(name) ? topic.match?(Regexp.new(name)) : name == topic }
       rescue RegexpError
         nil # librdkafka knows other expressions than Ruby
       end
@@ -122,6 +129,24 @@ module WorkShaper
           raise error, "topics has #{name.inspect}; each must be a String, a topic's name or \"^pattern\""
         end
         names.map { |name| name.dup.freeze }.uniq.freeze
+      end
+
+      def pattern?(name)
+        name.start_with?("^")
+      end
+
+      def complete_patterns
+        refuse_unknown_patterns if config["group.protocol"] == "consumer"
+        config["topic.blacklist"] ||= INTERNAL if topics.none? { |name| name.start_with?("__", "^__") }
+      end
+
+      def refuse_unknown_patterns
+        version = Rdkafka::LIBRDKAFKA_VERSION
+        return if Gem::Version.new(version) >= Gem::Version.new(PATTERNS_WITH_KIP848)
+
+        raise ArgumentError, "topics has a pattern; with group.protocol consumer it would match nothing on " \
+                             "librdkafka #{version}, only from #{PATTERNS_WITH_KIP848} on: name the topics, or use " \
+                             "the classic protocol"
       end
 
       def check_timeout(seconds)
