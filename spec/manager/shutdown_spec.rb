@@ -109,8 +109,8 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
     shaper = busy_manager
     expect(shaper.shutdown(timeout: 0)).to be(false)
     @held.open
+    eventually { calls.acks == [0, 1, 2] } # a thread that has not begun has no name yet
     eventually("threads of the manager are left") { threads_gone? }
-    expect(calls.acks).to eq([0, 1, 2])
   end
 
   [10**30, 1e300, Float::INFINITY, 2**63, nil].each do |timeout|
@@ -249,8 +249,8 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
       expect { shaper.enqueue(:c, :late, 0, 3) }.to raise_error(WorkShaper::ShuttingDown)
       @held.open
 
+      eventually { calls.acks == [0, 1, 2] }
       eventually("threads of the manager are left") { threads_gone? }
-      expect(calls.acks).to eq([0, 1, 2])
       expect(bounded { shaper.shutdown(timeout: 0) }).to be(true)
     end
 
@@ -305,8 +305,8 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
 
       expect(errors).to be_empty
       expect(seen).to eq([false, false, nil, true])
+      eventually { calls.acks == [0, 1, 2] }
       eventually("threads of the manager are left") { threads_gone? }
-      expect(calls.acks).to eq([0, 1, 2])
     ensure
       trap("USR2", before || "DEFAULT")
     end
