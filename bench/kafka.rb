@@ -3,6 +3,7 @@
 require "logger"
 require "work_shaper/consumer"
 require_relative "../support/kafka/brokers"
+require_relative "../support/kafka/deaf_listener"
 require_relative "../support/kafka/topic"
 
 module Bench
@@ -65,18 +66,11 @@ module Bench
       rate
     end
 
-    # Hears of rebalances, and does nothing.
-    class Deaf
-      def on_partitions_assigned(_list); end
-
-      def on_partitions_revoked(_list); end
-    end
-
     # The same for a loop that takes batches from the intake and calls the work for each message.
     def intake_rate(broker, topic, messages, &work)
       options = WorkShaper::Consumer.const_get(:Options).new(config: config(broker), topics: topic, shutdown_timeout: 1,
                                                              oauth_token: nil, settings: {})
-      client = WorkShaper::Consumer.const_get(:Client).new(options.config, Deaf.new)
+      client = WorkShaper::Consumer.const_get(:Client).new(options.config, KafkaSupport::DeafListener.new)
       client.subscribe(options.topics)
       loop_rate(messages, -> { client.take(1000, 0).then { |batch| batch.any? ? batch : client.take(1, 100) } }, work)
     ensure

@@ -2,10 +2,11 @@
 
 require "spec_helper"
 require "work_shaper/consumer"
+require_relative "../../support/kafka/deaf_listener"
 
 RSpec.describe "WorkShaper::Intake" do
   let(:topic) { mock_topic }
-  let(:listener) { ConsumerHelpers::DeafListener.new }
+  let(:listener) { KafkaSupport::DeafListener.new }
 
   # A Consumer::Client that has its partitions.
   def taker(config: {}, topics: [topic], partitions: 1)
@@ -239,7 +240,7 @@ RSpec.describe "WorkShaper::Intake" do
       rows = Array.new(30) { |n| [0, n % 3 == 0 ? nil : "k\#{n}", n % 5 == 0 ? nil : "p\#{n}" * (n % 7 == 0 ? 2000 : 1), { "h" => n.to_s }] }
       mock.produce("orders", rows)
       config = { "bootstrap.servers" => mock.bootstrap_servers, "group.id" => "specs", "auto.offset.reset" => "earliest" }
-      taker = ConsumerHelpers.client_class.new(config, ConsumerHelpers::DeafListener.new)
+      taker = ConsumerHelpers.client_class.new(config, KafkaSupport::DeafListener.new)
       taker.subscribe(["orders"])
       messages = []
       failures = []

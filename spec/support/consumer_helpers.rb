@@ -11,7 +11,6 @@ module ConsumerHelpers
   CHILD = File.join(__dir__, "consumer", "child.rb")
 
   # They load rdkafka, which the other specs do without.
-  autoload :DeafListener, File.join(__dir__, "consumer", "deaf_listener")
   autoload :FakeClient, File.join(__dir__, "consumer", "fake_client")
   autoload :MockCluster, File.join(__dir__, "consumer", "mock_cluster")
 

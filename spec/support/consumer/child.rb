@@ -22,7 +22,7 @@ module ConsumerHelpers
   end
 end
 
-require_relative "deaf_listener"
+require_relative "../../../support/kafka/deaf_listener"
 require_relative "fake_client"
 require_relative "mock_cluster"
 

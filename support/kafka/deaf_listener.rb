@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-module ConsumerHelpers
-  # For a client alone: hears of rebalances, and does nothing.
+module KafkaSupport
+  # For a Consumer::Client alone: hears of rebalances, and does nothing.
   class DeafListener
     def on_partitions_assigned(_list); end
 
