@@ -47,10 +47,7 @@ module KafkaSupport
       end
 
       def home
-        @home ||= if room? then File.join(MEMORY, "work_shaper-#{Process.uid}")
-                  else
-                    File.join(ChildProcess::ROOT, "tmp", "kafka")
-                  end
+        @home ||= room? ? "#{MEMORY}/work_shaper-#{Process.uid}" : File.join(ChildProcess::ROOT, "tmp", "kafka")
       end
 
       # A lock that can be had belongs to nobody any more.

@@ -163,21 +163,18 @@ module WorkShaper
         while (failure = @client.failures.shift)
           raise failure.error if ENDING.include?(failure.code)
 
-          refuse_missing(failure.topic) if missing_topic?(failure)
-
+          refuse_missing_topic(failure)
           @errors += 1
           SafeLog.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
         end
       end
 
-      def refuse_missing(topic)
-        raise NoTopic, "topic #{topic.inspect} does not exist at #{@options.servers}"
-      end
-
       # At the start a missing topic is bad input; later, a topic that went may come back.
-      def missing_topic?(failure)
-        failure.code == :unknown_topic_or_part && @assignment.version.zero? &&
-          @options.topics.include?(failure.topic) && !@options.topics_may_appear?
+      def refuse_missing_topic(failure)
+        return unless failure.code == :unknown_topic_or_part && @assignment.version.zero? &&
+                      @options.topics.include?(failure.topic) && !@options.topics_may_appear?
+
+        raise NoTopic, "topic #{failure.topic.inspect} does not exist at #{@options.servers}"
       end
 
       # Called by the manager, but never for what was enqueued before its partition went.
