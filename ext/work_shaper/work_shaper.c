@@ -38,6 +38,7 @@ RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     init_enqueue(manager_class);
     init_control(manager_class);
     init_drain(manager_class);
+    init_dropping(manager_class);
     init_stats(manager_class);
     init_holding(manager_class);
     init_stuck(manager_class);

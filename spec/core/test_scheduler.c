@@ -151,6 +151,11 @@ static void drop_waiting(void) {
     CHECK(queues[queue].waiting == 0 && !queues[queue].first);
 }
 
+static void told_of(struct sub_key_queue *queue, void *data) {
+    int *told = data;
+    told[queue - queues]++;
+}
+
 static void told_idle(struct sub_key_queue *queue, void *data) {
     int *told = data;
     if (!sub_key_queue_idle(queue)) {
@@ -158,6 +163,34 @@ static void told_idle(struct sub_key_queue *queue, void *data) {
     }
     CHECK(!queue->first && !queue->node.rank && !queue->tried && !queue->resting);
     told[queue - queues]++;
+}
+
+/* Word for word: of what is claimed, too. */
+static int64_t highest_finished(const struct offset_tracker *tracker) {
+    int64_t highest = OFFSET_NONE;
+    for (int i = 0; i < enqueued; i++) {
+        bool finished = messages[i].tracker == tracker && messages[i].fate == FINISHED;
+        highest = finished && messages[i].offset > highest ? messages[i].offset : highest;
+    }
+    return highest;
+}
+
+static void drop_above(void) {
+    struct offset_tracker *tracker = trackers[random_below(TRACKERS)];
+    int64_t finished = highest_finished(tracker);
+    CHECK(offset_tracker_highest_finished(tracker) == finished);
+    int64_t offset = random_below(2) ? finished : random_below(2) ? OFFSET_NONE : (int64_t)random_below(100);
+    int shortened[QUEUES] = {0}, told[QUEUES] = {0};
+    uint32_t waiting = 0;
+    for (int i = 0; i < enqueued; i++) {
+        if (messages[i].tracker == tracker && messages[i].fate == WAITING && messages[i].offset > offset) {
+            messages[i].fate = LEFT;
+            shortened[messages[i].queue] = 1;
+            waiting++;
+        }
+    }
+    CHECK(scheduler_drop_above(&scheduler, tracker, offset, told_of, told) == waiting);
+    CHECK(!memcmp(told, shortened, sizeof told));
 }
 
 /* Counts what is visited and waits. */
@@ -314,7 +347,7 @@ static void keeps_the_invariants_whatever_happens(uint64_t run) {
         } else if (abandons && random_below(20) == 0) {
             abandon();
         } else if (drops && random_below(20) == 0) {
-            drop_waiting();
+            random_below(2) ? drop_waiting() : drop_above();
         }
         check_counters();
         check_passes();

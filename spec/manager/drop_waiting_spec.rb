@@ -155,4 +155,99 @@ RSpec.describe WorkShaper::Manager, "#drop_waiting" do
       expect(own.acks).to eq((0...own.acks.size).to_a)
     end
   end
+
+  describe "of one partition" do
+    def drop_waiting_of(shaper, partition)
+      shaper.send(:drop_waiting_of, partition)
+    end
+
+    # One worker runs offset 0 of :p on :a; of :p wait 1 and 2, of :q all.
+    def one_running
+      shaper = gated_manager(concurrency: 1)
+      shaper.enqueue(:a, :a, :p, 0)
+      settle(shaper, running: 1)
+      [[:a, :q, 0], [:a, :p, 1], [:b, :q, 1], [:c, :p, 2]].each do |sub_key, partition, offset|
+        shaper.enqueue(sub_key, :free, partition, offset)
+      end
+      shaper
+    end
+
+    it "drops what waits of it, and of no other" do
+      shaper = one_running
+      expect(drop_waiting_of(shaper, :p)).to eq(2)
+      expect(shaper.stats).to include(waiting: 2, running: 1, total_dropped: 2, in_flight: 5)
+      finish(:a)
+      eventually { calls.acks(:p) == [0] && calls.acks(:q) == [0, 1] }
+      expect(shaper.stats[:partitions][:p]).to include(last_acked: 0, oldest_unfinished: 1)
+    end
+
+    it "changes nothing when nothing is known of it, or nothing waits" do
+      shaper = one_running
+      expect([drop_waiting_of(shaper, :r), drop_waiting_of(shaper, :p), drop_waiting_of(shaper, :p)]).to eq([0, 2, 0])
+      expect(shaper.stats).to include(waiting: 2, total_dropped: 2)
+      finish(:a)
+    end
+
+    it "can be asked for what is left of it" do
+      shaper = one_running.extend(WorkShaper.const_get(:Feeding))
+      left = -> { %i[p q r].map { |partition| [shaper.unfinished_of(partition), shaper.running_of(partition)] } }
+      expect(left.call).to eq([[3, 1], [2, 0], [0, 0]])
+      drop_waiting_of(shaper, :p)
+      expect(left.call).to eq([[1, 1], [2, 0], [0, 0]])
+      finish(:a)
+      eventually { left.call == [[0, 0], [0, 0], [0, 0]] }
+    end
+
+    it "ends an await of it that waits" do
+      shaper = one_running
+      waiting = blocked_thread { shaper.await(:p) }
+      drop_waiting_of(shaper, :p)
+      finish(:a)
+      expect(value_of(waiting)).to be(true)
+    end
+
+    it "counts each message once when it is revoked then (I5)" do
+      shaper = one_running
+      drop_waiting_of(shaper, :p)
+      expect(shaper.revoke(:p)).to eq([])
+      finish(:a)
+      drained(shaper)
+      expect(shaper.stats).to include(total_dropped: 3, in_flight: 0, total_acked: 2)
+    end
+  end
+
+  describe "beyond what is finished" do
+    # Of :p, 2 is finished, 0 runs on :a and 4 on :d; 1 and 3 wait behind 0, and 5. Of :q, nothing is finished.
+    def three_running
+      shaper = gated_manager(concurrency: 3)
+      %i[a a b a d].zip(%i[a free free free d]).each_with_index do |(sub_key, message), offset|
+        shaper.enqueue(sub_key, message, :p, offset)
+      end
+      shaper.enqueue(:e, :e, :q, 0)
+      settle(shaper, running: 3, waiting: 2)
+      shaper.enqueue(:f, :free, :p, 5)
+      shaper.enqueue(:e, :free, :q, 1)
+      shaper
+    end
+
+    it "drops what waits there, and what waits below goes on" do
+      shaper = three_running
+      expect(shaper.send(:drop_beyond)).to eq(3)
+      expect(shaper.stats).to include(waiting: 1, running: 3, total_dropped: 3)
+      finish(:a, :d, :e)
+      expect(bounded { shaper.shutdown }).to be(false)
+      expect(calls.of(:work).map { |call| [call.partition, call.offset] })
+        .to contain_exactly([:p, 0], [:p, 1], [:p, 2], [:p, 4], [:q, 0])
+      expect([calls.acks(:p), calls.acks(:q)]).to eq([[0, 1, 2], [0]])
+    end
+
+    it "drops nothing when nothing waits beyond" do
+      shaper = gated_manager(concurrency: 2)
+      %i[a a b].zip(%i[a free free]).each_with_index { |(key, message), i| shaper.enqueue(key, message, :p, i) }
+      settle(shaper, running: 1, waiting: 1)
+      expect(shaper.send(:drop_beyond)).to eq(0)
+      finish(:a)
+      expect(bounded { shaper.shutdown }).to be(true)
+    end
+  end
 end

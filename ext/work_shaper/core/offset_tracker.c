@@ -333,6 +333,22 @@ const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker
     return oldest;
 }
 
+int64_t offset_tracker_highest_finished(const struct offset_tracker *tracker) {
+    int64_t highest = tracker->passed;
+    for (uint32_t i = 0; i < tracker->late_length; i++) {
+        if (!tracker->late[i].item && tracker->late[i].offset > highest) {
+            highest = tracker->late[i].offset;
+        }
+    }
+    for (uint32_t left = tracker->length; left > 0; left--) {
+        const struct tracked *entry = window_at(tracker, tracker->head + left - 1);
+        if (!entry->item) {
+            return entry->offset > highest ? entry->offset : highest;
+        }
+    }
+    return highest;
+}
+
 size_t offset_tracker_bytes(const struct offset_tracker *tracker) {
     return ((size_t)tracker->capacity + tracker->late_capacity) * sizeof(struct tracked);
 }

@@ -403,25 +403,26 @@ uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queu
     return dropped;
 }
 
-/* Revoking */
+/* Dropping what waits of one tracker */
 
-struct revocation {
+struct drop {
     struct scheduler *scheduler;
     void (*shortened)(struct sub_key_queue *queue, void *data);
     void *data;
+    int64_t above; /* only what is above this offset */
 };
 
 /* Drops all items of the same tracker that wait on the queue of a waiting item. The tracker then refers to none of
  * them, so the walk through it comes to each queue only once. */
 static void drop_with(struct item *waiting, void *data) {
-    if (!item_waits(waiting)) {
+    const struct drop *drop = data;
+    if (!item_waits(waiting) || waiting->offset <= drop->above) {
         return;
     }
-    const struct revocation *revocation = data;
-    struct scheduler *scheduler = revocation->scheduler;
+    struct scheduler *scheduler = drop->scheduler;
     struct sub_key_queue *queue = waiting->queue;
     const struct item *head = queue->first;
-    struct item *item = sub_key_queue_extract(queue, waiting->tracker);
+    struct item *item = sub_key_queue_extract(queue, waiting->tracker, drop->above);
     if (!queue->running && queue->first != head) {
         forget_tried(scheduler, queue);
     }
@@ -432,14 +433,26 @@ static void drop_with(struct item *waiting, void *data) {
         item = next;
     }
     update_queue(scheduler, queue);
-    revocation->shortened(queue, revocation->data);
+    drop->shortened(queue, drop->data);
+}
+
+uint32_t scheduler_drop_above(struct scheduler *scheduler, struct offset_tracker *tracker, int64_t offset,
+                              void (*shortened)(struct sub_key_queue *queue, void *data), void *data) {
+    struct drop drop = {.scheduler = scheduler, .shortened = shortened, .data = data, .above = offset};
+    uint32_t waiting = tracker->waiting;
+    queue_up(scheduler);
+    offset_tracker_each_unfinished(tracker, drop_with, &drop);
+    uint32_t dropped = waiting - tracker->waiting;
+    tracker->dropped += dropped;
+    scheduler->total_dropped += dropped;
+    return dropped;
 }
 
 void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracker,
                       void (*shortened)(struct sub_key_queue *queue, void *data), void *data) {
-    struct revocation revocation = {.scheduler = scheduler, .shortened = shortened, .data = data};
+    struct drop drop = {.scheduler = scheduler, .shortened = shortened, .data = data, .above = OFFSET_NONE};
     queue_up(scheduler);
-    offset_tracker_each_unfinished(tracker, drop_with, &revocation);
+    offset_tracker_each_unfinished(tracker, drop_with, &drop);
     uint64_t forgotten = offset_tracker_pending(tracker);
     offset_tracker_clear(tracker);
     tracker->revoked = true;

@@ -206,6 +206,15 @@ void scheduler_abandon(struct scheduler *scheduler, struct item *item);
 uint32_t scheduler_drop_waiting(struct scheduler *scheduler, struct sub_key_queue *queue);
 
 /*
+ * scheduler_drop_above - The same for what waits of one tracker above an offset (OFFSET_NONE: all of it), on whatever
+ * queue. What waits behind it there, of other trackers or below that offset, keeps its order.
+ *
+ * shortened: as for scheduler_revoke, and so is the cost.
+ */
+uint32_t scheduler_drop_above(struct scheduler *scheduler, struct offset_tracker *tracker, int64_t offset,
+                              void (*shortened)(struct sub_key_queue *queue, void *data), void *data);
+
+/*
  * scheduler_revoke - Drops the items of a tracker that wait, and forgets the tracker; what runs will finish without
  * effect, and an underway claim is settled or given back as if nothing had happened (I6). A second call does nothing.
  *

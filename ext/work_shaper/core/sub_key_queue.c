@@ -34,12 +34,13 @@ struct item *sub_key_queue_shift(struct sub_key_queue *queue) {
     return item;
 }
 
-struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker) {
+struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker, int64_t above) {
     struct sub_key_queue kept = {0}, extracted = {0};
     struct item *item = queue->first;
     while (item) {
         struct item *next = item->next;
-        sub_key_queue_push(item->tracker == tracker ? &extracted : &kept, item);
+        bool meant = item->tracker == tracker && item->offset > above;
+        sub_key_queue_push(meant ? &extracted : &kept, item);
         item = next;
     }
     queue->first = kept.first;

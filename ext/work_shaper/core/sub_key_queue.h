@@ -43,10 +43,10 @@ void sub_key_queue_unshift(struct sub_key_queue *queue, struct item *item);
 struct item *sub_key_queue_shift(struct sub_key_queue *queue);
 
 /*
- * sub_key_queue_extract - Takes out all items of one tracker. Returns them as a list (by next), oldest first; NULL:
- * none.
+ * sub_key_queue_extract - Takes out all items of one tracker that are above an offset (-1: all). Returns them as a list
+ * (by next), oldest first; NULL: none.
  */
-struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker);
+struct item *sub_key_queue_extract(struct sub_key_queue *queue, const struct offset_tracker *tracker, int64_t above);
 
 /*
  * item_waits - Whether an unfinished item waits: it is not the one that its queue runs.

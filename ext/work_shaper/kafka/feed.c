@@ -187,6 +187,33 @@ static VALUE in_flight(VALUE self) {
     return ULL2NUM(manager_get(self)->scheduler.in_flight);
 }
 
+/* Of a partition that is assigned; NULL: nothing is known of it. */
+static const struct offset_tracker *tracker_of(VALUE self, VALUE key) {
+    const struct partition *partition = registry_partition(manager_get(self), key);
+    manager_get(self); /* the key's #eql? may have forked */
+    return partition ? &partition->tracker : NULL;
+}
+
+/*
+ * call-seq: unfinished_of(partition)
+ *
+ * How many messages of a partition wait or run.
+ */
+static VALUE unfinished_of(VALUE self, VALUE key) {
+    const struct offset_tracker *tracker = tracker_of(self, key);
+    return tracker ? ULL2NUM((uint64_t)tracker->waiting + tracker->running) : INT2FIX(0);
+}
+
+/*
+ * call-seq: running_of(partition)
+ *
+ * How many messages of a partition run, or are under way as dead letters.
+ */
+static VALUE running_of(VALUE self, VALUE key) {
+    const struct offset_tracker *tracker = tracker_of(self, key);
+    return tracker ? UINT2NUM(tracker->running) : INT2FIX(0);
+}
+
 /*
  * call-seq: expect(milliseconds)
  *
@@ -226,6 +253,8 @@ void init_feed(VALUE work_shaper) {
     VALUE feeding = rb_define_module_under(work_shaper, "Feeding");
     rb_define_private_method(feeding, "feed", feed, 3);
     rb_define_method(feeding, "in_flight", in_flight, 0);
+    rb_define_method(feeding, "unfinished_of", unfinished_of, 1);
+    rb_define_method(feeding, "running_of", running_of, 1);
     rb_define_method(feeding, "max_in_flight=", set_max_in_flight, 1);
     rb_define_method(feeding, "ready?", ready, 0);
     rb_define_method(feeding, "lacks_probe?", lacks_probe, 0);

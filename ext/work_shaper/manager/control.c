@@ -3,8 +3,8 @@
 #include "../errors.h"
 #include "../ruby/clock.h"
 #include "../ruby/options.h"
+#include "dropping.h"
 #include "manager.h"
-#include "supervisor.h"
 
 void refuse_inside_callback(const struct manager *manager, const char *method) {
     if (manager_inside_callback(manager)) {
@@ -93,20 +93,12 @@ static void list_dropped(struct item *item, void *data) {
     rb_ary_push(*(VALUE *)data, rb_assoc_new(ULL2NUM(item->sequence), arguments));
 }
 
-/* Callers that wait for room, or for the end of what was dropped, may continue. */
-static void tell_of_dropped(struct manager *manager) {
-    drains_look(manager);
-    room_look(manager);
-    waiters_look(manager);
-    supervise(manager);
-}
-
 /* Takes a partition out of everything. Returns what was dropped. */
 static VALUE forget_partition(struct manager *manager, struct partition *partition) {
     VALUE rows = rb_ary_new();
     offset_tracker_each_unfinished(&partition->tracker, list_dropped, &rows);
     registry_revoke(manager, partition);
-    tell_of_dropped(manager);
+    dropping_tell(manager);
     return rows;
 }
 
@@ -132,20 +124,6 @@ static VALUE forget(VALUE self, VALUE key) {
         wait_until_over(&revoke.waiter, sizeof revoke); /* I6: an `ack` that is under way ends before we return */
     }
     return dropped;
-}
-
-/*
- * call-seq: drop_waiting
- *
- * For a consumer that stops, once nothing more comes in: drops all that waits, of every partition, and leaves alone
- * what runs. What was dropped is never acknowledged, nor is anything above it, and counts as in flight until its
- * partition is revoked; what is finished below is acknowledged. Returns how many messages were dropped.
- */
-static VALUE drop_waiting(VALUE self) {
-    struct manager *manager = manager_get(self);
-    uint64_t dropped = registry_drop_waiting(manager);
-    tell_of_dropped(manager);
-    return ULL2NUM(dropped);
 }
 
 /* Waiting for one partition */
@@ -259,7 +237,6 @@ void init_control(VALUE manager_class) {
     rb_define_method(manager_class, "flush", flush, -1);
     rb_define_method(manager_class, "request_shutdown", request_shutdown, 0);
     rb_define_private_method(manager_class, "forget", forget, 1);
-    rb_define_private_method(manager_class, "drop_waiting", drop_waiting, 0);
     rb_define_private_method(manager_class, "at_rest", at_rest, 2);
     rb_define_private_method(manager_class, "wind_down", wind_down, 1);
     rb_define_private_method(manager_class, "forked?", forked, 0);

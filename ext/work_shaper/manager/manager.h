@@ -138,6 +138,7 @@ bool manager_inside_callback(const struct manager *manager);
  */
 void init_manager(VALUE work_shaper);
 void init_control(VALUE manager_class);
+void init_dropping(VALUE manager_class);
 void init_stats(VALUE manager_class);
 void init_holding(VALUE manager_class);
 

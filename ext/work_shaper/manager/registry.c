@@ -208,6 +208,23 @@ uint64_t registry_drop_waiting(struct manager *manager) {
     return drop.count;
 }
 
+uint64_t registry_drop_partition(struct manager *manager, struct partition *partition) {
+    return scheduler_drop_above(&manager->scheduler, &partition->tracker, OFFSET_NONE, let_go, manager);
+}
+
+static void drop_beyond(struct keyed *entry, void *data) {
+    struct drop *drop = data;
+    struct offset_tracker *tracker = &((struct partition *)entry)->tracker;
+    drop->count += scheduler_drop_above(&drop->manager->scheduler, tracker, offset_tracker_highest_finished(tracker),
+                                        let_go, drop->manager);
+}
+
+uint64_t registry_drop_beyond(struct manager *manager) {
+    struct drop drop = {.manager = manager};
+    key_table_each(&manager->registry.partitions, drop_beyond, &drop);
+    return drop.count;
+}
+
 void registry_drop_resting(struct manager *manager) {
     struct drop drop = {.manager = manager, .resting_only = true};
     key_table_reject(&manager->registry.sub_keys, drop_from, &drop);

@@ -107,6 +107,13 @@ void registry_revoke(struct manager *manager, struct partition *partition);
 uint64_t registry_drop_waiting(struct manager *manager);
 
 /*
+ * registry_drop_partition - The same for one partition. registry_drop_beyond - The same for what is above the highest
+ * finished offset of its partition.
+ */
+uint64_t registry_drop_partition(struct manager *manager, struct partition *partition);
+uint64_t registry_drop_beyond(struct manager *manager);
+
+/*
  * registry_drop_sub_key - The same for one sub key, which may be freed thereby.
  */
 void registry_drop_sub_key(struct manager *manager, struct sub_key *sub_key);

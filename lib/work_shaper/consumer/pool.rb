@@ -8,7 +8,7 @@ module WorkShaper
     class Pool < Manager
       include Feeding
 
-      public :drop_waiting, :drop_resting, :wind_down, :fatal, :held?
+      public :drop_waiting, :drop_waiting_of, :drop_beyond, :drop_resting, :wind_down, :fatal, :held?
 
       # @param sub_key [#call(message), nil] nil: the message's key
       # @param block [#call(message)] does the work of a message
