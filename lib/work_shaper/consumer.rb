@@ -18,8 +18,12 @@ require_relative "consumer/dead_letters"
 require_relative "consumer/pool"
 require_relative "consumer/client_config"
 require_relative "consumer/oauth_token"
+require_relative "consumer/offset_list"
+require_relative "consumer/group_offsets"
 require_relative "consumer/rebalance"
 require_relative "consumer/client"
+require_relative "consumer/beginning"
+require_relative "consumer/handover"
 require_relative "consumer/assignment"
 require_relative "consumer/in_flight_limit"
 require_relative "consumer/back_pressure"
@@ -70,6 +74,9 @@ module WorkShaper
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
     # @option settings [Numeric, String, nil] :start_timeout (10) seconds within which a broker must answer when {#run}
     #   begins (`WORK_SHAPER_START_TIMEOUT`); nil: no limit. What librdkafka says is wrong ends it sooner
+    # @option settings [Numeric, String] :revoke_timeout (5) seconds for which what runs may go on when the group gives
+    #   its partition to another member (`WORK_SHAPER_REVOKE_TIMEOUT`): it is committed before the other one begins. 0:
+    #   none. It must be below session.timeout.ms and max.poll.interval.ms
     # @option settings [Integer, String, :unlimited] :attempts (:unlimited) how often the work of a message is tried in
     #   all (`WORK_SHAPER_ATTEMPTS`); with a limit, give_up must be given. Meanwhile its sub key waits, others go on
     # @option settings [Range, Numeric, #call(attempt, error)] :wait (1..60) as for {Manager}, like jitter, breaker,

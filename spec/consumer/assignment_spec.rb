@@ -70,18 +70,6 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     expect(thread_of(consumer)).to be_alive
   end
 
-  # The client of this spec notes it in `misuse` when it is asked for it where it may not answer.
-  it "never asks for the protocol, only after each of them" do
-    consumer = running(topic_partition)
-    client.eager = true
-    [topic_partition, ["orders", 1]].each { |moved| client.assign(moved) }
-    client.revoke(["orders", 1])
-    client.on_close = -> { client.assign_now(topic_partition) }
-    expect(stop(consumer)).to be(true)
-    expect(client.calls.count(:eager)).to be_between(1, 4)
-    expect(client.misuse).to be_empty
-  end
-
   describe "while it is being closed" do
     it "ignores partitions that come then" do
       heard = []
@@ -94,7 +82,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     end
 
     it "ignores them even when they come instead of those that were there" do
-      client.eager = true
+      client.replacing = true
       consumer = running(topic_partition)
       client.on_close = -> { client.assign_now(topic_partition, ["orders", 1]) }
       expect(stop(consumer)).to be(true)
@@ -130,7 +118,7 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     it "ends run with it when the pool raises it" do
       consumer = running(topic_partition)
       allow(pool_of(consumer)).to receive(:revoke).and_raise(NoMemoryError, "none left")
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       expect_end_with_no_memory(consumer)
     end
 
@@ -159,9 +147,9 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
     it "ends run with it when partitions that come cause it" do
       consumer = running
       eventually { client.takes.positive? }
-      list = Object.new
-      list.define_singleton_method(:to_h) { raise NoMemoryError, "none left" }
-      client.within_take { client.listener.on_partitions_assigned(list) }
+      change = Object.new
+      change.define_singleton_method(:lost?) { raise NoMemoryError, "none left" }
+      client.within_take { client.listener.rebalance(change) }
       expect_end_with_no_memory(consumer)
     end
   end

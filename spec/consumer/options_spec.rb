@@ -226,6 +226,18 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       end
     end
 
+    it "takes seconds as revoke_timeout, below what the group waits for, and the variable when it is not passed" do
+      ["4", 0.5, 0].each { |good| expect { made(revoke_timeout: good) }.not_to raise_error }
+      [-1, "soon", nil].each do |bad|
+        expect { made(revoke_timeout: bad) }.to raise_error(/revoke_timeout is #{Regexp.escape(bad.inspect)}/)
+      end
+      config = { "session.timeout.ms": 6000, "max.poll.interval.ms": 7000 }
+      expect { made(config: self.config.merge(config), revoke_timeout: 6) }
+        .to raise_error(ArgumentError, /revoke_timeout is 6; it must be below session.timeout.ms, which is 6.0 s/)
+      expect { made(config: self.config.merge("session.timeout.ms": 1000)) }.not_to raise_error
+      with_env("WORK_SHAPER_REVOKE_TIMEOUT" => "60") { expect(refused).to include("revoke_timeout is 60") }
+    end
+
     bad = { concurrency: [0, -1, "many", nil, 1.5, 2**31], max_in_flight: [0, "x", nil],
             offset_commit_period_ms: [0, "5ms"], heartbeat_period_sec: [-1, "x"] }
     bad.each do |name, values|

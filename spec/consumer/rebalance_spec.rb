@@ -26,13 +26,13 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     poll_loop_of(consumer).instance_variable_get(:@pool).flush
   end
 
-  describe "when a partition goes" do
+  describe "when a partition is lost" do
     it "drops what waits, and stores nothing of it any more" do
       gates = gates_by_name
       consumer = running(topic_partition, &gated(gates))
       client.produce("orders", 0, "slow", "slow", "a", "slow")
       eventually { done == %w[a:2] && gates["slow"].waiting == 1 }
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       expect(consumer.stats).to include(assignment: [], waiting: 0, partitions: {})
       expect(dropped).to eq(2)
       gates.open
@@ -47,7 +47,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       consumer = running(topic_partition, &gated(gates))
       client.produce("orders", 0, "a", "slow")
       eventually { gates["slow"].waiting == 1 && client.stored_of(*topic_partition) == [1] }
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       expect(client.committed).to eq(topic_partition => 1)
       gates.open
       eventually { done.size == 2 }
@@ -66,7 +66,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       end
       client.produce("orders", 0, "a")
       eventually { gate.waiting == 1 }
-      revoking = blocked_thread { client.revoke(topic_partition) }
+      revoking = blocked_thread { client.lose(topic_partition) }
       client.produce("orders", 0, "b")
       gate.open
       value_of(revoking)
@@ -81,7 +81,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       2.times { |partition| client.produce("orders", partition, *Array.new(100, &:to_s)) }
       eventually { consumer.stats[:in_flight] >= 20 && gate.waiting == 10 }
       began = ManagerHelpers.now
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       client.assign(["orders", 2])
       expect(ManagerHelpers.now - began).to be < 5 # the gate is open for nobody before
       expect(consumer.stats[:assignment]).to eq(%w[orders/1 orders/2])
@@ -93,7 +93,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       client.produce("orders", 1, "slow-other", "a")
       client.produce("payments", 0, "slow-payment", "b")
       eventually { done.size == 2 }
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       gates.open
       eventually { [client.offset_of("orders", 1), client.offset_of("payments", 0)] == [2, 2] }
       expect(consumer.stats[:assignment]).to contain_exactly("orders/1", "payments/0")
@@ -110,7 +110,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       end
       client.produce("orders", 0, "slow", "a")
       eventually { gates["slow"].waiting == 1 && at_work.size == 2 }
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       client.assign(topic_partition)
       eventually { at_work.count("a:1") == 2 }
       turns(3)
@@ -126,7 +126,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       running(topic_partition) { |message| (calls += 1) == 1 ? gates["first"].pass : gates[message.key].pass }
       client.produce("orders", 0, "slow")
       eventually { calls == 1 }
-      client.revoke(topic_partition)
+      client.lose(topic_partition)
       client.assign(topic_partition)
       gates["first"].open
       eventually { calls == 2 }
@@ -148,9 +148,79 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     end
   end
 
+  describe "when a partition is to be given back" do
+    # One message of orders/0 runs and one waits behind it; another partition stays.
+    def asked_for(gates, **options)
+      consumer = running(topic_partition, ["orders", 1], **options, &gated(gates))
+      client.produce("orders", 0, "slow", "slow", "a")
+      eventually { gates["slow"].waiting == 1 && done == %w[a:2] }
+      [consumer, client.ask_for(topic_partition)]
+    end
+
+    it "lets what runs be finished and commits it, drops what waits, and takes nothing more" do
+      gates = gates_by_name
+      consumer, change = asked_for(gates)
+      client.produce("orders", 0, "b")
+      client.produce("orders", 1, "c")
+      eventually { client.offset_of("orders", 1) == 1 }
+      turns(3)
+      expect(change).not_to be_done
+      expect(consumer.stats).to include(assignment: %w[orders/1], waiting: 0, running: 1)
+      gates.open
+      eventually { change.done }
+      expect(client.committed).to include(topic_partition => 1)
+      expect(done).to contain_exactly("a:2", "c:0", "slow:0")
+      expect(dropped).to eq(1)
+      expect(client.paused_partitions).to be_empty
+    end
+
+    it "waits for no longer than revoke_timeout" do
+      gates = gates_by_name
+      consumer, change = asked_for(gates, revoke_timeout: 0.1)
+      eventually { change.done }
+      expect(gates["slow"].waiting).to eq(1)
+      gates.open
+      eventually { consumer.stats[:running].zero? }
+      after_a_tick(consumer)
+      expect(client.stored_of(*topic_partition)).to be_empty
+      expect(client.refused).to be_empty
+    end
+
+    it "waits for nothing when revoke_timeout is 0" do
+      _, change = asked_for(gates_by_name, revoke_timeout: 0)
+      expect(change).to be_done.or(satisfy { turns(1) && change.done })
+    end
+
+    it "gives it up at once when it is lost meanwhile" do
+      _, change = asked_for(gates_by_name)
+      change.lost = true
+      eventually { client.interrupt || change.done }
+      expect(dropped).to be_between(1, 2)
+    end
+
+    it "gives it up when it is asked to stop, and not to wait" do
+      consumer, change = asked_for(gates_by_name)
+      2.times { consumer.stop }
+      expect(value_of(thread_of(consumer))).to be(false)
+      expect(change).to be_done
+    end
+
+    it "says that it was not all confirmed when the commit fails, until the partition is back" do
+      client.commits = false
+      consumer = running(topic_partition, &gated(gates_by_name))
+      client.produce("orders", 0, "a")
+      eventually { client.stored == [["orders", 0, 1]] }
+      asked = []
+      client.on_commit = ->(offsets, _milliseconds) { (asked << offsets) && true }
+      client.lose(topic_partition)
+      expect(stop(consumer)).to be(true)
+      expect(asked).to eq([{ topic_partition => 1 }])
+    end
+  end
+
   describe "as librdkafka reports it" do
     it "may bring the whole assignment each time" do
-      client.eager = true
+      client.replacing = true
       consumer = running(topic_partition)
       client.assign(topic_partition, ["orders", 1])
       expect(consumer.stats[:assignment]).to contain_exactly("orders/0", "orders/1")
@@ -168,14 +238,14 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     # KIP-848 on librdkafka 2.8.0.
     it "may not mention a partition that goes: it is fenced all the same" do
       gates = gates_by_name
-      client.eager = true
-      consumer = running(topic_partition, ["orders", 1], &gated(gates))
+      client.replacing = true
+      consumer = running(topic_partition, ["orders", 1], revoke_timeout: 0, &gated(gates))
       client.produce("orders", 0, "slow-0", "slow-0")
       client.produce("orders", 1, "slow-1", "slow-1")
       eventually { gates["slow-0"].waiting == 1 && gates["slow-1"].waiting == 1 }
       client.assign(["orders", 1])
       expect(consumer.stats[:assignment]).to eq(%w[orders/1])
-      expect(dropped).to eq(2) # what stays starts anew
+      expect(dropped).to eq(1)
       gates.open
       eventually { client.offset_of("orders", 1) == 2 }
       after_a_tick(consumer)
@@ -184,8 +254,8 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
 
     it "may be a list without partitions" do
       consumer = running(topic_partition)
-      client.within_take { client.listener.on_partitions_assigned(Rdkafka::Consumer::TopicPartitionList.new.freeze) }
-      client.within_take { client.listener.on_partitions_revoked(Rdkafka::Consumer::TopicPartitionList.new.freeze) }
+      client.assign
+      client.revoke
       expect(consumer.stats[:assignment]).to eq(%w[orders/0])
     end
 
@@ -195,18 +265,20 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       expect(consumer.stats[:assignment]).to eq(%w[orders/0])
     end
 
-    it "may start a partition that stays all over again (eager)" do
+    # librdkafka stops and starts it, and would go back to what is committed.
+    it "may take a partition away and give it back at once: nothing of it is repeated" do
       gates = gates_by_name
-      client.eager = true
+      client.replacing = true
       consumer = running(topic_partition, &gated(gates))
       client.produce("orders", 0, "slow", "a", "slow")
       eventually { gates["slow"].waiting == 1 && done == %w[a:1] }
       client.assign(topic_partition, ["orders", 1])
       expect(consumer.stats[:assignment]).to eq(%w[orders/0 orders/1])
-      expect(dropped).to eq(1)
+      client.produce("orders", 0, "b")
       gates.open
-      eventually { client.offset_of(*topic_partition) == 3 }
-      expect(done.tally).to eq("a:1" => 2, "slow:0" => 2, "slow:2" => 1)
+      eventually { client.offset_of(*topic_partition) == 4 }
+      expect(done.tally).to eq("a:1" => 1, "slow:0" => 1, "slow:2" => 1, "b:3" => 1)
+      expect(log.entries(/Revoked/)).to be_empty
     end
   end
 
@@ -219,7 +291,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
 
         client.on_take = nil
         gone = messages.select { |message| message.partition.zero? }.map(&:offset)
-        client.revoke_now(topic_partition)
+        client.revoke_now(topic_partition, lost: true)
       end
       eventually("no take brought messages of both") do
         2.times { |partition| client.produce("orders", partition, "a", "b", "c") }

@@ -15,11 +15,12 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     end
   end
 
-  # It has one running ("slow"), waiting behind it another of its key, and is done with the rest.
+  # It has one running ("slow"), waiting behind it two others of its key, and is done with the rest: one of those that
+  # wait has finished offsets above it.
   def busy(gate, **options)
     running(topic_partition, **options, &gated(gate)).tap do |consumer|
-      client.produce("orders", 0, "a", "slow", "b", "slow", "c")
-      eventually { done.size == 3 && consumer.stats[:waiting] == 1 }
+      client.produce("orders", 0, "a", "slow", "b", "slow", "c", "slow")
+      eventually { done.size == 3 && consumer.stats[:waiting] == 2 }
     end
   end
 
@@ -30,15 +31,15 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     eventually { client.takes > takes + 2 }
   end
 
-  it "finishes what runs, stores it and commits it, and drops what waits" do
+  it "finishes what runs and what is below finished offsets, commits it all, and drops what waits beyond" do
     gate = self.gate
     consumer = busy(gate)
     stopping(consumer)
     expect(thread_of(consumer)).to be_alive
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
-    expect(done).to match_array(%w[a:0 b:2 c:4 slow:1])
-    expect(client.committed).to eq(topic_partition => 3)
+    expect(done).to match_array(%w[a:0 b:2 c:4 slow:1 slow:3])
+    expect(client.committed).to eq(topic_partition => 5)
     expect(client).to be_closed
   end
 
@@ -48,9 +49,9 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     stopping(consumer)
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
-    expect(done).to match_array(%w[a:0 b:2 c:4 slow:1 slow:3])
-    expect(done.grep(/slow/)).to eq(%w[slow:1 slow:3])
-    expect(client.committed).to eq(topic_partition => 5)
+    expect(done).to match_array(%w[a:0 b:2 c:4 slow:1 slow:3 slow:5])
+    expect(done.grep(/slow/)).to eq(%w[slow:1 slow:3 slow:5])
+    expect(client.committed).to eq(topic_partition => 6)
   end
 
   it "takes nothing in any more, but keeps polling" do
@@ -59,12 +60,12 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     stopping(consumer)
     client.produce("orders", 0, "late")
     turns(10)
-    expect(consumer.stats[:total_enqueued]).to eq(5)
+    expect(consumer.stats[:total_enqueued]).to eq(6)
     expect(client.paused_partitions).to eq([topic_partition])
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
-    expect(done).not_to include("late:5")
-    expect(client.committed).to eq(topic_partition => 5)
+    expect(done).not_to include("late:6")
+    expect(client.committed).to eq(topic_partition => 6)
   end
 
   it "answers rebalances while it waits for what runs" do
@@ -72,7 +73,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     consumer = busy(gate)
     client.assign(["orders", 1])
     stopping(consumer)
-    client.revoke(topic_partition)
+    client.lose(topic_partition)
     expect(consumer.stats[:assignment]).to eq(%w[orders/1])
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)
@@ -284,7 +285,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
         eventually { client.takes > takes + 2 }
         gate.open
         eventually { !thread_of(consumer).alive? }
-        expect(client.committed).to eq(topic_partition => 3)
+        expect(client.committed).to eq(topic_partition => 5)
         expect(client).to be_closed
         expect(failure_of(consumer)).to be_a(IOError) if name == "Thread#raise"
       end
@@ -395,7 +396,7 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     it "is done by librdkafka when its partition goes meanwhile" do
       client.on_commit = lambda do |_offsets, _milliseconds|
         client.on_commit = nil
-        client.later { client.revoke_now(topic_partition) }
+        client.later { client.revoke_now(topic_partition) && nil }
         false
       end
       expect(stop(finished)).to be(true)

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module KafkaSupport
-  # For a Consumer::Client alone: hears of rebalances, and does nothing.
+  # For a Consumer::Client alone: lets partitions come and go, and does nothing else.
   class DeafListener
-    def on_partitions_assigned(_list); end
-
-    def on_partitions_revoked(_list); end
+    def rebalance(change)
+      change.carry_out
+    end
   end
 end

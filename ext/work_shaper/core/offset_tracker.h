@@ -150,8 +150,8 @@ void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (
 const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker);
 
 /*
- * offset_tracker_highest_finished - The highest offset that was finished, acknowledged or not, or OFFSET_NONE. O(what is
- * above it, and late ones).
+ * offset_tracker_highest_finished - The highest offset that was finished, acknowledged or not, or OFFSET_NONE. O(what
+ * is above it, and late ones).
  */
 int64_t offset_tracker_highest_finished(const struct offset_tracker *tracker);
 

@@ -215,6 +215,16 @@ static VALUE running_of(VALUE self, VALUE key) {
 }
 
 /*
+ * call-seq: next_offset(partition)
+ *
+ * The offset after the highest one that came in of a partition; nil: none did.
+ */
+static VALUE next_offset(VALUE self, VALUE key) {
+    const struct offset_tracker *tracker = tracker_of(self, key);
+    return tracker && tracker->highest != OFFSET_NONE ? LL2NUM(tracker->highest + 1) : Qnil;
+}
+
+/*
  * call-seq: expect(milliseconds)
  *
  * The calling thread can do without the GVL for so long, but no longer: from then on workers give way to it between two
@@ -255,6 +265,7 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "in_flight", in_flight, 0);
     rb_define_method(feeding, "unfinished_of", unfinished_of, 1);
     rb_define_method(feeding, "running_of", running_of, 1);
+    rb_define_method(feeding, "next_offset", next_offset, 1);
     rb_define_method(feeding, "max_in_flight=", set_max_in_flight, 1);
     rb_define_method(feeding, "ready?", ready, 0);
     rb_define_method(feeding, "lacks_probe?", lacks_probe, 0);

@@ -19,8 +19,9 @@ struct intake {
     rd_kafka_t *client;
     rd_kafka_queue_t *queue; /* NULL: not opened, or closed */
     rd_kafka_message_t *batch[CAPACITY];
-    size_t length; /* of the batch: messages that are still to be destroyed */
-    bool taking;   /* some thread is inside take */
+    size_t length;           /* of the batch: messages that are still to be destroyed */
+    bool taking;             /* some thread is inside take */
+    atomic_bool interrupted; /* take is to return, whether messages come or not */
 };
 
 static void free_intake(void *data) {
@@ -98,7 +99,6 @@ struct wait {
     size_t count;
     int timeout; /* milliseconds */
     bool ran;
-    atomic_bool stopped;
 };
 
 /* Without the GVL. Rebalances are answered in here: rdkafka's callback takes the GVL for it. */
@@ -107,17 +107,21 @@ static void *wait_for_batch(void *argument) {
     struct intake *intake = wait->intake;
     wait->ran = true;
     ssize_t taken = intake->library.consume_batch_queue(intake->queue, 0, intake->batch, wait->count);
-    if (taken == 0 && wait->timeout && !atomic_load(&wait->stopped)) { /* librdkafka would wait until it has them all */
+    if (taken == 0 && wait->timeout &&
+        !atomic_load(&intake->interrupted)) { /* librdkafka would wait until it has them all */
         taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, 1);
     }
     intake->length = taken > 0 ? (size_t)taken : 0;
     return NULL;
 }
 
+static void interrupt_intake(struct intake *intake) {
+    atomic_store(&intake->interrupted, true); /* the first of two calls may be the one that yields */
+    intake->library.queue_yield(intake->queue);
+}
+
 static void stop_waiting(void *argument) {
-    struct wait *wait = argument;
-    atomic_store(&wait->stopped, true); /* the first of two calls may be the one that yields */
-    wait->intake->library.queue_yield(wait->intake->queue);
+    interrupt_intake(((struct wait *)argument)->intake);
 }
 
 /* Interrupts are checked before there is a batch, never after. */
@@ -202,6 +206,7 @@ static VALUE take(VALUE self, VALUE count, VALUE timeout_ms, VALUE failures) {
     }
     Check_Type(failures, T_ARRAY);
     intake->taking = true;
+    atomic_store(&intake->interrupted, false);
     struct conversion conversion = {.intake = intake, .messages = Qnil, .failures = failures, .topic = Qnil};
     int state;
     rb_protect(fill_batch, (VALUE)&wait, &state);
@@ -212,6 +217,19 @@ static VALUE take(VALUE self, VALUE count, VALUE timeout_ms, VALUE failures) {
     VALUE messages = rb_ensure(convert_batch, (VALUE)&conversion, destroy_batch, (VALUE)intake);
     RB_GC_GUARD(self);
     return messages;
+}
+
+/*
+ * call-seq: interrupt
+ *
+ * For librdkafka's callbacks, which run inside take: it returns next, without waiting for a message.
+ */
+static VALUE interrupt(VALUE self) {
+    struct intake *intake = rb_check_typeddata(self, &intake_type);
+    if (intake->taking) {
+        interrupt_intake(intake);
+    }
+    return Qnil;
 }
 
 /*
@@ -276,6 +294,7 @@ void init_intake(VALUE work_shaper) {
     rb_define_singleton_method(intake_class, "function_names", function_names, 0);
     rb_define_method(intake_class, "open", open_queue, 2);
     rb_define_method(intake_class, "take", take, 3);
+    rb_define_method(intake_class, "interrupt", interrupt, 0);
     rb_define_method(intake_class, "store", store, 3);
     rb_define_method(intake_class, "end_offset", end_offset, 2);
     rb_define_method(intake_class, "close", close_queue, 0);

@@ -2,8 +2,11 @@
 
 module WorkShaper
   class Consumer
-    # The partitions that are ours. rdkafka calls this object while messages are taken or the client is closed, always
-    # on the polling thread and inside librdkafka, so it does as little there as it can.
+    # The partitions that are ours, and how they come and go. librdkafka asks for a change while messages are taken or
+    # the client is closed, always on the polling thread, and waits until it is carried out: by {#proceed}, between two
+    # turns of the poll loop, so that partitions that go can be handed over (see {Handover}). What cannot wait, since
+    # the partitions are lost or everything is over, is carried out at once, inside librdkafka, where as little happens
+    # as possible.
     #
     # @private
     class Assignment
@@ -13,56 +16,58 @@ module WorkShaper
       # @return [Integer] how many times it changed
       attr_reader :version
 
-      # What was raised while rdkafka called us (it would swallow that), or by the caller's listener.
+      # What was raised while librdkafka called us (it would swallow that), or by the caller's listener.
       attr_reader :failure
 
       # @param pool [Pool] forgets the partitions that go
       # @param listener [Object, nil] the caller's own rebalance listener, called after us
-      def initialize(pool, listener)
+      # @param revoke_timeout [Numeric] seconds for which what runs of partitions that go may go on
+      def initialize(pool, listener, revoke_timeout)
         @pool = pool
         @listener = listener
+        @revoke_timeout = revoke_timeout
         @partitions = {}.freeze
         @version = 0
+        @unconfirmed = {}
         @revoke_hooks = []
+        @changes = []
         @deferred = []
       end
 
-      # The client knows the rebalance protocol.
-      attr_writer :client
+      # Where offsets are stored and committed, and where partitions begin.
+      attr_writer :client, :beginning
 
-      # Calls the block with the partitions that go, once the pool has forgotten them.
+      # Calls the block with the partitions that go, as soon as nothing more is taken of them.
       def on_revoked(&block)
         @revoke_hooks << block
       end
 
-      def on_partitions_assigned(list)
+      # librdkafka asks for a change.
+      #
+      # @param change [Rebalance::Change]
+      def rebalance(change)
         guarded do
-          next if @over # librdkafka may complete a rebalance while it is being closed
-
-          leave(@partitions) if @eager # it replaces what was there, and restarts even what stays ours
-          come(named(list))
-          defer(:on_partitions_assigned, list)
+          @changes << change
+          carry_out while @changes.any? && (@over || change.lost?)
         end
       end
 
-      def on_partitions_revoked(list)
-        guarded do
-          leave(@partitions.slice(*named(list).keys))
-          defer(:on_partitions_revoked, list)
+      # Goes on with the change that librdkafka waits for, and tells the log and the caller's own listener of those that
+      # were carried out. Not to be called inside librdkafka: whatever they do there could not be interrupted, and
+      # threads that they start there never could be.
+      def proceed
+        if @changes.any?
+          @handover ||= hand_over
+          carry_out(confirmed: @handover.confirmed?) if @handover.over?
         end
-      end
-
-      # Tells the log and the caller's own listener what happened. Not to be called inside librdkafka: whatever they do
-      # there could not be interrupted, and threads that they start there never could be. Nor can librdkafka be asked
-      # for the protocol there: it never answers while it is being closed. Nothing depends on the protocol before the
-      # first assignment.
-      def run_deferred
-        return if @deferred.empty?
-
-        @eager = @client.eager? unless @over
         @deferred.shift.call until @deferred.empty?
       rescue StandardError => e
         @failure ||= e
+      end
+
+      # Whether librdkafka waits for a change.
+      def changing?
+        @changes.any?
       end
 
       # The offsets of a partition that stays ours went back: its topic was made anew, or its log was cut short. What
@@ -80,11 +85,26 @@ module WorkShaper
       # Fences everything, permanently: no more offsets are stored.
       def leave_all
         @over = true
-        guarded { leave(@partitions) }
+        guarded do
+          carry_out while @changes.any?
+          leave(withdraw(@partitions))
+        end
       end
 
+      # Whether its partition is ours, and not about to go.
       def ours?(message)
         @partitions.key?(Assignment.name_of(message.topic, message.partition))
+      end
+
+      # Topic and partition of one that is ours, even if it is about to go; or nil.
+      def [](name)
+        @partitions[name] || @handover&.[](name)
+      end
+
+      # By topic and partition: everything below is done, and may not be committed yet, though librdkafka was told so
+      # while the partition was ours.
+      def finished_offsets
+        { **@unconfirmed, **stored_offsets(@handover&.partitions || {}), **stored_offsets(@partitions) }
       end
 
       def self.name_of(topic, partition)
@@ -95,41 +115,100 @@ module WorkShaper
 
       def guarded
         yield
-      rescue Exception => e # rubocop:disable Lint/RescueException -- rdkafka would swallow it
+      rescue Exception => e # rubocop:disable Lint/RescueException -- librdkafka would swallow it
         @failure ||= e
       end
 
-      def defer(event, list)
-        @deferred << -> { @listener.public_send(event, list) } if @listener.respond_to?(event)
+      def named(topic_partitions)
+        topic_partitions.to_h { |topic, number| [Assignment.name_of(topic, number).freeze, [topic, number].freeze] }
+      end
+
+      def stored_offsets(partitions)
+        rows = @pool.stats[:partitions]
+        partitions.each_with_object({}) do |(name, topic_partition), offsets|
+          last = rows.dig(name, :last_acked)
+          offsets[topic_partition] = last + 1 if last
+        end
       end
 
       def log(...)
         @deferred << -> { SafeLog.info(...) }
       end
 
-      def come(partitions)
-        @partitions = @partitions.merge(partitions).freeze
-        @version += 1
-        log(message: "Assigned", partitions: partitions.keys) if partitions.any?
+      def warn_later(error)
+        @deferred << -> { SafeLog.warn(message: "Kafka", error: error) } if error
       end
 
-      def leave(gone)
-        return if gone.empty?
+      # The partitions that the next change takes from us.
+      def going
+        change = @changes.first
+        return @partitions.slice(*named(change.topic_partitions).keys) unless change.coming?
+
+        change.replacing? ? @partitions.except(*named(change.topic_partitions).keys) : {}
+      end
+
+      # Nothing more is taken of these partitions.
+      def withdraw(gone)
+        return gone if gone.empty?
 
         @partitions = @partitions.except(*gone.keys).freeze
         @version += 1
-        dropped = gone.keys.sum { |name| @pool.revoke(name).size }
         @revoke_hooks.each { |block| block.call(gone) } unless @over # paused ones stay so: nothing more may come
+        gone
+      end
+
+      def hand_over
+        Handover.new(withdraw(going), @changes.first, @pool, @client, @revoke_timeout)
+      end
+
+      # @param confirmed [Boolean] whether what is finished is committed
+      def carry_out(confirmed: false)
+        change = @changes.first
+        leave(@handover ? @handover.partitions : withdraw(going), confirmed: confirmed)
+        coming = change.coming? && !@over ? named(change.topic_partitions) : {}
+        warn_later(coming.empty? ? change.carry_out : begin_with(change, coming))
+        come(coming) if change.coming? && !@over
+        tell_listener(change)
+      ensure
+        @handover = nil
+        @changes.shift
+      end
+
+      # Returns what librdkafka says is wrong.
+      def begin_with(change, coming)
+        begins = @beginning.of(coming.except(*@partitions.keys).values)
+        error = change.carry_out({ **begins, **positions(@partitions.slice(*coming.keys)) })
+        begins.each { |(topic, number), offset| @client.store(topic, number, offset) }
+        error
+      end
+
+      # Where those partitions go on that librdkafka takes away and gives back at once: nothing of them is repeated.
+      def positions(staying)
+        staying.to_h { |name, topic_partition| [topic_partition, @pool.next_offset(name)] }.compact
+      end
+
+      def come(partitions)
+        fresh = partitions.except(*@partitions.keys)
+        @partitions = @partitions.merge(fresh).freeze
+        @version += 1
+        @unconfirmed = @unconfirmed.except(*fresh.values) # it goes on from what is committed
+        log(message: "Assigned", partitions: fresh.keys) if fresh.any?
+      end
+
+      def leave(gone, confirmed: true)
+        return if gone.empty?
+
+        @unconfirmed.merge!(stored_offsets(gone)) unless confirmed || @over
+        dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
+        @handover&.done
         log(message: "Revoked", partitions: gone.keys, dropped: dropped)
       end
 
-      def named(list)
-        list.to_h.each_with_object({}) do |(topic, listed), partitions|
-          topic = topic.dup.force_encoding(Encoding::UTF_8).freeze
-          listed.to_a.map(&:partition).each do |partition|
-            partitions[Assignment.name_of(topic, partition).freeze] = [topic, partition].freeze
-          end
-        end
+      def tell_listener(change)
+        event = change.coming? ? :on_partitions_assigned : :on_partitions_revoked
+        return if !@listener.respond_to?(event) || (@over && change.coming?)
+
+        @deferred << -> { @listener.public_send(event, change.list) }
       end
     end
 

@@ -7,15 +7,9 @@ module WorkShaper
     #
     # @private
     class Client
-      # Errors by which librdkafka or the broker say that another consumer has the partition now.
-      LOST = %i[state unknown_partition assignment_lost illegal_generation unknown_member_id rebalance_in_progress
-                stale_member_epoch fenced_member_epoch].freeze
-
-      # Stands for the end of a partition where librdkafka takes a time.
-      LATEST = -1
+      include GroupOffsets
 
       REPORTS = 20 # at most
-      ASYNCHRONOUS = 1
 
       # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
       def self.check(config)
@@ -60,14 +54,14 @@ module WorkShaper
       # What librdkafka said was wrong with brokers, the oldest first; the last few.
       attr_reader :reports
 
-      # @param listener [#on_partitions_assigned, #on_partitions_revoked]
+      # @param listener [#rebalance] see {Rebalance}
       # @param oauth_token [#call, nil] see {OauthToken}
       def initialize(config, listener, oauth_token = nil)
         Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
         @failures = []
         @reports = []
-        rebalance = Rebalance.new(self, listener, config["auto.offset.reset"])
-        callbacks = { rebalance: rebalance, error: method(:note_error), **OauthToken.callbacks(oauth_token) }
+        callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error),
+                      **OauthToken.callbacks(oauth_token) }
         @config = ClientConfig.new(config, **callbacks)
         @consumer = self.class.as_known { @config.consumer }
         @intake = open_intake
@@ -105,58 +99,38 @@ module WorkShaper
         messages
       end
 
-      # Stores the offset for the next commit: everything below it is done. Returns false when the partition is not ours
-      # any more.
-      def store(topic, partition, offset)
-        code = @intake.store(topic, partition, offset)
-        return true if code.zero?
-
-        error = Rdkafka::RdkafkaError.new(code, "Storing offset #{offset} of #{topic}/#{partition}")
-        LOST.include?(error.code) ? false : raise(error)
-      end
-
-      # Has the group go on from a lower offset than what was stored or committed. librdkafka's timer commits only what
-      # is above what is committed.
-      def rewind(topic, partition, offset)
-        return unless store(topic, partition, offset)
-
-        native = list([[topic, partition]], offset).to_native_tpl
-        call(:int, "commit", @native, native, ASYNCHRONOUS)
-      ensure
-        call(:void, "topic_partition_list_destroy", native) if native
+      # For librdkafka's callbacks: take returns next. (There is none yet while the client is made.)
+      def interrupt
+        @intake&.interrupt
       end
 
       def end_offset(topic, partition)
         @intake.end_offset(topic, partition)
       end
 
-      # Those of a list of rdkafka's that have no commit.
+      # Has the partitions come, as librdkafka asked for.
       #
-      # @return [Array<Array(String, Integer)>] topics and partitions
-      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
-      def uncommitted(list, milliseconds)
-        offsets = list.empty? ? {} : offsets_of(@consumer.committed(list, milliseconds))
-        offsets.filter_map { |topic_partition, offset| topic_partition if offset.nil? || offset.negative? }
+      # @param offsets [Hash{Array(String, Integer) => Integer, nil}] where each begins; nil: where the group is
+      # @param incremental [Boolean] whether they come beside those that are there, not instead of them
+      # @return [String, nil] what librdkafka says is wrong
+      def assign(offsets, incremental:)
+        OffsetList.with(offsets) { |native| incremental ? change("incremental_assign", native) : replace(native) }
       end
 
-      # Where partitions end now, as the broker says.
+      # Has the partitions go, or (unless `incremental`) all that are there.
       #
-      # @return [Hash{Array(String, Integer) => Integer}]
-      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
-      def end_offsets(topic_partitions, milliseconds)
-        native = list(topic_partitions, LATEST).to_native_tpl
-        code = call(:int, "offsets_for_times", @native, native, milliseconds) if topic_partitions.any?
-        raise Rdkafka::RdkafkaError, code if code&.nonzero?
+      # @return [String, nil] what librdkafka says is wrong
+      def unassign(topic_partitions, incremental:)
+        return replace(FFI::Pointer::NULL) unless incremental
 
-        offsets_of(Rdkafka::Consumer::TopicPartitionList.from_native_tpl(native))
-      ensure
-        call(:void, "topic_partition_list_destroy", native) if native
+        OffsetList.with(topic_partitions.to_h { |place| [place, nil] }) do |native|
+          change("incremental_unassign", native)
+        end
       end
 
-      # Whether an assignment replaces the one before it, instead of adding to it. Must not be called inside a
-      # rebalance.
-      def eager?
-        call(:string, "rebalance_protocol", @native) == "EAGER"
+      # Whether the partitions that are ours may have other owners already.
+      def lost?
+        call(:int, "assignment_lost", @native).positive?
       end
 
       def pause(topic_partitions)
@@ -167,23 +141,7 @@ module WorkShaper
         @consumer.resume(list(topic_partitions))
       end
 
-      # Whether the broker says that these offsets, or higher ones, are committed; if not, commits what is stored and
-      # asks again. No commit without an answer before: while a member joins, the broker reads nothing else that it
-      # sends. By the time it reads the commit, that is out of date, and librdkafka 2.8 then gives up all partitions.
-      #
-      # @param offsets [Hash{Array(String, Integer) => Integer}] by topic and partition
-      # @param milliseconds [Integer] for each answer; rdkafka's own commit would wait for as long as a session lasts
-      def committed?(offsets, milliseconds)
-        return true if offsets.empty?
-
-        reached = reached?(offsets, milliseconds)
-        return reached unless reached == false
-
-        commit(milliseconds)
-        reached?(offsets, milliseconds)
-      end
-
-      # The rebalance listener is called once more if there are partitions, while messages are taken.
+      # The assignment is asked for a change once more if there are partitions, while messages are taken.
       def unsubscribe
         @consumer.unsubscribe
       rescue Rdkafka::RdkafkaError
@@ -195,7 +153,7 @@ module WorkShaper
         !@consumer.assignment.empty?
       end
 
-      # Leaves the group. The rebalance listener is called once more if there are partitions.
+      # Leaves the group. The assignment is asked for a change once more if there are partitions.
       def close
         @intake&.close
         @consumer.close
@@ -232,24 +190,6 @@ module WorkShaper
         Rdkafka::Bindings::ErrorCallback.call(native, code, reason, opaque)
       end
 
-      # Nil: the broker does not answer.
-      def reached?(offsets, milliseconds)
-        committed = offsets_of(@consumer.committed(list(offsets.keys), milliseconds))
-        offsets.all? { |topic_partition, offset| committed[topic_partition].to_i >= offset }
-      rescue Rdkafka::RdkafkaError
-        nil
-      end
-
-      # Waits for the answer, whatever it is.
-      def commit(milliseconds)
-        queue = call(:pointer, "queue_new", @native)
-        code = call(:int, "commit_queue", @native, nil, queue, nil, nil)
-        event = call(:pointer, "queue_poll", queue, milliseconds) if code&.zero?
-      ensure
-        call(:void, "event_destroy", event) if event && !event.null?
-        call(:void, "queue_destroy", queue) if queue
-      end
-
       def open_intake
         self.class.as_known do
           @native = FFI::Pointer.new(@consumer.instance_variable_get(:@native_kafka).with_inner(&:address))
@@ -261,18 +201,22 @@ module WorkShaper
         raise
       end
 
-      def list(topic_partitions, offset = nil)
+      def list(topic_partitions)
         Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
-          topic_partitions.group_by(&:first).each do |topic, pairs|
-            list.add_topic_and_partitions_with_offsets(topic, pairs.to_h { |_, partition| [partition, offset] })
-          end
+          topic_partitions.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
         end
       end
 
-      def offsets_of(list)
-        list.to_h.flat_map do |topic, entries|
-          entries.map { |entry| [[topic, entry.partition], entry.offset] }
-        end.to_h
+      def change(how, native)
+        error = call(:pointer, how, @native, native)
+        return if error.null?
+
+        call(:string, "error_string", error).dup.tap { call(:void, "error_destroy", error) }
+      end
+
+      def replace(native)
+        code = call(:int, "assign", @native, native)
+        Rdkafka::RdkafkaError.new(code).message unless code.zero?
       end
     end
 

@@ -54,7 +54,7 @@ module WorkShaper
         nil until (poll(PARTING_WAIT) && (@static || !@client.assigned?)) || now >= limit
       ensure
         Client.shielded { @client.close }
-        @assignment.run_deferred
+        @assignment.proceed
       end
 
       private
@@ -66,7 +66,7 @@ module WorkShaper
       # Lets librdkafka call us, and leaves what comes in to other consumers. Returns whether nothing came.
       def poll(milliseconds)
         messages = Client.shielded { @client.take(MANY, milliseconds) }
-        @assignment.run_deferred
+        @assignment.proceed
         while (failure = @client.failures.shift)
           SafeLog.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
         end

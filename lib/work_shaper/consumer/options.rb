@@ -23,8 +23,18 @@ module WorkShaper
       # One name of each list is needed.
       REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
 
-      # Those that are seconds, with the variable and the default that count when they are not passed.
-      SECONDS = { start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10] }.freeze
+      # Those that are seconds, with the variable and the default that count when they are not passed, and what checks
+      # them.
+      SECONDS = {
+        start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10, RetryPolicy::Numbers.method(:seconds_or_none)],
+        revoke_timeout: ["WORK_SHAPER_REVOKE_TIMEOUT", 5, RetryPolicy::Numbers.method(:seconds)]
+      }.freeze
+
+      # What revoke_timeout must be below, in milliseconds, and librdkafka's default.
+      REVOKE_LIMITS = { "session.timeout.ms" => 45_000, "max.poll.interval.ms" => 300_000 }.freeze
+
+      # Values of auto.offset.reset for which a partition without a commit begins at its end.
+      AT_END = %w[latest largest end].freeze
 
       # Kafka's own topics, which a pattern leaves out: our commits make one of them grow.
       INTERNAL = "^__"
@@ -43,7 +53,7 @@ module WorkShaper
       attr_reader :policy
       # Gives tokens for SASL/OAUTHBEARER; nil: rdkafka's callback is asked.
       attr_reader :oauth_token
-      attr_reader :topics, :shutdown_timeout, :start_timeout, :manager
+      attr_reader :topics, :shutdown_timeout, :start_timeout, :revoke_timeout, :manager
 
       def initialize(config:, topics:, shutdown_timeout:, oauth_token:, settings:)
         @config = complete(plain(config))
@@ -52,6 +62,7 @@ module WorkShaper
         @shutdown_timeout = check_timeout(shutdown_timeout)
         @oauth_token = Callbacks.check(:oauth_token, oauth_token) unless oauth_token.nil?
         @start_timeout = seconds(:start_timeout, settings)
+        @revoke_timeout = check_revoke_timeout(settings)
         words = settings.slice(*RetryPolicy::WORDS)
         @manager = check_manager(settings.except(*words.keys, *SECONDS.keys))
         @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
@@ -73,6 +84,11 @@ module WorkShaper
       # Whether a topic that does not exist may appear by itself.
       def topics_may_appear?
         config["allow.auto.create.topics"] == "true"
+      end
+
+      # Whether a partition without a commit begins at its end.
+      def begins_at_end?
+        AT_END.include?(config["auto.offset.reset"])
       end
 
       # Whether the group keeps the member's partitions for it while it restarts.
@@ -158,10 +174,23 @@ module WorkShaper
       end
 
       def seconds(name, settings)
-        variable, default = SECONDS.fetch(name)
-        return RetryPolicy::Numbers.seconds_or_none(settings[name], name) if settings.key?(name)
+        variable, default, check = SECONDS.fetch(name)
+        return check.call(settings[name], name) if settings.key?(name)
 
-        ENV.key?(variable) ? RetryPolicy::Numbers.seconds_or_none(ENV[variable], variable) : default
+        ENV.key?(variable) ? check.call(ENV[variable], variable) : default
+      end
+
+      # The default gives way to what the config says.
+      def check_revoke_timeout(settings)
+        name, limit = REVOKE_LIMITS.map { |key, default| [key, Integer(config.fetch(key, default), exception: false)] }
+                                   .min_by { |_, milliseconds| milliseconds || Float::INFINITY }
+        seconds = seconds(:revoke_timeout, settings)
+        return seconds if limit.nil? || 1000 * seconds < limit
+
+        given = settings.key?(:revoke_timeout) || ENV.key?(SECONDS[:revoke_timeout].first)
+        return limit / 2000.0 unless given
+
+        raise ArgumentError, "revoke_timeout is #{seconds}; it must be below #{name}, which is #{limit / 1000.0} s"
       end
 
       def check_manager(settings)

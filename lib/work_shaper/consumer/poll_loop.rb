@@ -36,7 +36,7 @@ module WorkShaper
         @pool = Pool.new(**callbacks, **options.manager, policy: options.policy, acks: :latest, ack: method(:store))
         limits = Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight)
         @in_flight_limit = InFlightLimit.new(@pool, *limits)
-        @assignment = Assignment.new(@pool, options.listener)
+        @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
         @stops = 0
         @errors = 0
         @turned_at = now
@@ -112,6 +112,7 @@ module WorkShaper
       def join_group
         @client = @connect.call(@options.config, @assignment, @options.oauth_token)
         @assignment.client = @client
+        @assignment.beginning = Beginning.new(@client, at_end: @options.begins_at_end?)
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
@@ -131,6 +132,7 @@ module WorkShaper
         @back_pressure.quiet! if @quiet
         messages = take(@back_pressure.allowance)
         feed(messages) unless messages.empty? || @quiet
+        @assignment.proceed # not before: what was taken goes on from its last offset
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked
       end
@@ -145,15 +147,18 @@ module WorkShaper
         @back_pressure.fed(messages.size, now - began)
       end
 
-      def take(count, wait = [@pool.calm(IDLE_WAIT), BUSY_WAIT].max)
+      def take(count, wait = idle_wait)
         version = @assignment.version
         @pool.expect(wait)
         messages = Client.shielded { @client.take(count, wait) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
-        @assignment.run_deferred
         raise_or_log_errors
         messages
+      end
+
+      def idle_wait
+        @assignment.changing? ? BUSY_WAIT : [@pool.calm(IDLE_WAIT), BUSY_WAIT].max
       end
 
       # Raises what ends the consumer, and logs librdkafka's other errors.
@@ -179,7 +184,7 @@ module WorkShaper
 
       # Called by the manager, but never for what was enqueued before its partition went.
       def store(name, offset)
-        topic, partition = @assignment.partitions[name]
+        topic, partition = @assignment[name]
         topic ? @client.store(topic, partition, offset + 1) : false
       end
 
@@ -189,9 +194,10 @@ module WorkShaper
         @stop_limit = now + @options.shutdown_timeout
         @back_pressure.quiet!
         @pool.drop_resting
-        @pool.drop_waiting unless @drain
+        @pool.drop_beyond unless @drain # below that, what is left keeps finished work from being committed
         until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= @stop_limit || @stops > 1
           take(@back_pressure.allowance, BUSY_WAIT)
+          @assignment.proceed
           @pool.drop_waiting if @pool.held? # it would not be worked on in time
           @turned_at = now
         end
@@ -209,7 +215,7 @@ module WorkShaper
 
       # What still runs is fenced first, so that nothing is stored in a client that is closed.
       def leave_group
-        offsets = stored_offsets
+        offsets = @assignment.finished_offsets
         @assignment.leave_all
         @pool.request_shutdown
         expect_confirmed(offsets) if @client
@@ -227,15 +233,6 @@ module WorkShaper
 
         @result = false
         SafeLog.warn(message: "The last commit was not confirmed")
-      end
-
-      # By topic and partition: everything below is done, and librdkafka was told so.
-      def stored_offsets
-        rows = @pool.stats[:partitions]
-        @assignment.partitions.each_with_object({}) do |(name, topic_partition), offsets|
-          last = rows.dig(name, :last_acked)
-          offsets[topic_partition] = last + 1 if last
-        end
       end
 
       def lag((topic, partition), row)

@@ -2,72 +2,72 @@
 
 module WorkShaper
   class Consumer
-    # librdkafka's callback for partitions that come and go. Called on the polling thread, inside take or close.
+    # librdkafka's callback for partitions that come and go. Called on the polling thread, inside take or close. It only
+    # notes what is asked for: librdkafka waits, and is polled meanwhile, until the change is carried out.
     #
     # @private
     class Rebalance
-      # Values of auto.offset.reset for which a partition without a commit begins at its end.
-      AT_END = %w[latest largest end].freeze
-      ANSWER_TIME = 5000 # milliseconds for the broker's answer to where partitions begin
+      # What is asked for in one call.
+      class Change
+        # @return [Rdkafka::Consumer::TopicPartitionList] the partitions
+        attr_reader :list
+
+        # @return [Array<Array(String, Integer)>] the same
+        attr_reader :topic_partitions
+
+        # @param client [Client]
+        # @param native [FFI::Pointer] librdkafka's list of partitions, which will not be there later
+        # @param coming [Boolean] whether the partitions come, or go
+        # @param incremental [Boolean] whether they are added to those that are there, or taken from them
+        def initialize(client, native, coming:, incremental:)
+          @client = client
+          @list = Rdkafka::Consumer::TopicPartitionList.from_native_tpl(native).freeze
+          @topic_partitions = OffsetList.places(native)
+          @coming = coming
+          @incremental = incremental
+        end
+
+        # Whether partitions come.
+        def coming?
+          @coming
+        end
+
+        # Whether they take the place of those that are there. (What goes with them is not revoked before.)
+        def replacing?
+          @coming && !@incremental
+        end
+
+        # Whether the partitions may have other owners already.
+        def lost?
+          !@coming && @client.lost?
+        end
+
+        # @param offsets [Hash{Array(String, Integer) => Integer}] where partitions begin that come, if that is not
+        #   where the group is
+        # @return [String, nil] what librdkafka says is wrong
+        def carry_out(offsets = {})
+          return @client.unassign(topic_partitions, incremental: @incremental) unless @coming
+
+          @client.assign(topic_partitions.to_h { |place| [place, offsets[place]] }, incremental: @incremental)
+        end
+      end
 
       # @param client [Client]
-      # @param listener [#on_partitions_assigned, #on_partitions_revoked] is called after the partitions were
-      #   (un)assigned, with rdkafka's list of them
-      # @param reset [String, nil] the value of auto.offset.reset
-      def initialize(client, listener, reset)
+      # @param listener [#rebalance] is told of each {Change}
+      def initialize(client, listener)
         @client = client
         @listener = listener
-        @at_end = AT_END.include?(reset)
       end
 
       # @param native [FFI::Pointer] the client's handle
       # @param code [Integer] what is asked for
       # @param partitions [FFI::Pointer] librdkafka's list
       def call(native, code, partitions, _opaque)
-        # Asked for before the partitions are gone: librdkafka may never answer afterwards, while it is being closed.
+        # Asked for now: librdkafka may never answer later, while it is being closed.
         incremental = Client.call(:string, "rebalance_protocol", native) == "COOPERATIVE"
-        list = Rdkafka::Consumer::TopicPartitionList.from_native_tpl(partitions).freeze
-        if code == Rdkafka::Bindings::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
-          assign(native, partitions, list, incremental)
-          @listener.on_partitions_assigned(list)
-        else
-          unassign(native, partitions, incremental)
-          @listener.on_partitions_revoked(list)
-        end
-      end
-
-      private
-
-      def assign(native, partitions, list, incremental)
-        begins = @at_end ? begin_at_end(partitions, list) : {}
-        if incremental then incrementally("assign", native, partitions)
-        else
-          Client.call(:int, "assign", native, partitions)
-        end
-        begins.each { |(topic, partition), offset| @client.store(topic, partition, offset) }
-      end
-
-      def unassign(native, partitions, incremental)
-        return incrementally("unassign", native, partitions) if incremental
-
-        Client.call(:int, "assign", native, FFI::Pointer::NULL)
-      end
-
-      def incrementally(change, native, partitions)
-        error = Client.call(:pointer, "incremental_#{change}", native, partitions)
-        Client.call(:void, "error_destroy", error) unless error.null?
-      end
-
-      # Where a group without a commit begins at the end, that end is committed as soon as the partition is assigned.
-      # Otherwise what comes before the first commit would be skipped by whoever has the partition next. Sets the offset
-      # of each such partition in librdkafka's list. An outage leaves it to librdkafka.
-      def begin_at_end(partitions, list)
-        ends = @client.end_offsets(@client.uncommitted(list, ANSWER_TIME), ANSWER_TIME)
-        ends.each do |(topic, partition), offset|
-          Rdkafka::Bindings.rd_kafka_topic_partition_list_set_offset(partitions, topic, partition, offset)
-        end
-      rescue Rdkafka::RdkafkaError
-        {}
+        coming = code == Rdkafka::Bindings::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
+        @listener.rebalance(Change.new(@client, partitions, coming: coming, incremental: incremental))
+        @client.interrupt # the change may have to be carried out
       end
     end
 

@@ -36,6 +36,15 @@ module WorkShaper
           refuse(value, source, "seconds > 0 and <= #{LARGEST}, or nil: none", Numeric, String)
         end
 
+        # @return [Integer, Float] seconds, 0 included
+        # @raise [TypeError, ArgumentError]
+        def seconds(value, source)
+          number = real(value)
+          return number if number&.between?(0, LARGEST)
+
+          refuse(value, source, "seconds from 0 to #{LARGEST}", Numeric, String)
+        end
+
         # @return [Integer, Float] from 0 to 1
         # @raise [TypeError, ArgumentError]
         def jitter(value, source)

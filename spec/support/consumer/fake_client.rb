@@ -1,13 +1,14 @@
 # frozen_string_literal: true
 
 require "rdkafka"
+require_relative "fake_change"
 
 module ConsumerHelpers
   # Stands where WorkShaper::Consumer::Client stands, with partitions that the example fills, assigns and revokes. It is
-  # as nasty as librdkafka: it unassigns before it calls the listener, remembers the pause of a partition that goes, and
-  # goes back to where it was last assigned when one is resumed that is not paused; it gives a single message when there
-  # was none at once. What must not be done to a client (to use it from several threads, after it was closed, or to ask
-  # for the protocol where librdkafka may never answer) it notes in `misuse`.
+  # as nasty as librdkafka: it remembers the pause of a partition that goes, and goes back to where it was last assigned
+  # when one is resumed that is not paused; it gives a single message when there was none at once. What must not be done
+  # to a client (to use it from several threads, after it was closed, or to wait for an answer where librdkafka may
+  # never give one) it notes in `misuse`.
   class FakeClient
     # A call that the example asked for, to be made on the polling thread, and whether it was made.
     Event = Struct.new(:block, :done)
@@ -22,8 +23,9 @@ module ConsumerHelpers
     attr_reader :config, :listener, :topics, :misuse, :failures, :reports, :paused_partitions, :calls, :takes
     # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
     attr_reader :inside
-    # What reachable? says; whether assignments replace each other.
-    attr_writer :answered, :eager
+    # What reachable? says; whether assignments replace each other, and what goes is not revoked (as in KIP-848 on
+    # librdkafka 2.8.0); whether commit succeeds.
+    attr_writer :answered, :replacing, :commits
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
     # Are called with the messages before take returns them; with what committed? was given, to answer it; before the
@@ -37,7 +39,7 @@ module ConsumerHelpers
       @committed = {}
       @kept = {}
       @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
-      @answered = true
+      @answered = @commits = true
       @takes = 0
       @mutex = Mutex.new
       @changed = ConditionVariable.new
@@ -64,15 +66,30 @@ module ConsumerHelpers
       wake
     end
 
-    # The partitions come at the next take, added to what is there; or, when eager, instead of it, and what goes is not
-    # revoked (as in KIP-848 on librdkafka 2.8.0). Returns when the listener has returned.
+    # The partitions come at the next take, added to what is there; or, when replacing, instead of it. Returns when they
+    # are there.
     def assign(*topic_partitions)
-      within_take { assign_now(*topic_partitions) }
+      change = nil
+      within_take { change = assign_now(*topic_partitions) }
+      await("nobody took the partitions") { change.done }
     end
 
-    # The partitions go.
+    # The partitions are to go. Returns when they have gone.
     def revoke(*topic_partitions)
-      within_take { revoke_now(*topic_partitions) }
+      change = ask_for(*topic_partitions)
+      await("nobody gave the partitions back") { change.done }
+    end
+
+    # The same, but returns as soon as they were asked for.
+    def ask_for(*topic_partitions)
+      change = nil
+      within_take { change = revoke_now(*topic_partitions) }
+      change
+    end
+
+    # The partitions are lost: they have other owners already.
+    def lose(*topic_partitions)
+      within_take { revoke_now(*topic_partitions, lost: true) }
     end
 
     # An error comes instead of a message.
@@ -92,12 +109,7 @@ module ConsumerHelpers
     # The same, and waits for it.
     def within_take(&block)
       event = later(&block)
-      deadline = ManagerHelpers.now + ManagerHelpers::DEADLINE
-      until event.done
-        raise "nobody took anything" if ManagerHelpers.now > deadline
-
-        sleep ManagerHelpers::POLL_SEC
-      end
+      await("nobody took anything") { event.done }
     end
 
     # Whoever waits in take looks again.
@@ -115,18 +127,15 @@ module ConsumerHelpers
 
     # For use on the polling thread.
     def assign_now(*topic_partitions)
-      within("a rebalance") do
-        @positions.keys.each { |topic_partition| leave(topic_partition) } if @eager # rubocop:disable Style/HashEachMethods
-        topic_partitions.each { |topic_partition| enter(topic_partition) }
-        @listener.on_partitions_assigned(list(topic_partitions))
-      end
+      rebalance(FakeChange.new(topic_partitions, true, @replacing, false, lambda do |offsets|
+        @positions.keys.each { |place| leave(place) } if @replacing # rubocop:disable Style/HashEachMethods
+        topic_partitions.each { |place| enter(place, offsets[place]) }
+      end))
     end
 
-    def revoke_now(*topic_partitions)
-      within("a rebalance") do
-        topic_partitions.each { |topic_partition| leave(topic_partition) }
-        @listener.on_partitions_revoked(list(topic_partitions))
-      end
+    def revoke_now(*topic_partitions, lost: false)
+      rebalance(FakeChange.new(topic_partitions, false, false, lost,
+                               ->(_) { topic_partitions.each { |place| leave(place) } }))
     end
 
     def closed?
@@ -167,6 +176,7 @@ module ConsumerHelpers
       note(:take)
       misused("take of #{count}") unless count.positive?
       @takes += 1
+      @interrupted = false
       within("take") do
         messages = now_there([count, CAPACITY].min)
         messages = await_one(milliseconds) if messages.empty? && @failures.empty?
@@ -196,10 +206,12 @@ module ConsumerHelpers
       @log[[topic, partition]].size
     end
 
-    def eager?
-      note(:eager)
-      misused("eager? inside #{@inside}") if @inside
-      @eager ? true : false
+    # What is stored, unless `commits` is false.
+    def commit(_milliseconds)
+      note(:handover)
+      misused("commit inside #{@inside}") if @inside
+      keep if @commits
+      @commits
     end
 
     def pause(topic_partitions)
@@ -245,8 +257,23 @@ module ConsumerHelpers
 
     private
 
-    def enter(topic_partition)
-      @positions[topic_partition] = @starts[topic_partition] = @committed.fetch(topic_partition, 0)
+    def enter(topic_partition, offset)
+      @positions[topic_partition] = @starts[topic_partition] = offset || @committed.fetch(topic_partition, 0)
+    end
+
+    def rebalance(change)
+      within("a rebalance") { @listener.rebalance(change) }
+      @interrupted = true
+      change
+    end
+
+    def await(complaint)
+      deadline = ManagerHelpers.now + ManagerHelpers::DEADLINE
+      until yield
+        raise complaint if ManagerHelpers.now > deadline
+
+        sleep ManagerHelpers::POLL_SEC
+      end
     end
 
     # librdkafka commits what was stored when a partition goes.
@@ -261,12 +288,6 @@ module ConsumerHelpers
       @kept.clear
     end
 
-    def list(topic_partitions)
-      Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
-        topic_partitions.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }
-      end.freeze
-    end
-
     def within(call)
       before = @inside
       @inside = call
@@ -278,7 +299,7 @@ module ConsumerHelpers
     def await_one(milliseconds)
       deadline = ManagerHelpers.now + (milliseconds / 1000.0)
       messages = []
-      messages = now_there(1) while messages.empty? && @failures.empty? && wait(deadline)
+      messages = now_there(1) while messages.empty? && @failures.empty? && !@interrupted && wait(deadline)
       messages
     end
 

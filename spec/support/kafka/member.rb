@@ -11,6 +11,7 @@
 # A line is one write(2), done before the work goes on, so a SIGKILL loses none that counts. Standard input takes
 # "stats" and "stop"; the process ends with it, so it cannot survive the suite. Exit status: 0 when `run` returned true.
 
+require "delegate"
 require "json"
 require "logger"
 require "work_shaper/consumer"
@@ -33,28 +34,29 @@ class Journal
   end
 end
 
-# Stands between the client and the listener of the consumer, and writes down what it is told and how long it took.
+# Stands between the client and the assignment of the consumer, and writes down when partitions come and go.
 class Witness
-  def initialize(listener, journal)
-    @listener = listener
+  # A change that writes down how long it took to be carried out. Before that the partitions are the member's.
+  class Change < SimpleDelegator
+    def initialize(change, journal)
+      super(change)
+      @journal = journal
+    end
+
+    def carry_out(...)
+      names = topic_partitions.map { |topic, partition| "#{topic}/#{partition}" }
+      @journal.write(:revoke, *names) unless coming?
+      super.tap { @journal.write(coming? ? :assigned : :revoked, *names) }
+    end
+  end
+
+  def initialize(assignment, journal)
+    @assignment = assignment
     @journal = journal
   end
 
-  def on_partitions_assigned(list)
-    @journal.write(:assigned, *names(list))
-    @listener.on_partitions_assigned(list) if @listener.respond_to?(:on_partitions_assigned)
-  end
-
-  def on_partitions_revoked(list)
-    @journal.write(:revoke, *names(list))
-    @listener.on_partitions_revoked(list) if @listener.respond_to?(:on_partitions_revoked)
-    @journal.write(:revoked, *names(list))
-  end
-
-  private
-
-  def names(list)
-    list.to_h.flat_map { |topic, partitions| partitions.map { |partition| "#{topic}/#{partition.partition}" } }
+  def rebalance(change)
+    @assignment.rebalance(Change.new(change, @journal))
   end
 end
 
