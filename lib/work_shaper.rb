@@ -29,7 +29,7 @@ require_relative "work_shaper/histogram"
 #
 # @see Manager
 module WorkShaper
-  private_constant :Intake, :Feeding, :RetryPolicy, :Breaker, :TimeLimit
+  private_constant :Intake, :Feeding, :OffsetMap, :RetryPolicy, :Breaker, :TimeLimit
 
   autoload :LoadTest, "work_shaper/load_test"
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has

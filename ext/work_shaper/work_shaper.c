@@ -2,6 +2,7 @@
 #include "kafka/feed.h"
 #include "kafka/intake.h"
 #include "kafka/message.h"
+#include "kafka/offset_map_object.h"
 #include "manager/enqueue.h"
 #include "manager/failure.h"
 #include "manager/manager.h"
@@ -49,4 +50,5 @@ RUBY_FUNC_EXPORTED void Init_work_shaper(void) {
     init_message(work_shaper);
     init_intake(work_shaper);
     init_feed(work_shaper);
+    init_offset_map(work_shaper);
 }

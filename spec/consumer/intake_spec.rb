@@ -61,6 +61,23 @@ RSpec.describe "WorkShaper::Intake" do
     expect(given[7].payload.bytesize).to eq(1_000_000)
   end
 
+  # What a map of finished offsets is bound to must not depend on whether somebody has looked at the message.
+  it "gives messages whose fingerprint is that of what came, also when their Strings are made and changed" do
+    texts = [nil, "", "text", "a" * 4_095, Random.bytes(4_096)]
+    mock.produce(topic, texts.product(texts).map { |key, payload| [0, key, payload] })
+    given = taken(taker, 25)
+    fingerprints = given.map { |message| message.send(:fingerprint) }
+    made = given.map do |message|
+      WorkShaper::Message.new(topic: "t", partition: 0, offset: 0, key: message.key, payload: message.payload,
+                              timestamp: message.timestamp)
+    end
+    expect(made.map { |message| message.send(:fingerprint) }).to eq(fingerprints)
+    small = given.select { |message| message.payload == "text" && message.key == "text" }
+    small.each { |message| [message.key, message.payload].each(&:clear) }
+    expect(given.map { |message| message.send(:fingerprint) }).to eq(fingerprints)
+    expect(small.size).to eq(1)
+  end
+
   it "gives no more than it was asked for, nor more than a thousand, in order" do
     mock.produce_numbered(topic, 2500)
     client = taker

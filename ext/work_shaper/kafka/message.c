@@ -58,7 +58,7 @@ static const rb_data_type_t message_type = {
     .flags = RUBY_TYPED_FREE_IMMEDIATELY | RUBY_TYPED_WB_PROTECTED,
 };
 
-static struct message *get(VALUE self) {
+struct message *message_get(VALUE self) {
     struct message *message = rb_check_typeddata(self, &message_type);
     if (!message) { /* there was no memory for it; only ObjectSpace can find it then */
         rb_raise(rb_eTypeError, "this WorkShaper::Message was never made");
@@ -86,19 +86,19 @@ bool message_is(VALUE object) {
 /* The fields */
 
 VALUE message_topic(VALUE self) {
-    return get(self)->topic;
+    return message_get(self)->topic;
 }
 
 int32_t message_partition(VALUE self) {
-    return get(self)->partition;
+    return message_get(self)->partition;
 }
 
 int64_t message_offset(VALUE self) {
-    return get(self)->offset;
+    return message_get(self)->offset;
 }
 
 VALUE message_key(VALUE self) {
-    struct message *message = get(self);
+    struct message *message = message_get(self);
     if (message->key == NOT_MADE) {
         RB_OBJ_WRITE(self, &message->key, rb_str_new(message->bytes + message->payload_size, message->key_size));
     }
@@ -144,7 +144,7 @@ static VALUE offset(VALUE self) {
  *     JSON.parse(message.payload)
  */
 static VALUE payload(VALUE self) {
-    struct message *message = get(self);
+    struct message *message = message_get(self);
     if (message->payload == NOT_MADE) {
         RB_OBJ_WRITE(self, &message->payload, rb_str_new(message->bytes, message->payload_size));
     }
@@ -169,7 +169,7 @@ static VALUE key(VALUE self) {
  *   @return [Time, nil] nil when the broker gives none
  */
 static VALUE timestamp(VALUE self) {
-    struct message *message = get(self);
+    struct message *message = message_get(self);
     if (message->time == NOT_MADE) {
         int64_t milliseconds = message->timestamp;
         VALUE time = milliseconds < 0 ? Qnil : rb_time_nano_new(milliseconds / 1000, milliseconds % 1000 * 1000000);
@@ -215,7 +215,7 @@ static VALUE make_headers(const struct message *message) {
  *     Trace.continue(message.headers["traceparent"]) { handle(message) }
  */
 static VALUE headers(VALUE self) {
-    struct message *message = get(self);
+    struct message *message = message_get(self);
     if (message->headers == NOT_MADE) {
         RB_OBJ_WRITE(self, &message->headers, make_headers(message));
     }
@@ -239,7 +239,7 @@ static VALUE headers(VALUE self) {
  *     Payment.create_or_find_by!(source: message.id)
  */
 static VALUE id(VALUE self) {
-    const struct message *message = get(self);
+    const struct message *message = message_get(self);
     return rb_enc_sprintf(rb_utf8_encoding(), "%" PRIsVALUE "/%d/%lld", message->topic, message->partition,
                           (long long)message->offset);
 }
@@ -251,7 +251,7 @@ static VALUE id(VALUE self) {
  *   @return [Integer]
  */
 static VALUE attempt(VALUE self) {
-    return UINT2NUM(get(self)->failed_attempts + 1u);
+    return UINT2NUM(message_get(self)->failed_attempts + 1u);
 }
 
 /*
@@ -262,7 +262,7 @@ static VALUE attempt(VALUE self) {
  *   @return [Boolean]
  */
 static VALUE retried(VALUE self) {
-    return get(self)->retried ? Qtrue : Qfalse;
+    return message_get(self)->retried ? Qtrue : Qfalse;
 }
 
 /*
@@ -271,7 +271,7 @@ static VALUE retried(VALUE self) {
  * Its work failed; so many attempts are used up.
  */
 static VALUE set_failed_attempts(VALUE self, VALUE count) {
-    struct message *message = get(self);
+    struct message *message = message_get(self);
     message->failed_attempts = NUM2UINT(count) & INT32_MAX;
     message->retried = 1;
     return count;
@@ -304,7 +304,7 @@ static void append_text(VALUE text, const char *label, VALUE object) {
  *   @return [String]
  */
 static VALUE to_s(VALUE self) {
-    const struct message *message = get(self);
+    const struct message *message = message_get(self);
     VALUE text = rb_utf8_str_new_cstr("<Message in '");
     append_text(text, "", message->topic);
     append_text(text, "' with key '", truncated(key(self)));
@@ -330,7 +330,7 @@ static long payload_length(const struct message *message) {
  *   @return [String]
  */
 static VALUE inspect(VALUE self) {
-    const struct message *message = get(self);
+    const struct message *message = message_get(self);
     VALUE size = NIL_P(message->payload) ? rb_str_new_cstr("nil") : rb_sprintf("%ld bytes", payload_length(message));
     return rb_enc_sprintf(rb_utf8_encoding(),
                           "#<%" PRIsVALUE " topic: %+" PRIsVALUE ", partition: %d, offset: %lld, key: %+" PRIsVALUE
@@ -346,7 +346,7 @@ static VALUE inspect(VALUE self) {
  *   @return [Integer]
  */
 static VALUE hash(VALUE self) {
-    const struct message *message = get(self);
+    const struct message *message = message_get(self);
     st_index_t bits = rb_hash_start(rb_str_hash(message->topic));
     bits = rb_hash_uint32(bits, (uint32_t)message->partition);
     bits = rb_hash_uint(bits, (st_index_t)message->offset);
@@ -370,6 +370,7 @@ void init_message(VALUE work_shaper) {
     rb_gc_register_mark_object(message_class);
     rb_undef_alloc_func(message_class);
     init_message_new();
+    init_message_fingerprint();
     rb_define_method(message_class, "topic", topic, 0);
     rb_define_method(message_class, "partition", partition, 0);
     rb_define_method(message_class, "offset", offset, 0);

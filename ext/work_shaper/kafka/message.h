@@ -34,6 +34,13 @@ VALUE message_topic(VALUE self);
 int32_t message_partition(VALUE self);
 int64_t message_offset(VALUE self);
 
+/*
+ * message_fingerprint - What tells a message from another one that has its topic, partition and offset in another log:
+ * its timestamp in milliseconds, -1 for none, and a hash of its key and payload, the same on every machine. 1 ms for a
+ * megabyte. Of a payload from 4 kB on, or an empty one, that was changed in place it is the changed one's.
+ */
+uint32_t message_fingerprint(VALUE self, int64_t *timestamp);
+
 /* Defines the class. */
 void init_message(VALUE work_shaper);
 

@@ -44,6 +44,11 @@ extern VALUE message_no_headers;
 VALUE message_make(VALUE class, const struct message *fields, size_t byte_count);
 
 /*
+ * message_get - The fields of a message. Raises TypeError for what is none.
+ */
+struct message *message_get(VALUE self);
+
+/*
  * message_add_header - Adds to a Hash of headers; a second value of the same name makes it an Array. The name may be
  * any bytes.
  */
@@ -51,5 +56,8 @@ void message_add_header(VALUE headers, const char *name, size_t name_size, VALUE
 
 /* Defines Message.new. */
 void init_message_new(void);
+
+/* Defines Message#fingerprint. */
+void init_message_fingerprint(void);
 
 #endif
