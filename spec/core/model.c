@@ -14,7 +14,7 @@ void model_init(struct model *model, struct budget budget, bool latest) {
     }
     for (unsigned i = 0; i < PARTITIONS; i++) {
         budget.transient ? offset_tracker_init_untracked(&model->trackers[i])
-                         : offset_tracker_init(&model->trackers[i]);
+                         : offset_tracker_init(&model->trackers[i], latest);
     }
 }
 

@@ -197,7 +197,7 @@ static void next_in_pass(struct model *model) {
     struct model_acknowledger *acknowledger = &model->acknowledger;
     struct offset_tracker *tracker;
     while ((tracker = scheduler_next_in_pass(&model->scheduler))) {
-        if (offset_tracker_claim(tracker, model->latest)) {
+        if (offset_tracker_claim(tracker)) {
             acknowledger->in_ack = true;
             acknowledger->tracker = tracker;
             return;

@@ -59,7 +59,7 @@ static uint64_t tries;
 static void assign(int partition) {
     mark[assignments] = OFFSET_NONE;
     trackers[partition] = &assigned[assignments++];
-    offset_tracker_init(trackers[partition]);
+    offset_tracker_init(trackers[partition], random_below(2));
     next_offset[partition] = 0;
 }
 
@@ -238,10 +238,10 @@ static void check_in_flight(void) {
           scheduler.total_acknowledged + scheduler.total_dropped + scheduler.in_flight);
 }
 
-/* Notes what is claimed: all that is finished with nothing unfinished up to it, but one at a time unless `latest`. */
-static void note_claimed(const struct offset_tracker *tracker, bool latest) {
+/* Notes what is claimed: all that is finished with nothing unfinished up to it, but perhaps one at a time. */
+static void note_claimed(const struct offset_tracker *tracker) {
     const struct claim *claim = &tracker->claim;
-    int64_t upto = latest || !claim->due ? INT64_MAX : claim->offset;
+    int64_t upto = !tracker->every || !claim->due ? INT64_MAX : claim->offset;
     for (int i = 0; i < enqueued; i++) {
         if (messages[i].tracker == tracker && messages[i].fate != FINISHED && messages[i].offset <= upto) {
             upto = messages[i].offset - 1;

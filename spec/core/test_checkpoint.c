@@ -11,7 +11,7 @@ static void begin(void) {
     scheduler_init(&scheduler, 100, 100);
     sub_key_queue_init(&queue);
     for (int i = 0; i < 2; i++) {
-        offset_tracker_init(&trackers[i]);
+        offset_tracker_init(&trackers[i], false);
     }
 }
 
@@ -40,7 +40,7 @@ static void process(void) {
 static void settle(int tracker) {
     scheduler_begin_pass(&scheduler);
     CHECK(scheduler_next_in_pass(&scheduler) == &trackers[tracker]);
-    CHECK(offset_tracker_claim(&trackers[tracker], false));
+    CHECK(offset_tracker_claim(&trackers[tracker]));
     scheduler_settle(&scheduler, &trackers[tracker], true);
 }
 
@@ -72,7 +72,7 @@ static void waits_for_a_claim_that_is_underway_or_was_cut_off(void) {
     enqueue(0, 0);
     process();
     scheduler_begin_pass(&scheduler);
-    CHECK(scheduler_next_in_pass(&scheduler) && offset_tracker_claim(&trackers[0], true));
+    CHECK(scheduler_next_in_pass(&scheduler) && offset_tracker_claim(&trackers[0]));
     mark();
     CHECK(scheduler.marked == 1);
     scheduler_unclaim(&scheduler, &trackers[0]);
@@ -141,7 +141,7 @@ static void leaves_out_a_revoked_one_whose_claim_is_cut_off(void) {
     process();
     struct item *running = scheduler_take(&scheduler);
     scheduler_begin_pass(&scheduler);
-    CHECK(scheduler_next_in_pass(&scheduler) && offset_tracker_claim(&trackers[0], true));
+    CHECK(scheduler_next_in_pass(&scheduler) && offset_tracker_claim(&trackers[0]));
     mark();
     CHECK(scheduler.marked == 1);
     scheduler_revoke(&scheduler, &trackers[0], ignore, NULL);
@@ -155,7 +155,32 @@ static void leaves_out_a_revoked_one_whose_claim_is_cut_off(void) {
     end();
 }
 
+/* What is finished is kept as runs then; one offset at a time is acknowledged of them. */
+static void is_over_at_its_mark_also_when_much_is_finished_behind_one(void) {
+    static struct sub_key_queue other;
+    begin();
+    sub_key_queue_init(&other);
+    enqueue(0, 0);
+    struct item *stuck = scheduler_take(&scheduler);
+    for (int64_t offset = 1; offset < 300; offset++) {
+        CHECK(scheduler_offer(&scheduler, &other, &trackers[0], 0, offset, 0));
+        process();
+        if (offset == 100) {
+            mark();
+        }
+    }
+    CHECK(trackers[0].length < 64);
+    scheduler_finish(&scheduler, stuck);
+    for (int64_t offset = 0; offset < 300; offset++) {
+        CHECK(scheduler.marked == (offset <= 100));
+        settle(0);
+    }
+    CHECK(scheduler.in_flight == 0);
+    end();
+}
+
 int main(void) {
+    is_over_at_its_mark_also_when_much_is_finished_behind_one();
     is_over_once_what_was_received_by_then_is_settled();
     waits_for_a_claim_that_is_underway_or_was_cut_off();
     takes_along_what_its_own_work_enqueues();

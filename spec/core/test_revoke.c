@@ -16,7 +16,7 @@ static struct offset_tracker trackers[PARTITIONS];
 static void begin(int sub_keys) {
     scheduler_init(&scheduler, MESSAGES, MESSAGES);
     for (int i = 0; i < PARTITIONS; i++) {
-        offset_tracker_init(&trackers[i]);
+        offset_tracker_init(&trackers[i], false);
     }
     for (int i = 0; i < sub_keys; i++) {
         sub_key_queue_init(&queues[i]);
@@ -78,7 +78,7 @@ static void leaves_alone_what_runs(void) {
 
 static void goes_back_to_late_ones(void) {
     scheduler_init(&scheduler, MESSAGES, MESSAGES);
-    offset_tracker_init(&trackers[0]);
+    offset_tracker_init(&trackers[0], false);
     sub_key_queue_init(&queues[0]);
     sub_key_queue_init(&queues[1]);
     for (int i = 0; i < MESSAGES; i++) { /* late, each of them but one, and on two sub keys */

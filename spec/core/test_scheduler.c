@@ -245,9 +245,8 @@ static void claim_next(void) {
         return;
     }
     listed[0][0] = NULL;
-    bool latest = random_below(2);
-    const struct claim *claim = offset_tracker_claim(tracker, latest);
-    note_claimed(tracker, latest);
+    const struct claim *claim = offset_tracker_claim(tracker);
+    note_claimed(tracker);
     if (!claim) {
         return;
     }

@@ -18,7 +18,7 @@ static void begin(void) {
         sub_key_queue_init(&queues[i]);
     }
     for (int i = 0; i < TRACKERS; i++) {
-        offset_tracker_init(&trackers[i]);
+        offset_tracker_init(&trackers[i], true);
         next_offset[i] = 0;
     }
     enqueued = 0;
@@ -115,7 +115,7 @@ static void drops_what_waits_and_acknowledges_what_ran_below_it(void) {
     }
     scheduler_begin_pass(&scheduler);
     CHECK(scheduler_next_in_pass(&scheduler) == &trackers[0]);
-    const struct claim *claim = offset_tracker_claim(&trackers[0], true);
+    const struct claim *claim = offset_tracker_claim(&trackers[0]);
     CHECK(claim && claim->offset == 1 && claim->count == 2); /* 3 is finished behind 2, which never will be */
     scheduler_settle(&scheduler, &trackers[0], true);
     CHECK(!scheduler_claimable(&scheduler) && scheduler.in_flight == 5);
@@ -145,21 +145,21 @@ static void gives_each_tracker_one_turn_in_a_pass(void) {
     process(0, 0);
     CHECK(!next() && scheduler_claimable(&scheduler)); /* no pass has begun */
     scheduler_begin_pass(&scheduler);
-    CHECK(next() == &trackers[1] && offset_tracker_claim(&trackers[1], true));
+    CHECK(next() == &trackers[1] && offset_tracker_claim(&trackers[1]));
     process(0, 1); /* while it is acknowledged */
     process(0, 2); /* came too late for this pass */
     scheduler_settle(&scheduler, &trackers[1], true);
-    CHECK(next() == &trackers[0] && offset_tracker_claim(&trackers[0], true));
+    CHECK(next() == &trackers[0] && offset_tracker_claim(&trackers[0]));
     scheduler_unclaim(&scheduler, &trackers[0]);
     CHECK(!next() && scheduler_claimable(&scheduler));
     scheduler_begin_pass(&scheduler);
-    CHECK(next() == &trackers[2] && offset_tracker_claim(&trackers[2], true));
+    CHECK(next() == &trackers[2] && offset_tracker_claim(&trackers[2]));
     scheduler_settle(&scheduler, &trackers[2], true);
     process(0, 2);
     scheduler_begin_pass(&scheduler); /* the last was cut off: who is left comes first */
     const int rest[] = {1, 0, 2};
     for (int i = 0; i < 3; i++) {
-        CHECK(next() == &trackers[rest[i]] && offset_tracker_claim(&trackers[rest[i]], true));
+        CHECK(next() == &trackers[rest[i]] && offset_tracker_claim(&trackers[rest[i]]));
         scheduler_settle(&scheduler, &trackers[rest[i]], true);
     }
     CHECK(!next() && !scheduler_claimable(&scheduler) && scheduler.in_flight == 0);

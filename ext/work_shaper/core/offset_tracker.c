@@ -9,16 +9,25 @@
  * growth, so what came in or left meanwhile pays for the copying. */
 #define SPARSE 8u
 
+/* A finished entry that stands for one offset, and what another one adds to it. */
+#define RUN_OF_ONE ((uintptr_t)3)
+#define ONE_MORE ((uintptr_t)2)
+
 struct item offset_tracker_abandoned;
 
-void offset_tracker_init(struct offset_tracker *tracker) {
-    *tracker = (struct offset_tracker){
-        .highest = OFFSET_NONE, .mark = OFFSET_NONE, .passed = OFFSET_NONE, .acknowledged = OFFSET_NONE};
+_Static_assert(_Alignof(struct item) > 1, "an item's address is even");
+
+void offset_tracker_init(struct offset_tracker *tracker, bool latest) {
+    *tracker = (struct offset_tracker){.highest = OFFSET_NONE,
+                                       .mark = OFFSET_NONE,
+                                       .passed = OFFSET_NONE,
+                                       .acknowledged = OFFSET_NONE,
+                                       .every = !latest};
     list_init(&tracker->moved);
 }
 
 void offset_tracker_init_untracked(struct offset_tracker *tracker) {
-    offset_tracker_init(tracker);
+    offset_tracker_init(tracker, true);
     tracker->untracked = true;
 }
 
@@ -28,6 +37,7 @@ void offset_tracker_clear(struct offset_tracker *tracker) {
     tracker->window = tracker->late = NULL;
     tracker->capacity = tracker->length = 0;
     tracker->late_capacity = tracker->late_length = 0;
+    tracker->merged = 0;
     if (!tracker->claim.underway) {
         tracker->claim = (struct claim){0};
     }
@@ -56,8 +66,57 @@ static bool window_grow(struct offset_tracker *tracker) {
     return true;
 }
 
+/* How many offsets a finished entry stands for. */
+static uintptr_t run_length(struct tracked run) {
+    return run.run / ONE_MORE;
+}
+
+/* The lowest offset that an entry of the window is known to stand for. */
+static int64_t first_of(const struct offset_tracker *tracker, struct tracked entry) {
+    return tracker->every && tracked_finished(entry) ? entry.offset - (int64_t)run_length(entry) + 1 : entry.offset;
+}
+
+/* Whether two neighbours can be one run. None goes across the mark: it is known of each whether it is up to it. */
+static bool window_joins(const struct offset_tracker *tracker, struct tracked left, struct tracked right) {
+    if (!tracked_finished(left) || !tracked_finished(right) || run_length(left) + run_length(right) > UINTPTR_MAX / 4) {
+        return false;
+    }
+    bool marked_apart = left.offset <= tracker->mark && right.offset > tracker->mark;
+    return !marked_apart && (!tracker->every || left.offset + 1 == first_of(tracker, right));
+}
+
+/* Makes one run of all neighbours that can be one. Returns whether that leaves the window at most half full. */
+static bool window_compact(struct offset_tracker *tracker) {
+    struct tracked *last = window_at(tracker, tracker->head);
+    uint32_t length = 1;
+    for (uint32_t i = 1; i < tracker->length; i++) {
+        struct tracked entry = *window_at(tracker, tracker->head + i);
+        if (window_joins(tracker, *last, entry)) {
+            last->offset = entry.offset;
+            last->run += entry.run - 1;
+            continue;
+        }
+        last = window_at(tracker, tracker->head + length);
+        *last = entry;
+        if (!tracked_finished(entry) && entry.item != &offset_tracker_abandoned) {
+            entry.item->position = (tracker->head + length) & INT32_MAX;
+        }
+        length++;
+    }
+    tracker->merged += tracker->length - length;
+    tracker->length = length;
+    return length <= tracker->capacity / 2;
+}
+
+/* For a full window. Where a run begins is not known of the latest: it could hide what comes before a late offset. */
+static bool window_make_room(struct offset_tracker *tracker) {
+    bool few_unfinished = tracker->waiting + tracker->running <= tracker->capacity / 4;
+    bool compactable = few_unfinished && tracker->length > 0 && (tracker->every || tracker->late_length == 0);
+    return (compactable && window_compact(tracker)) || window_grow(tracker);
+}
+
 static bool window_push(struct offset_tracker *tracker, struct item *item) {
-    if (tracker->length == tracker->capacity && !window_grow(tracker)) {
+    if (tracker->length == tracker->capacity && !window_make_room(tracker)) {
         return false;
     }
     uint32_t sequence = tracker->head + tracker->length;
@@ -77,7 +136,7 @@ static void window_shift(struct offset_tracker *tracker) {
 /* Puts an entry at an index of the heap and notes that in its item. */
 static void late_put(struct offset_tracker *tracker, uint32_t index, struct tracked entry) {
     tracker->late[index] = entry;
-    if (entry.item && entry.item != &offset_tracker_abandoned) {
+    if (!tracked_finished(entry) && entry.item != &offset_tracker_abandoned) {
         entry.item->position = index & INT32_MAX;
     }
 }
@@ -85,7 +144,8 @@ static void late_put(struct offset_tracker *tracker, uint32_t index, struct trac
 /* The order of the heap: by offset, and of equal ones the unfinished first, so that the top says whether all of them
  * are finished. */
 static bool before(struct tracked left, struct tracked right) {
-    return left.offset < right.offset || (left.offset == right.offset && left.item && !right.item);
+    return left.offset < right.offset ||
+           (left.offset == right.offset && !tracked_finished(left) && tracked_finished(right));
 }
 
 static bool late_push(struct offset_tracker *tracker, struct item *item) {
@@ -194,22 +254,22 @@ static void late_fit(struct offset_tracker *tracker) {
     }
 }
 
-/* The frontier: the lowest offset that is tracked, and of equal ones one that is unfinished; or NULL. */
-static const struct tracked *lowest(const struct offset_tracker *tracker) {
-    const struct tracked *first = tracker->length ? window_at(tracker, tracker->head) : NULL;
-    const struct tracked *late = tracker->late_length ? tracker->late : NULL;
-    if (first && late) {
-        return before(*late, *first) ? late : first;
+/* Whether what arrived late comes before the first of the window, or alone. */
+static bool late_first(const struct offset_tracker *tracker) {
+    if (tracker->length == 0) {
+        return true;
     }
-    return first ? first : late;
+    struct tracked first = *window_at(tracker, tracker->head);
+    first.offset = first_of(tracker, first);
+    return before(*tracker->late, first);
 }
 
-static void shift(struct offset_tracker *tracker, const struct tracked *entry) {
-    if (entry == tracker->late) {
-        late_shift(tracker);
-    } else {
-        window_shift(tracker);
+/* The frontier: the lowest offset that is tracked, and of equal ones one that is unfinished; or NULL. */
+static inline const struct tracked *lowest(const struct offset_tracker *tracker) {
+    if (tracker->late_length && late_first(tracker)) {
+        return tracker->late;
     }
+    return tracker->length ? window_at(tracker, tracker->head) : NULL;
 }
 
 bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item) {
@@ -220,9 +280,9 @@ bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item) {
 
 void offset_tracker_finish(struct offset_tracker *tracker, const struct item *item) {
     if (item->late) {
-        late_sink(tracker, item->position, (struct tracked){.offset = item->offset});
+        late_sink(tracker, item->position, (struct tracked){.offset = item->offset, .run = RUN_OF_ONE});
     } else {
-        window_at(tracker, item->position)->item = NULL;
+        window_at(tracker, item->position)->run = RUN_OF_ONE;
     }
 }
 
@@ -242,34 +302,49 @@ bool offset_tracker_claimable(const struct offset_tracker *tracker) {
         return false;
     }
     const struct tracked *entry = lowest(tracker);
-    return (entry && !entry->item) || claim_ripe(&tracker->claim, entry);
+    return (entry && tracked_finished(*entry)) || claim_ripe(&tracker->claim, entry);
 }
 
-static void claim_add(struct offset_tracker *tracker, int64_t offset) {
+static void claim_add(struct offset_tracker *tracker, int64_t offset, uint64_t count) {
     struct claim *claim = &tracker->claim;
-    claim->count++;
+    claim->count += count;
     if (offset > tracker->passed) {
         tracker->passed = claim->offset = offset;
         claim->due = true;
     } else {
-        claim->repeated++;
+        claim->repeated += count;
         claim->repeated_offset = offset;
     }
 }
 
-const struct claim *offset_tracker_claim(struct offset_tracker *tracker, bool latest) {
+/* Takes a finished entry, or the first offset of its run, into the claim. */
+static void claim_take(struct offset_tracker *tracker, const struct tracked *entry) {
+    struct tracked taken = *entry;
+    if (entry == tracker->late) {
+        late_shift(tracker);
+        claim_add(tracker, taken.offset, 1);
+    } else if (tracker->every && taken.run != RUN_OF_ONE) {
+        window_at(tracker, tracker->head)->run -= ONE_MORE;
+        tracker->merged--;
+        claim_add(tracker, first_of(tracker, taken), 1);
+    } else {
+        window_shift(tracker);
+        tracker->merged -= run_length(taken) - 1;
+        claim_add(tracker, taken.offset, run_length(taken));
+    }
+}
+
+const struct claim *offset_tracker_claim(struct offset_tracker *tracker) {
     if (tracker->revoked || tracker->claim.underway) {
         return NULL;
     }
     struct claim *claim = &tracker->claim;
     const struct tracked *entry;
-    while ((entry = lowest(tracker)) && !entry->item) {
-        if (!latest && claim->due && entry->offset > claim->offset) {
+    while ((entry = lowest(tracker)) && tracked_finished(*entry)) {
+        if (tracker->every && claim->due && first_of(tracker, *entry) > claim->offset) {
             break;
         }
-        int64_t offset = entry->offset;
-        shift(tracker, entry);
-        claim_add(tracker, offset);
+        claim_take(tracker, entry);
     }
     claim->underway = claim_ripe(claim, entry);
     window_fit(tracker);
@@ -298,7 +373,7 @@ uint64_t offset_tracker_unclaim(struct offset_tracker *tracker) {
 
 uint64_t offset_tracker_pending(const struct offset_tracker *tracker) {
     uint64_t claimed = tracker->claim.underway ? 0 : tracker->claim.count;
-    return (uint64_t)tracker->length + tracker->late_length + claimed;
+    return (uint64_t)tracker->length + tracker->merged + tracker->late_length + claimed;
 }
 
 bool offset_tracker_settled(const struct offset_tracker *tracker, int64_t upto) {
@@ -306,43 +381,82 @@ bool offset_tracker_settled(const struct offset_tracker *tracker, int64_t upto) 
     return tracker->claim.count == 0 && !(entry && entry->offset <= upto);
 }
 
+/* Looking */
+
 void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (*visit)(struct item *item, void *data),
                                     void *data) {
     uint64_t length = (uint64_t)tracker->length + tracker->late_length;
     for (uint64_t i = 0; i < length; i++) {
         const struct tracked *entry =
             i < tracker->length ? window_at(tracker, tracker->head + (uint32_t)i) : &tracker->late[i - tracker->length];
-        if (entry->item && entry->item != &offset_tracker_abandoned) {
+        if (!tracked_finished(*entry) && entry->item != &offset_tracker_abandoned) {
             visit(entry->item, data);
         }
     }
 }
 
-const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker) {
+/* The lowest unfinished offset of those that arrived late; or NULL. */
+static const struct tracked *oldest_late(const struct offset_tracker *tracker) {
     const struct tracked *oldest = NULL;
-    for (uint32_t i = 0; i < tracker->length && !oldest; i++) {
-        const struct tracked *entry = window_at(tracker, tracker->head + i);
-        oldest = entry->item ? entry : NULL;
-    }
     for (uint32_t i = 0; i < tracker->late_length; i++) {
         const struct tracked *entry = &tracker->late[i];
-        if (entry->item && (!oldest || entry->offset < oldest->offset)) {
+        if (!tracked_finished(*entry) && (!oldest || entry->offset < oldest->offset)) {
             oldest = entry;
         }
     }
     return oldest;
 }
 
+/* The place in the window of its first entry that is unfinished, counted from the head; its length: there is none. */
+static uint32_t oldest_in_window(const struct offset_tracker *tracker) {
+    uint32_t place = 0;
+    while (place < tracker->length && tracked_finished(*window_at(tracker, tracker->head + place))) {
+        place++;
+    }
+    return place;
+}
+
+const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker) {
+    uint32_t place = oldest_in_window(tracker);
+    const struct tracked *oldest = place < tracker->length ? window_at(tracker, tracker->head + place) : NULL;
+    const struct tracked *late = oldest_late(tracker);
+    return late && !(oldest && oldest->offset <= late->offset) ? late : oldest;
+}
+
+void offset_tracker_each_run(const struct offset_tracker *tracker,
+                             bool (*visit)(int64_t first, int64_t last, void *data), void *data) {
+    const struct tracked *late = oldest_late(tracker);
+    int64_t unfinished = OFFSET_NONE, last = OFFSET_NONE; /* the last unfinished, and what is finished above it */
+    for (uint32_t i = oldest_in_window(tracker); i < tracker->length; i++) {
+        struct tracked entry = *window_at(tracker, tracker->head + i);
+        if (tracked_finished(entry)) {
+            if (late && entry.offset >= late->offset) {
+                break;
+            }
+            last = entry.offset;
+            continue;
+        }
+        if (last != OFFSET_NONE && !visit(unfinished + 1, last, data)) {
+            return;
+        }
+        unfinished = entry.offset;
+        last = OFFSET_NONE;
+    }
+    if (last != OFFSET_NONE) {
+        visit(unfinished + 1, last, data);
+    }
+}
+
 int64_t offset_tracker_highest_finished(const struct offset_tracker *tracker) {
     int64_t highest = tracker->passed;
     for (uint32_t i = 0; i < tracker->late_length; i++) {
-        if (!tracker->late[i].item && tracker->late[i].offset > highest) {
+        if (tracked_finished(tracker->late[i]) && tracker->late[i].offset > highest) {
             highest = tracker->late[i].offset;
         }
     }
     for (uint32_t left = tracker->length; left > 0; left--) {
         const struct tracked *entry = window_at(tracker, tracker->head + left - 1);
-        if (!entry->item) {
+        if (tracked_finished(*entry)) {
             return entry->offset > highest ? entry->offset : highest;
         }
     }

@@ -8,6 +8,12 @@
  * heap has at most eight times the capacity that it needs, or 64 entries, and an empty tracker has at most the 64 of
  * its window.
  *
+ * Finished offsets that are held up by a lower one need no entry each: before the window grows, neighbours become one
+ * run, if that leaves it at most half full. So what is finished costs as much as what is not, however much it is; but a
+ * tracker that acknowledges `every` offset keeps runs without gaps only, since each of them is claimed in its turn.
+ * (One that acknowledges the `latest` does not know where a run begins. So it makes none while it has late offsets, and
+ * what arrives late within one is acknowledged before the whole of it, and holds up the whole of it until then.)
+ *
  * What leaves the window becomes the claim: offsets that the caller is to acknowledge. A claim whose acknowledgement
  * was cut off is kept and offered again.
  */
@@ -24,9 +30,19 @@
 #define OFFSET_NONE ((int64_t)-1)
 
 struct tracked {
-    int64_t offset;
-    struct item *item; /* NULL once finished */
+    int64_t offset; /* the last of a run */
+    union {
+        struct item *item; /* until it is finished */
+        uintptr_t run;     /* from then on: how many offsets it stands for, times two, plus one */
+    };
 };
+
+/*
+ * tracked_finished - Whether it is a run, of one offset or more.
+ */
+static inline bool tracked_finished(struct tracked entry) {
+    return entry.run & 1u;
+}
 
 struct claim {
     int64_t offset;          /* acknowledge this one, if `due` */
@@ -45,6 +61,7 @@ struct offset_tracker {
     uint32_t length;        /* of the window */
     uint32_t late_capacity; /* of the heap */
     uint32_t late_length;   /* of the heap */
+    uint64_t merged;        /* offsets that the runs of the window stand for, besides one for each entry */
     uint32_t waiting;       /* items not started */
     uint32_t running;       /* items started and not finished */
     uint64_t received;      /* offsets received in this assignment */
@@ -55,6 +72,7 @@ struct offset_tracker {
     int64_t acknowledged;   /* the highest that was acknowledged, or OFFSET_NONE */
     struct claim claim;     /* what was taken off the window and is not settled yet */
     bool revoked;           /* forgotten: nothing of it may be claimed (I6) */
+    bool every;             /* each offset is claimed in its turn, not only the latest */
     bool untracked;         /* keeps no offsets: what is finished is done with, in whatever order */
     struct list moved;      /* its link among the scheduler's trackers that have something to claim */
     int64_t mark;           /* what is unsettled up to it belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
@@ -63,8 +81,10 @@ struct offset_tracker {
 
 /*
  * offset_tracker_init - Makes it empty. It must not move from now on. Allocates nothing.
+ *
+ * latest: whether a claim takes all that may be acknowledged, not one distinct offset.
  */
-void offset_tracker_init(struct offset_tracker *tracker);
+void offset_tracker_init(struct offset_tracker *tracker, bool latest);
 
 /*
  * offset_tracker_init_untracked - Makes one that keeps nothing, for callers that need no frontier: there is never
@@ -101,12 +121,12 @@ void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *i
 bool offset_tracker_claimable(const struct offset_tracker *tracker);
 
 /*
- * offset_tracker_claim - Takes finished offsets off the frontier: one distinct offset, or (`latest`) all there are.
+ * offset_tracker_claim - Takes finished offsets off the frontier: one distinct offset, or all there are.
  *
  * Returns the claim, underway until offset_tracker_settle or offset_tracker_unclaim; NULL when nothing may be
  * acknowledged.
  */
-const struct claim *offset_tracker_claim(struct offset_tracker *tracker, bool latest);
+const struct claim *offset_tracker_claim(struct offset_tracker *tracker);
 
 /*
  * offset_tracker_settle - The underway claim was acknowledged, or (`accepted` false) refused.
@@ -143,11 +163,20 @@ void offset_tracker_each_unfinished(const struct offset_tracker *tracker, void (
                                     void *data);
 
 /*
- * offset_tracker_oldest - The lowest unfinished offset. O(window): for reports.
+ * offset_tracker_oldest - The lowest unfinished offset. O(what is finished below it and not claimed, and late ones).
  *
  * Returns NULL when everything is finished; an entry whose item is offset_tracker_abandoned when it was abandoned.
  */
 const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker);
+
+/*
+ * offset_tracker_each_run - Visits what is finished beyond the lowest unfinished offset, as ranges in ascending order,
+ * until the callee returns false: for those who keep what need not be worked on again. A range begins right above what
+ * is before it, and may hold offsets that were never received; it never holds one that is unfinished or abandoned. What
+ * is finished above a late unfinished offset is left out, and so is what arrived late. O(window and late ones).
+ */
+void offset_tracker_each_run(const struct offset_tracker *tracker,
+                             bool (*visit)(int64_t first, int64_t last, void *data), void *data);
 
 /*
  * offset_tracker_highest_finished - The highest offset that was finished, acknowledged or not, or OFFSET_NONE. O(what

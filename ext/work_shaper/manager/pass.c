@@ -71,7 +71,7 @@ static void end_turn(struct manager *manager) {
 /* Returns false in a forked child. */
 static bool acknowledge_one(struct pass *pass, struct offset_tracker *tracker) {
     struct manager *manager = pass->manager;
-    const struct claim *claim = offset_tracker_claim(tracker, manager->acknowledger.latest);
+    const struct claim *claim = offset_tracker_claim(tracker);
     if (!claim) {
         return true;
     }

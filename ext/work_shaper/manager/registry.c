@@ -89,7 +89,7 @@ static struct partition *make_partition(struct manager *manager, VALUE key, st_i
     if (!partition) {
         return NULL;
     }
-    offset_tracker_init(&partition->tracker);
+    offset_tracker_init(&partition->tracker, manager->acknowledger.latest);
     partition->awaited = 0;
     if (!add(manager, &manager->registry.partitions, &partition->keyed, key, hash)) {
         free(partition);
