@@ -177,7 +177,7 @@ RSpec.describe "WorkShaper::Intake" do
     intake = client.instance_variable_get(:@intake)
     client.close
     expect { intake.take(1, 0, []) }.to raise_error(WorkShaper::Error, /closed/)
-    expect { intake.store(topic, 0, 1) }.to raise_error(WorkShaper::Error, /closed/)
+    expect { intake.store(topic, 0, 1, nil) }.to raise_error(WorkShaper::Error, /closed/)
     expect { intake.end_offset(topic, 0) }.to raise_error(WorkShaper::Error, /closed/)
     expect(intake.close).to be_nil
   end
@@ -185,7 +185,7 @@ RSpec.describe "WorkShaper::Intake" do
   it "that was never opened says that it is closed" do
     intake = WorkShaper.const_get(:Intake).new
     expect { intake.take(1, 0, []) }.to raise_error(WorkShaper::Error, /closed/)
-    expect { intake.store("orders", 0, 1) }.to raise_error(WorkShaper::Error, /closed/)
+    expect { intake.store("orders", 0, 1, nil) }.to raise_error(WorkShaper::Error, /closed/)
     expect(intake.close).to be_nil
     expect { intake.dup }.to raise_error(NoMethodError)
   end
@@ -206,9 +206,9 @@ RSpec.describe "WorkShaper::Intake" do
     expect { intake.take("many", 0, []) }.to raise_error(TypeError)
     expect { intake.take(1, nil, []) }.to raise_error(TypeError)
     expect { intake.take(1, 0, nil) }.to raise_error(TypeError)
-    expect { intake.store(nil, 0, 1) }.to raise_error(TypeError)
-    expect { intake.store("a\0b", 0, 1) }.to raise_error(ArgumentError)
-    expect { intake.store(topic, 2**40, 1) }.to raise_error(RangeError)
+    expect { intake.store(nil, 0, 1, nil) }.to raise_error(TypeError)
+    expect { intake.store("a\0b", 0, 1, nil) }.to raise_error(ArgumentError)
+    expect { intake.store(topic, 2**40, 1, nil) }.to raise_error(RangeError)
     expect(client.take(1, 0)).to eq([])
   end
 
@@ -233,10 +233,11 @@ RSpec.describe "WorkShaper::Intake" do
     expect(client.store("never-heard-of", 0, 1)).to be(false)
     expect(client.end_offset(topic, 0)).to eq(4)
     expect(client.end_offset("never-heard-of", 0)).to be_nil
-    offsets = { [topic, 0] => 4 }
-    expect(client.committed?(offsets, 5000)).to be(true)
+    rows = { [topic, 0] => inner(:OffsetList)::Committed.new(4, "beside") }
+    expect(client.committed?(rows, 5000)).to be(true)
     expect(mock.committed(group, topic)).to eq(0 => 4)
-    expect(client.committed?(offsets, 5000)).to be(true) # nothing new
+    expect(client.committed(rows.keys, 5000)).to eq(rows)
+    expect(client.committed?(rows, 5000)).to be(true) # nothing new
   end
 
   it "keeps nothing of librdkafka's: messages outlive the client, which closes at once" do

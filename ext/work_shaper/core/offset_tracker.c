@@ -22,6 +22,7 @@ void offset_tracker_init(struct offset_tracker *tracker, bool latest) {
                                        .mark = OFFSET_NONE,
                                        .passed = OFFSET_NONE,
                                        .acknowledged = OFFSET_NONE,
+                                       .given_up = OFFSET_NONE,
                                        .every = !latest};
     list_init(&tracker->moved);
 }
@@ -38,6 +39,7 @@ void offset_tracker_clear(struct offset_tracker *tracker) {
     tracker->capacity = tracker->length = 0;
     tracker->late_capacity = tracker->late_length = 0;
     tracker->merged = 0;
+    tracker->given_up = OFFSET_NONE;
     if (!tracker->claim.underway) {
         tracker->claim = (struct claim){0};
     }
@@ -115,16 +117,25 @@ static bool window_make_room(struct offset_tracker *tracker) {
     return (compactable && window_compact(tracker)) || window_grow(tracker);
 }
 
-static bool window_push(struct offset_tracker *tracker, struct item *item) {
+/* Appends an entry. Returns its sequence number in *sequence. */
+static bool window_append(struct offset_tracker *tracker, struct tracked entry, uint32_t *sequence) {
     if (tracker->length == tracker->capacity && !window_make_room(tracker)) {
         return false;
     }
-    uint32_t sequence = tracker->head + tracker->length;
-    *window_at(tracker, sequence) = (struct tracked){.offset = item->offset, .item = item};
+    *sequence = tracker->head + tracker->length;
+    *window_at(tracker, *sequence) = entry;
+    tracker->length++;
+    tracker->highest = entry.offset;
+    return true;
+}
+
+static bool window_push(struct offset_tracker *tracker, struct item *item) {
+    uint32_t sequence;
+    if (!window_append(tracker, (struct tracked){.offset = item->offset, .item = item}, &sequence)) {
+        return false;
+    }
     item->position = sequence & INT32_MAX; /* enough to find it: no window is longer than that */
     item->late = 0;
-    tracker->length++;
-    tracker->highest = item->offset;
     return true;
 }
 
@@ -278,6 +289,13 @@ bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item) {
     return noted;
 }
 
+bool offset_tracker_receive_finished(struct offset_tracker *tracker, int64_t offset) {
+    uint32_t sequence;
+    bool noted = window_append(tracker, (struct tracked){.offset = offset, .run = RUN_OF_ONE}, &sequence);
+    tracker->received += noted;
+    return noted;
+}
+
 void offset_tracker_finish(struct offset_tracker *tracker, const struct item *item) {
     if (item->late) {
         late_sink(tracker, item->position, (struct tracked){.offset = item->offset, .run = RUN_OF_ONE});
@@ -290,6 +308,10 @@ void offset_tracker_abandon(struct offset_tracker *tracker, const struct item *i
     struct tracked *entry = item->late ? &tracker->late[item->position] : window_at(tracker, item->position);
     entry->item = &offset_tracker_abandoned;
     tracker->abandoned++;
+    if (tracker->given_up == OFFSET_NONE || item->offset < tracker->given_up) {
+        tracker->given_up = item->offset;
+        tracker->given_up_message = item->message;
+    }
 }
 
 /* Whether the claim may be acknowledged as it stands: nothing lower or equal came in since it was cut off. */

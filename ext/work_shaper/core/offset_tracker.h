@@ -54,29 +54,31 @@ struct claim {
 };
 
 struct offset_tracker {
-    struct tracked *window; /* a ring of `capacity` (a power of two, or 0) */
-    struct tracked *late;   /* a min-heap by offset */
-    uint32_t capacity;      /* of the window */
-    uint32_t head;          /* sequence number of the window's first */
-    uint32_t length;        /* of the window */
-    uint32_t late_capacity; /* of the heap */
-    uint32_t late_length;   /* of the heap */
-    uint64_t merged;        /* offsets that the runs of the window stand for, besides one for each entry */
-    uint32_t waiting;       /* items not started */
-    uint32_t running;       /* items started and not finished */
-    uint64_t received;      /* offsets received in this assignment */
-    uint64_t abandoned;     /* those of them that will never be finished */
-    uint64_t dropped;       /* those of the abandoned that count as dropped already */
-    int64_t highest;        /* the highest received, or OFFSET_NONE */
-    int64_t passed;         /* the highest that was claimed, or OFFSET_NONE: never claimed again (I4) */
-    int64_t acknowledged;   /* the highest that was acknowledged, or OFFSET_NONE */
-    struct claim claim;     /* what was taken off the window and is not settled yet */
-    bool revoked;           /* forgotten: nothing of it may be claimed (I6) */
-    bool every;             /* each offset is claimed in its turn, not only the latest */
-    bool untracked;         /* keeps no offsets: what is finished is done with, in whatever order */
-    struct list moved;      /* its link among the scheduler's trackers that have something to claim */
-    int64_t mark;           /* what is unsettled up to it belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
-    uint32_t unfinished;    /* items up to the mark that are not finished */
+    struct tracked *window;     /* a ring of `capacity` (a power of two, or 0) */
+    struct tracked *late;       /* a min-heap by offset */
+    uint32_t capacity;          /* of the window */
+    uint32_t head;              /* sequence number of the window's first */
+    uint32_t length;            /* of the window */
+    uint32_t late_capacity;     /* of the heap */
+    uint32_t late_length;       /* of the heap */
+    uint64_t merged;            /* offsets that the runs of the window stand for, besides one for each entry */
+    uint32_t waiting;           /* items not started */
+    uint32_t running;           /* items started and not finished */
+    uint64_t received;          /* offsets received in this assignment */
+    uint64_t abandoned;         /* those of them that will never be finished */
+    uint64_t dropped;           /* those of the abandoned that count as dropped already */
+    int64_t given_up;           /* the lowest of the abandoned, or OFFSET_NONE */
+    uintptr_t given_up_message; /* its message */
+    int64_t highest;            /* the highest received, or OFFSET_NONE */
+    int64_t passed;             /* the highest that was claimed, or OFFSET_NONE: never claimed again (I4) */
+    int64_t acknowledged;       /* the highest that was acknowledged, or OFFSET_NONE */
+    struct claim claim;         /* what was taken off the window and is not settled yet */
+    bool revoked;               /* forgotten: nothing of it may be claimed (I6) */
+    bool every;                 /* each offset is claimed in its turn, not only the latest */
+    bool untracked;             /* keeps no offsets: what is finished is done with, in whatever order */
+    struct list moved;          /* its link among the scheduler's trackers that have something to claim */
+    int64_t mark;               /* what is unsettled up to it belongs to the checkpoint (scheduler.h); or OFFSET_NONE */
+    uint32_t unfinished;        /* items up to the mark that are not finished */
 };
 
 /*
@@ -103,6 +105,14 @@ void offset_tracker_clear(struct offset_tracker *tracker);
  * Returns false when there is no memory; the tracker is then as it was.
  */
 bool offset_tracker_receive(struct offset_tracker *tracker, struct item *item);
+
+/*
+ * offset_tracker_receive_finished - Notes an offset above all that came in as received and finished: it was worked on
+ * in another assignment.
+ *
+ * Returns false when there is no memory; the tracker is then as it was.
+ */
+bool offset_tracker_receive_finished(struct offset_tracker *tracker, int64_t offset);
 
 /*
  * offset_tracker_finish - Marks the item's offset finished. Does not refer to the item afterwards.

@@ -208,6 +208,16 @@ bool scheduler_offer_ranked(struct scheduler *scheduler, struct sub_key_queue *q
     return offer(scheduler, queue, tracker, message, offset, now, precedence);
 }
 
+bool scheduler_offer_finished(struct scheduler *scheduler, struct offset_tracker *tracker, int64_t offset) {
+    if (!offset_tracker_receive_finished(tracker, offset)) {
+        return false;
+    }
+    scheduler->in_flight++;
+    scheduler->total_enqueued++;
+    scheduler_update_moved(scheduler, tracker);
+    return true;
+}
+
 /* Takes out the oldest item whose sub key is free; there must be one. */
 static struct item *shift_oldest(struct scheduler *scheduler) {
     struct heap_node *top = scheduler->exempt.top ? scheduler->exempt.top : scheduler->passed.top;

@@ -108,6 +108,14 @@ enum room_left scheduler_room(const struct scheduler *scheduler, const struct su
 bool scheduler_offer(struct scheduler *scheduler, struct sub_key_queue *queue, struct offset_tracker *tracker,
                      uintptr_t message, int64_t offset, uint32_t now);
 
+/*
+ * scheduler_offer_finished - Notes an offset above all that came in of a tracker, whose work was done in another
+ * assignment: there is only something to acknowledge.
+ *
+ * Returns false when there is no memory; nothing has changed then.
+ */
+bool scheduler_offer_finished(struct scheduler *scheduler, struct offset_tracker *tracker, int64_t offset);
+
 /* What scheduler_offer_ranked takes at most. */
 #define HIGHEST_PRECEDENCE ((1u << 20u) - 1)
 

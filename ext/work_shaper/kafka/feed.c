@@ -2,8 +2,11 @@
 
 #include "../manager/enqueue.h"
 #include "../manager/manager.h"
+#include "../manager/supervisor.h"
 #include "../ruby/clock.h"
+#include "checkpoint.h"
 #include "message.h"
+#include "offset_map_object.h"
 
 #include <inttypes.h>
 #include <ruby/encoding.h>
@@ -42,8 +45,10 @@ struct feeding {
     struct manager *manager;
     struct callback sub_key;
     VALUE sub_key_errors;
+    VALUE maps;
     struct named named;
     int64_t highest; /* the highest offset that has come in of the named partition, or OFFSET_NONE */
+    VALUE map;       /* of the named partition, or nil */
     VALUE message;   /* the one that is fed right now */
 };
 
@@ -54,8 +59,25 @@ static bool goes_back(struct feeding *feeding) {
     if (name != before) {
         const struct partition *partition = registry_partition(feeding->manager, name);
         feeding->highest = partition ? partition->tracker.highest : OFFSET_NONE;
+        feeding->map = rb_hash_lookup(feeding->maps, name);
     }
     return message_offset(feeding->message) <= feeding->highest;
+}
+
+/* Lets a message pass that was finished in an earlier assignment: it is only acknowledged. Returns whether it was. */
+static bool pass(struct feeding *feeding) {
+    struct manager *manager = feeding->manager;
+    if (NIL_P(feeding->map) || !offset_map_passes(feeding->map, feeding->message) || manager->roster.closing) {
+        return false;
+    }
+    struct partition *partition = registry_partition(manager, feeding->named.name);
+    int64_t offset = message_offset(feeding->message);
+    if (!partition || !scheduler_offer_finished(&manager->scheduler, &partition->tracker, offset)) {
+        return false;
+    }
+    feeding->highest = offset;
+    supervise(manager);
+    return true;
 }
 
 static void let_in(struct feeding *feeding, VALUE key) {
@@ -83,7 +105,7 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
 }
 
 /*
- * call-seq: feed(messages, sub_key, sub_key_errors)
+ * call-seq: feed(messages, sub_key, sub_key_errors, maps)
  *
  * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; a
  * message for which that is nil runs in no particular order. So does one for which sub_key raised or
@@ -91,15 +113,22 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
  * the limits: the caller did so before it took the messages. Raises ShuttingDown, and what else sub_key raises; the
  * messages before that one have been enqueued then.
  *
+ * A message that was finished in an earlier assignment, as one of `maps` says (a Hash of OffsetMap by partition), is
+ * acknowledged unseen.
+ *
  * Returns how many it enqueued: fewer than there are when the offset of the next one is not above all that came in of
  * its partition.
  */
-static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors) {
-    struct feeding feeding = {
-        .manager = manager_get(self), .sub_key_errors = sub_key_errors, .named = {.topic = Qundef, .name = Qundef}};
+static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors, VALUE maps) {
+    struct feeding feeding = {.manager = manager_get(self),
+                              .sub_key_errors = sub_key_errors,
+                              .maps = maps,
+                              .named = {.topic = Qundef, .name = Qundef},
+                              .map = Qnil};
     callback_set(&feeding.sub_key, sub_key);
     Check_Type(messages, T_ARRAY);
     Check_Type(sub_key_errors, T_HASH);
+    Check_Type(maps, T_HASH);
     long i = 0;
     for (; i < RARRAY_LEN(messages); i++) {
         VALUE message = rb_ary_entry(messages, i);
@@ -109,6 +138,9 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_error
         feeding.message = message;
         if (goes_back(&feeding)) {
             break;
+        }
+        if (pass(&feeding)) {
+            continue;
         }
         if (callback_given(&feeding.sub_key)) {
             rb_rescue2(ask_and_let_in, (VALUE)&feeding, let_in_with_error, (VALUE)&feeding, rb_eException, (VALUE)0);
@@ -261,7 +293,7 @@ static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
 
 void init_feed(VALUE work_shaper) {
     VALUE feeding = rb_define_module_under(work_shaper, "Feeding");
-    rb_define_private_method(feeding, "feed", feed, 3);
+    rb_define_private_method(feeding, "feed", feed, 4);
     rb_define_method(feeding, "in_flight", in_flight, 0);
     rb_define_method(feeding, "unfinished_of", unfinished_of, 1);
     rb_define_method(feeding, "running_of", running_of, 1);
@@ -273,4 +305,5 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "idle_time", idle_time, 0);
     rb_define_method(feeding, "await_room", await_room, 2);
     rb_define_method(feeding, "expect", expect, 1);
+    init_checkpoint(feeding);
 }

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The most messages that one call takes. */
 #define CAPACITY 1000
@@ -233,22 +234,29 @@ static VALUE interrupt(VALUE self) {
 }
 
 /*
- * call-seq: store(topic, partition, offset)
+ * call-seq: store(topic, partition, offset, metadata)
  *
- * Notes the offset from which the group is to continue, for librdkafka's next commit. Keeps the GVL: it only takes a
- * lock of librdkafka's, and beside busy Ruby threads it would be expensive to get the GVL back.
+ * Notes the offset from which the group is to continue, for librdkafka's next commit, and the text beside it, or nil.
+ * Keeps the GVL: it only takes a lock of librdkafka's, and beside busy Ruby threads it would be expensive to get the
+ * GVL back.
  *
  * Returns librdkafka's error code, 0 when it is stored.
  */
-static VALUE store(VALUE self, VALUE topic, VALUE partition, VALUE offset) {
+static VALUE store(VALUE self, VALUE topic, VALUE partition, VALUE offset, VALUE metadata) {
     const struct intake *intake = open_intake(self);
     const struct librdkafka *library = &intake->library;
     const char *name = StringValueCStr(topic);
     int32_t number = NUM2INT(partition);
     int64_t next = NUM2LL(offset);
+    size_t metadata_size = NIL_P(metadata) ? 0 : (size_t)RSTRING_LEN(StringValue(metadata));
     rd_kafka_topic_partition_list_t *list = library->topic_partition_list_new(1);
     rd_kafka_topic_partition_t *entry = library->topic_partition_list_add(list, name, number);
     entry->offset = next;
+    entry->metadata = metadata_size ? malloc(metadata_size) : NULL; /* the list frees it */
+    if (entry->metadata) {
+        memcpy(entry->metadata, RSTRING_PTR(metadata), metadata_size);
+        entry->metadata_size = metadata_size;
+    }
     int error = library->offsets_store(intake->client, list);
     if (!error) {
         error = entry->err;
@@ -295,7 +303,7 @@ void init_intake(VALUE work_shaper) {
     rb_define_method(intake_class, "open", open_queue, 2);
     rb_define_method(intake_class, "take", take, 3);
     rb_define_method(intake_class, "interrupt", interrupt, 0);
-    rb_define_method(intake_class, "store", store, 3);
+    rb_define_method(intake_class, "store", store, 4);
     rb_define_method(intake_class, "end_offset", end_offset, 2);
     rb_define_method(intake_class, "close", close_queue, 0);
 }

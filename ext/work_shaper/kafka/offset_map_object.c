@@ -2,15 +2,28 @@
 
 #include "../core/offset_map.h"
 #include "../ruby/options.h"
+#include "message.h"
+
+enum state {
+    UNPROVEN, /* the anchor has not come yet */
+    PROVEN,   /* it has, and the log is that of which the map was made */
+    REFUTED,  /* it is another one */
+    PASSED    /* what comes is above all that the map knows */
+};
+
+struct offset_map_object {
+    struct offset_map map;
+    enum state state;
+};
 
 static void free_offset_map(void *data) {
-    offset_map_destroy(data);
+    offset_map_destroy(&((struct offset_map_object *)data)->map);
     xfree(data);
 }
 
 static size_t size_of(const void *data) {
-    const struct offset_map *map = data;
-    return sizeof *map + map->count * sizeof *map->runs;
+    const struct offset_map_object *object = data;
+    return sizeof *object + object->map.count * sizeof *object->map.runs;
 }
 
 static const rb_data_type_t offset_map_type = {
@@ -19,8 +32,12 @@ static const rb_data_type_t offset_map_type = {
     .flags = RUBY_TYPED_FREE_IMMEDIATELY | RUBY_TYPED_WB_PROTECTED,
 };
 
-static const struct offset_map *map_of(VALUE self) {
+static struct offset_map_object *object_of(VALUE self) {
     return rb_check_typeddata(self, &offset_map_type);
+}
+
+static const struct offset_map *map_of(VALUE self) {
+    return &object_of(self)->map;
 }
 
 /* Encoding */
@@ -99,9 +116,10 @@ static VALUE encode(int argc, VALUE *argv, VALUE class) {
 static VALUE decode(VALUE class, VALUE text, VALUE base) {
     Check_Type(text, T_STRING);
     int64_t offset = check_offset(base, "base");
-    struct offset_map *map;
-    VALUE self = TypedData_Make_Struct(class, struct offset_map, &offset_map_type, map);
-    enum offset_map_status status = offset_map_decode(map, RSTRING_PTR(text), (size_t)RSTRING_LEN(text), offset);
+    struct offset_map_object *object;
+    VALUE self = TypedData_Make_Struct(class, struct offset_map_object, &offset_map_type, object);
+    enum offset_map_status status =
+        offset_map_decode(&object->map, RSTRING_PTR(text), (size_t)RSTRING_LEN(text), offset);
     RB_GC_GUARD(text);
     switch (status) {
     case OFFSET_MAP_OK:
@@ -116,6 +134,45 @@ static VALUE decode(VALUE class, VALUE text, VALUE base) {
         break;
     }
     rb_memerror();
+}
+
+/* Using it */
+
+static enum state prove(const struct offset_anchor *anchor, VALUE message) {
+    int64_t timestamp;
+    if (message_offset(message) < anchor->offset) {
+        return UNPROVEN;
+    }
+    bool same = message_offset(message) == anchor->offset && message_fingerprint(message, &timestamp) == anchor->hash &&
+                timestamp == anchor->timestamp;
+    return same ? PROVEN : REFUTED;
+}
+
+bool offset_map_passes(VALUE self, VALUE message) {
+    struct offset_map_object *object = object_of(self);
+    if (object->state == UNPROVEN) {
+        object->state = prove(&object->map.anchor, message);
+        return false;
+    }
+    if (object->state == PROVEN && message_offset(message) > offset_map_last(&object->map)) {
+        object->state = PASSED;
+    }
+    return object->state == PROVEN && offset_map_finished(&object->map, message_offset(message));
+}
+
+/*
+ * Whether it is of no more use: all that it knows has come, or it is refuted.
+ */
+static VALUE over(VALUE self) {
+    enum state state = object_of(self)->state;
+    return state == REFUTED || state == PASSED ? Qtrue : Qfalse;
+}
+
+/*
+ * Whether the message that came where the anchor was is another one: the log is not that of which the map was made.
+ */
+static VALUE refuted(VALUE self) {
+    return object_of(self)->state == REFUTED ? Qtrue : Qfalse;
 }
 
 /*
@@ -167,7 +224,7 @@ static VALUE runs(VALUE self) {
 /*
  * Document-class: WorkShaper::OffsetMap
  *
- * What is finished beyond a committed offset, as it is committed beside it. Cannot be changed.
+ * What is finished beyond a committed offset, as it is committed beside it.
  */
 
 void init_offset_map(VALUE work_shaper) {
@@ -176,6 +233,8 @@ void init_offset_map(VALUE work_shaper) {
     rb_undef_method(rb_singleton_class(offset_map_class), "new");
     rb_define_singleton_method(offset_map_class, "encode", encode, -1);
     rb_define_singleton_method(offset_map_class, "decode", decode, 2);
+    rb_define_method(offset_map_class, "over?", over, 0);
+    rb_define_method(offset_map_class, "refuted?", refuted, 0);
     rb_define_method(offset_map_class, "finished?", finished, 1);
     rb_define_method(offset_map_class, "last", last, 0);
     rb_define_method(offset_map_class, "count", count, 0);

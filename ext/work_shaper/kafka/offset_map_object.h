@@ -5,6 +5,14 @@
 #define WORK_SHAPER_KAFKA_OFFSET_MAP_OBJECT_H
 
 #include <ruby/ruby.h>
+#include <stdbool.h>
+
+/*
+ * offset_map_passes - Whether the map says that this message, of the map's partition and above all that were asked for
+ * before, was finished. False until the anchor has come, and for ever when that is not the message of which the map was
+ * made: then the log is another one. map: an OffsetMap.
+ */
+bool offset_map_passes(VALUE map, VALUE message);
 
 /*
  * init_offset_map - Defines WorkShaper::OffsetMap.

@@ -279,7 +279,11 @@ static void mark_sub_key(struct keyed *entry, void *data) {
 
 static void mark_partition(struct keyed *entry, void *data) {
     (void)data;
+    const struct offset_tracker *tracker = &((struct partition *)entry)->tracker;
     rb_gc_mark(entry->key);
+    if (tracker->given_up != OFFSET_NONE) {
+        rb_gc_mark_movable((VALUE)tracker->given_up_message);
+    }
 }
 
 void registry_mark(struct manager *manager) {
@@ -301,9 +305,18 @@ static void compact_sub_key(struct keyed *entry, void *data) {
     each_item(&((struct sub_key *)entry)->queue, compact_item);
 }
 
+static void compact_partition(struct keyed *entry, void *data) {
+    (void)data;
+    struct offset_tracker *tracker = &((struct partition *)entry)->tracker;
+    if (tracker->given_up != OFFSET_NONE) {
+        tracker->given_up_message = (uintptr_t)rb_gc_location((VALUE)tracker->given_up_message);
+    }
+}
+
 void registry_compact(struct manager *manager) {
     each_waiting(manager->scheduler.first_arrival, compact_item);
     key_table_each(&manager->registry.sub_keys, compact_sub_key, NULL);
+    key_table_each(&manager->registry.partitions, compact_partition, NULL);
 }
 
 static void destroy_sub_key(struct keyed *entry, void *data) {

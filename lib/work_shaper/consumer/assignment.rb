@@ -19,6 +19,10 @@ module WorkShaper
       # What was raised while librdkafka called us (it would swallow that), or by the caller's listener.
       attr_reader :failure
 
+      # @return [Hash{Array(String, Integer) => OffsetList::Committed}] what should have been committed of partitions that
+      #   went, and may not be
+      attr_reader :unconfirmed
+
       # @param pool [Pool] forgets the partitions that go
       # @param listener [Object, nil] the caller's own rebalance listener, called after us
       # @param revoke_timeout [Numeric] seconds for which what runs of partitions that go may go on
@@ -34,7 +38,7 @@ module WorkShaper
         @deferred = []
       end
 
-      # Where offsets are stored and committed, and where partitions begin.
+      # Where offsets are stored and committed; where partitions begin.
       attr_writer :client, :beginning
 
       # Calls the block with the partitions that go, as soon as nothing more is taken of them.
@@ -101,10 +105,9 @@ module WorkShaper
         @partitions[name] || @handover&.[](name)
       end
 
-      # By topic and partition: everything below is done, and may not be committed yet, though librdkafka was told so
-      # while the partition was ours.
-      def finished_offsets
-        { **@unconfirmed, **stored_offsets(@handover&.partitions || {}), **stored_offsets(@partitions) }
+      # Those that are ours, even if they are about to go.
+      def held
+        @handover ? { **@partitions, **@handover.partitions } : @partitions
       end
 
       def self.name_of(topic, partition)
@@ -121,14 +124,6 @@ module WorkShaper
 
       def named(topic_partitions)
         topic_partitions.to_h { |topic, number| [Assignment.name_of(topic, number).freeze, [topic, number].freeze] }
-      end
-
-      def stored_offsets(partitions)
-        rows = @pool.stats[:partitions]
-        partitions.each_with_object({}) do |(name, topic_partition), offsets|
-          last = rows.dig(name, :last_acked)
-          offsets[topic_partition] = last + 1 if last
-        end
       end
 
       def log(...)
@@ -176,7 +171,7 @@ module WorkShaper
 
       # Returns what librdkafka says is wrong.
       def begin_with(change, coming)
-        begins = @beginning.of(coming.except(*@partitions.keys).values)
+        begins = @beginning.of(coming.except(*@partitions.keys))
         error = change.carry_out({ **begins, **positions(@partitions.slice(*coming.keys)) })
         begins.each { |(topic, number), offset| @client.store(topic, number, offset) }
         error
@@ -198,7 +193,7 @@ module WorkShaper
       def leave(gone, confirmed: true)
         return if gone.empty?
 
-        @unconfirmed.merge!(stored_offsets(gone)) unless confirmed || @over
+        @unconfirmed.merge!(@pool.checkpoints(gone)) unless confirmed || @over
         dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
         @handover&.done
         log(message: "Revoked", partitions: gone.keys, dropped: dropped)

@@ -148,9 +148,9 @@ module WorkShaper
         nil # after a fatal error it says so, and does it all the same
       end
 
-      # Whether there are partitions.
-      def assigned?
-        !@consumer.assignment.empty?
+      # @return [Array<Array(String, Integer)>] the partitions that are ours as librdkafka has it
+      def assigned
+        @consumer.assignment.to_h.flat_map { |topic, entries| entries.map { |entry| [topic, entry.partition] } }
       end
 
       # Leaves the group. The assignment is asked for a change once more if there are partitions.

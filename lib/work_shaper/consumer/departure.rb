@@ -30,15 +30,15 @@ module WorkShaper
         @static = static
       end
 
-      # Whether the offsets are committed in time. In a rebalance the broker answers only when that is over.
+      # Whether the rows are committed in time. In a rebalance the broker answers only when that is over.
       #
-      # @param offsets [Hash{Array(String, Integer) => Integer}] by topic and partition
+      # @param rows [Hash{Array(String, Integer) => OffsetList::Committed}]
       # @param stop_limit [Numeric] until when the whole stop may last
       # @yieldreturn [Boolean] whether it must not wait any longer
-      def confirmed?(offsets, stop_limit)
+      def confirmed?(rows, stop_limit)
         patience = now + COMMIT_TIME
         limit = stop_limit.clamp(patience, now + REBALANCE_TIME)
-        until @client.committed?(offsets, answer_time(now < patience ? patience : limit))
+        until @client.committed?(rows, answer_time(now < patience ? patience : limit))
           return false if yield || now >= limit
           return false if now >= patience && !@client.reachable?(REACH_TIME)
 
@@ -51,7 +51,7 @@ module WorkShaper
       def leave
         @client.unsubscribe unless @static
         limit = now + PARTING_TIME
-        nil until (poll(PARTING_WAIT) && (@static || !@client.assigned?)) || now >= limit
+        nil until (poll(PARTING_WAIT) && (@static || @client.assigned.empty?)) || now >= limit
       ensure
         Client.shielded { @client.close }
         @assignment.proceed

@@ -15,14 +15,12 @@ module WorkShaper
 
       ASYNCHRONOUS = 1
 
-      # librdkafka's codes.
-      TIMED_OUT = -185
-      NOTHING_STORED = -168
-
       # Stores the offset for the next commit: everything below it is done. Returns false when the partition is not ours
       # any more.
-      def store(topic, partition, offset)
-        code = @intake.store(topic, partition, offset)
+      #
+      # @param metadata [String, nil] the text to be committed beside it
+      def store(topic, partition, offset, metadata = nil)
+        code = @intake.store(topic, partition, offset, metadata)
         return true if code.zero?
 
         error = Rdkafka::RdkafkaError.new(code, "Storing offset #{offset} of #{topic}/#{partition}")
@@ -53,37 +51,45 @@ module WorkShaper
         ask("offsets_for_times", topic_partitions, LATEST, milliseconds)
       end
 
-      # Commits what is stored, and waits for the answer.
+      # Commits these offsets, of partitions that are ours at this moment, and waits for the answer. They are stored, too:
+      # what is stored librdkafka may commit once more when partitions go.
       #
+      # @param rows [Hash{Array(String, Integer) => Committed}]
       # @return [Boolean] whether all of it is committed
-      def commit(milliseconds)
-        queue = call(:pointer, "queue_new", @native)
-        code = call(:int, "commit_queue", @native, nil, queue, nil, nil)
-        event = call(:pointer, "queue_poll", queue, milliseconds) if code.zero?
-        code = event.null? ? TIMED_OUT : call(:int, "event_error", event) if event
-        [0, NOTHING_STORED].include?(code)
-      ensure
-        call(:void, "event_destroy", event) if event && !event.null?
-        call(:void, "queue_destroy", queue) if queue
+      def commit(rows, milliseconds)
+        store_all(rows)
+        rows.empty? || OffsetList.with(rows) { |native| await_commit(native, milliseconds) }
       end
 
-      # Whether the broker says that these offsets, or higher ones, are committed; if not, commits what is stored and
-      # asks again. No commit without an answer before: while a member joins, the broker reads nothing else that it
-      # sends. By the time it reads the commit, that is out of date, and librdkafka 2.8 then gives up all partitions.
+      # The same, without waiting.
+      def commit_later(rows)
+        store_all(rows)
+        OffsetList.with(rows) { |native| call(:int, "commit", @native, native, ASYNCHRONOUS) }
+      end
+
+      # Whether the broker says that these offsets, or higher ones, are committed; if not, commits those of partitions
+      # that are still ours and asks again. No commit without an answer before: while a member joins, the broker reads
+      # nothing else that it sends. By the time it reads the commit, that is out of date, and librdkafka 2.8 then gives up
+      # all partitions.
       #
-      # @param offsets [Hash{Array(String, Integer) => Integer}] by topic and partition
+      # @param rows [Hash{Array(String, Integer) => Committed}]
       # @param milliseconds [Integer] for each answer; rdkafka's own commit would wait for as long as a session lasts
-      def committed?(offsets, milliseconds)
-        return true if offsets.empty?
+      # @return [Boolean, nil] nil: no answer
+      def committed?(rows, milliseconds)
+        return true if rows.empty?
 
-        reached = reached?(offsets, milliseconds)
-        return reached unless reached == false
+        missing = missing(rows, milliseconds) or return
+        return true if missing.empty?
 
-        commit(milliseconds)
-        reached?(offsets, milliseconds)
+        commit(missing.slice(*assigned), milliseconds)
+        missing(missing, milliseconds)&.empty?
       end
 
       private
+
+      def store_all(rows)
+        rows.each { |(topic, partition), row| store(topic, partition, row.offset, row.metadata) }
+      end
 
       def ask(what, topic_partitions, offset, milliseconds)
         return {} if topic_partitions.empty?
@@ -96,12 +102,22 @@ module WorkShaper
         end
       end
 
-      # Nil: the broker does not answer.
-      def reached?(offsets, milliseconds)
-        committed = committed(offsets.keys, milliseconds)
-        offsets.all? { |place, offset| committed[place] && committed[place].offset >= offset }
+      # Those of the rows that are not committed. Nil: the broker does not answer.
+      def missing(rows, milliseconds)
+        committed = committed(rows.keys, milliseconds)
+        rows.reject { |place, row| row.reached?(committed[place]) }
       rescue Rdkafka::RdkafkaError
         nil
+      end
+
+      def await_commit(native, milliseconds)
+        queue = call(:pointer, "queue_new", @native)
+        code = call(:int, "commit_queue", @native, native, queue, nil, nil)
+        event = call(:pointer, "queue_poll", queue, milliseconds) if code.zero?
+        !event.nil? && !event.null? && call(:int, "event_error", event).zero?
+      ensure
+        call(:void, "event_destroy", event) if event && !event.null?
+        call(:void, "queue_destroy", queue) if queue
       end
     end
 

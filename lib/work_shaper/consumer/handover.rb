@@ -43,7 +43,7 @@ module WorkShaper
         return false if @change.lost?
 
         @pool.flush
-        @client.commit(COMMIT_TIME)
+        @client.commit(@pool.checkpoints(@partitions), COMMIT_TIME)
       end
 
       # librdkafka would remember the pause when a partition comes back.

@@ -7,7 +7,12 @@ module WorkShaper
     # @private
     module OffsetList
       # The offset from which a group goes on, and the text beside it.
-      Committed = Struct.new(:offset, :metadata)
+      Committed = Struct.new(:offset, :metadata) do
+        # Whether that, which is committed, says as much or more.
+        def reached?(other)
+          !other.nil? && (other.offset > offset || (other.offset == offset && other.metadata.to_s == metadata.to_s))
+        end
+      end
 
       # The type of the list's memory: rd_kafka_mem_malloc(rk, size).
       ALLOCATION = %i[pointer size_t].freeze

@@ -86,6 +86,11 @@ module WorkShaper
         config["allow.auto.create.topics"] == "true"
       end
 
+      # Seconds between two commits.
+      def commit_interval
+        Integer(config.fetch("auto.commit.interval.ms"), 10) / 1000.0
+      end
+
       # Whether a partition without a commit begins at its end.
       def begins_at_end?
         AT_END.include?(config["auto.offset.reset"])

@@ -112,7 +112,8 @@ module WorkShaper
       def join_group
         @client = @connect.call(@options.config, @assignment, @options.oauth_token)
         @assignment.client = @client
-        @assignment.beginning = Beginning.new(@client, at_end: @options.begins_at_end?)
+        @assignment.beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
+        @checkpoints = Checkpoints.new(@pool, @client, @assignment, @options.commit_interval)
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
@@ -133,6 +134,7 @@ module WorkShaper
         messages = take(@back_pressure.allowance)
         feed(messages) unless messages.empty? || @quiet
         @assignment.proceed # not before: what was taken goes on from its last offset
+        @checkpoints.commit_due
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked
       end
@@ -185,7 +187,7 @@ module WorkShaper
       # Called by the manager, but never for what was enqueued before its partition went.
       def store(name, offset)
         topic, partition = @assignment[name]
-        topic ? @client.store(topic, partition, offset + 1) : false
+        topic ? @client.store(topic, partition, *@pool.checkpoint(name, offset + 1)) : false
       end
 
       # Keeps polling while running work finishes, so that rebalances are answered; what comes in meanwhile is left to
@@ -215,10 +217,10 @@ module WorkShaper
 
       # What still runs is fenced first, so that nothing is stored in a client that is closed.
       def leave_group
-        offsets = @assignment.finished_offsets
+        rows = { **@assignment.unconfirmed, **@pool.checkpoints(@assignment.held) }
         @assignment.leave_all
         @pool.request_shutdown
-        expect_confirmed(offsets) if @client
+        expect_confirmed(rows) if @client
       ensure
         departure.leave if @client
         @pool.close(CLOSING_TIME)
@@ -228,8 +230,8 @@ module WorkShaper
         @departure ||= Departure.new(@client, @assignment, static: @options.static?)
       end
 
-      def expect_confirmed(offsets)
-        return if departure.confirmed?(offsets, @stop_limit || now) { @stops > 1 }
+      def expect_confirmed(rows)
+        return if departure.confirmed?(rows, @stop_limit || now) { @stops > 1 }
 
         @result = false
         SafeLog.warn(message: "The last commit was not confirmed")

@@ -19,6 +19,7 @@ module WorkShaper
         @sub_key = sub_key
         @policy = policy
         @sub_key_errors = {}.compare_by_identity
+        @maps = {}
         super(work: ->(message, _partition, _offset) { work_on(message) }, **rest)
         @handler = handler(block, around)
         @failures.around = around
@@ -29,11 +30,30 @@ module WorkShaper
       # Enqueues messages without checking the limits. A message whose sub key cannot be found has no order: the error
       # is raised where its work would be done, and its sub key is asked for again at the next try.
       def feed(messages)
-        super(messages, @sub_key, @sub_key_errors)
+        super(messages, @sub_key, @sub_key_errors, @maps).tap { forget_maps unless @maps.empty? }
+      end
+
+      # What the map says of a partition that comes is finished will only be acknowledged.
+      #
+      # @param map [OffsetMap]
+      def let_pass(partition, map)
+        @maps[partition] = map
+      end
+
+      # What should be committed of partitions; of those of which nothing came in, nothing.
+      #
+      # @param partitions [Hash{String => Array(String, Integer)}] topic and partition by name
+      # @return [Hash{Array(String, Integer) => OffsetList::Committed}]
+      def checkpoints(partitions)
+        partitions.each_with_object({}) do |(name, place), rows|
+          row = checkpoint(name)
+          rows[place] = OffsetList::Committed.new(*row) if row
+        end
       end
 
       def revoke(partition)
         super.tap do
+          @maps.delete(partition)
           # Those that run, too: they are not tried again.
           @sub_key_errors.each_key.to_a.each do |message|
             @sub_key_errors.delete(message) if Assignment.name_of(message.topic, message.partition) == partition
@@ -62,6 +82,15 @@ module WorkShaper
       end
 
       private
+
+      def forget_maps
+        @maps.each { |partition, map| log_refuted(partition) if map.refuted? }
+        @maps.delete_if { |_, map| map.over? }
+      end
+
+      def log_refuted(partition)
+        SafeLog.warn(message: "Committed metadata ignored: it was committed for another log", partition: partition)
+      end
 
       def retry_policy(_words)
         @policy

@@ -18,8 +18,8 @@ module ConsumerHelpers
 
     # Accepted offsets in the order of the calls of store: [topic, partition, offset]; what was refused.
     attr_reader :stored, :refused
-    # topic_partition => offset from which the group is to go on.
-    attr_reader :committed
+    # topic_partition => the text that was committed beside its offset.
+    attr_reader :metadata
     attr_reader :config, :listener, :topics, :misuse, :failures, :reports, :paused_partitions, :calls, :takes
     # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
     attr_reader :inside
@@ -38,6 +38,7 @@ module ConsumerHelpers
       @starts = {}
       @committed = {}
       @kept = {}
+      @metadata = {}
       @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
       @answered = @commits = true
       @takes = 0
@@ -98,6 +99,11 @@ module ConsumerHelpers
       within_take { @failures << failure }
     end
 
+    # The client of the next member: what was produced and committed is there.
+    def successor
+      FakeClient.new.tap { |other| other.take_over(@log, @committed, @metadata) }
+    end
+
     # Runs the block on the polling thread, inside the next take.
     def later(&block)
       Event.new(block).tap do |event|
@@ -144,7 +150,7 @@ module ConsumerHelpers
 
     # What the group would go on with if this member died now and nothing but what was stored counted.
     def offset_of(topic, partition)
-      @kept[[topic, partition]] || @committed[[topic, partition]]
+      @kept[[topic, partition]]&.first || @committed[[topic, partition]]
     end
 
     # The offsets that were stored for one partition.
@@ -185,13 +191,13 @@ module ConsumerHelpers
       end
     end
 
-    def store(topic, partition, offset)
+    def store(topic, partition, offset, metadata = nil)
       misused("store after close") if @closed
       return @on_store.call(topic, partition, offset) if @on_store
 
       accepted = @positions.key?([topic, partition])
       (accepted ? @stored : @refused) << [topic, partition, offset]
-      @kept[[topic, partition]] = offset if accepted
+      @kept[[topic, partition]] = [offset, metadata] if accepted
       accepted
     end
 
@@ -206,12 +212,17 @@ module ConsumerHelpers
       @log[[topic, partition]].size
     end
 
-    # What is stored, unless `commits` is false.
-    def commit(_milliseconds)
+    # Unless `commits` is false.
+    def commit(rows, _milliseconds)
       note(:handover)
       misused("commit inside #{@inside}") if @inside
-      keep if @commits
+      rows.each { |place, row| keep_row(place, row) } if @commits
       @commits
+    end
+
+    def commit_later(rows)
+      note(:commit_later)
+      rows.each { |place, row| keep_row(place, row) }
     end
 
     def pause(topic_partitions)
@@ -226,13 +237,22 @@ module ConsumerHelpers
       @paused_partitions -= topic_partitions
     end
 
-    # What on_commit returns, if it is there.
-    def committed?(offsets, milliseconds)
+    # What on_commit, given the offsets, returns, if it is there.
+    def committed?(rows, milliseconds)
       note(:commit)
-      return @on_commit.call(offsets, milliseconds) if @on_commit
+      return @on_commit.call(rows.transform_values(&:offset), milliseconds) if @on_commit
 
-      keep
-      offsets.all? { |topic_partition, offset| @committed[topic_partition].to_i >= offset }
+      rows.each { |place, row| keep_row(place, row) if @positions.key?(place) }
+      rows.all? { |place, row| @committed[place].to_i >= row.offset }
+    end
+
+    # topic_partition => offset from which the group is to go on. With arguments: as the client has it.
+    def committed(places = nil, _milliseconds = nil)
+      places ? @committed.slice(*places).to_h { |place, offset| [place, row(offset, @metadata[place])] } : @committed
+    end
+
+    def end_offsets(places, _milliseconds)
+      places.to_h { |place| [place, row(@log[place].size)] }
     end
 
     # The partitions go at the next take.
@@ -241,9 +261,9 @@ module ConsumerHelpers
       later { revoke_now(*@positions.keys) if @positions.any? }
     end
 
-    def assigned?
+    def assigned
       note(:assigned)
-      @positions.any?
+      @positions.keys
     end
 
     def close
@@ -253,6 +273,14 @@ module ConsumerHelpers
         revoke_now(*@positions.keys) if @positions.any?
       end
       @closed = true
+    end
+
+    protected
+
+    def take_over(log, committed, metadata)
+      @log = log
+      @committed = committed
+      @metadata = metadata
     end
 
     private
@@ -283,9 +311,23 @@ module ConsumerHelpers
       keep
     end
 
+    def row(...)
+      ConsumerHelpers.inner(:OffsetList)::Committed.new(...)
+    end
+
     def keep
-      @committed.merge!(@kept)
+      @kept.each { |place, (offset, metadata)| commit_now(place, offset, metadata) }
       @kept.clear
+    end
+
+    def keep_row(place, row)
+      @kept.delete(place)
+      commit_now(place, row.offset, row.metadata)
+    end
+
+    def commit_now(place, offset, metadata)
+      @committed[place] = offset
+      @metadata[place] = metadata
     end
 
     def within(call)

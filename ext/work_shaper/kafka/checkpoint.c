@@ -1,0 +1,92 @@
+#include "checkpoint.h"
+
+#include "../core/offset_map.h"
+#include "../manager/manager.h"
+#include "message.h"
+
+#include <stdlib.h>
+
+/* The lowest unfinished offset of a partition. */
+struct frontier {
+    int64_t offset;
+    VALUE message; /* Qundef: it was dropped, and is not known any more */
+};
+
+/* Returns false when everything is finished. */
+static bool find_frontier(const struct offset_tracker *tracker, struct frontier *frontier) {
+    const struct tracked *oldest = offset_tracker_oldest(tracker);
+    if (!oldest) {
+        return false;
+    }
+    frontier->offset = oldest->offset;
+    frontier->message = Qundef;
+    if (oldest->item != &offset_tracker_abandoned) {
+        frontier->message = (VALUE)oldest->item->message;
+    } else if (oldest->offset == tracker->given_up) {
+        frontier->message = (VALUE)tracker->given_up_message;
+    }
+    return true;
+}
+
+struct runs {
+    struct offset_map map;
+    size_t room;
+};
+
+static bool add_run(int64_t first, int64_t last, void *data) {
+    struct runs *runs = data;
+    if (runs->map.count == runs->room) {
+        return false;
+    }
+    runs->map.runs[runs->map.count++] = (struct offset_run){.first = first, .last = last};
+    return true;
+}
+
+/* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code. */
+static VALUE finished_beyond(const struct offset_tracker *tracker, const struct frontier *frontier, int64_t base) {
+    if (frontier->message == Qundef || base > frontier->offset || tracker->length < 2) {
+        return Qnil;
+    }
+    struct runs runs = {.map = {.base = base, .anchor = {.offset = frontier->offset}}, .room = tracker->length};
+    runs.map.runs = malloc(runs.room * sizeof *runs.map.runs);
+    if (!runs.map.runs) {
+        return Qnil;
+    }
+    offset_tracker_each_run(tracker, add_run, &runs);
+    char text[OFFSET_MAP_LIMIT];
+    size_t length = 0;
+    if (runs.map.count > 0) {
+        runs.map.anchor.hash = message_fingerprint(frontier->message, &runs.map.anchor.timestamp);
+        length = offset_map_encode(&runs.map, text, sizeof text);
+    }
+    free(runs.map.runs);
+    return length > 0 ? rb_usascii_str_new(text, (long)length) : Qnil;
+}
+
+/*
+ * call-seq: checkpoint(partition, base = nil)
+ *
+ * From where another owner of the partition would have to go on, and what is finished beyond that: an offset and a
+ * text to be committed beside it, or nil. base: the offset, if it is known: all below is finished. Nil when nothing of
+ * the partition came in.
+ */
+static VALUE checkpoint(int argc, VALUE *argv, VALUE self) {
+    VALUE key, given;
+    rb_scan_args(argc, argv, "11", &key, &given);
+    const struct partition *partition = registry_partition(manager_get(self), key);
+    manager_get(self); /* the key's #eql? may have forked */
+    if (!partition || partition->tracker.highest == OFFSET_NONE) {
+        return Qnil;
+    }
+    const struct offset_tracker *tracker = &partition->tracker;
+    struct frontier frontier;
+    if (!find_frontier(tracker, &frontier)) {
+        return rb_assoc_new(NIL_P(given) ? LL2NUM(tracker->highest + 1) : given, Qnil);
+    }
+    int64_t base = NIL_P(given) ? frontier.offset : NUM2LL(given);
+    return rb_assoc_new(LL2NUM(base), finished_beyond(tracker, &frontier, base));
+}
+
+void init_checkpoint(VALUE feeding) {
+    rb_define_method(feeding, "checkpoint", checkpoint, -1);
+}

@@ -1,0 +1,138 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" do
+  let(:topic_partition) { ["orders", 0] }
+  let(:done) { [] }
+
+  # "slow" waits at the gate.
+  def working(*topic_partitions, gate:, **options)
+    running(*topic_partitions, **options) do |message|
+      gate.pass if message.key == "slow"
+      done << message.payload
+    end
+  end
+
+  # It has finished the offsets 1, 2 and 4; 0 hangs and 3 waits behind it. Stopped without waiting for them.
+  def hung(**options)
+    consumer = working(topic_partition, gate: gate, **options)
+    client.produce("orders", 0, "slow", "a", "b", "slow", "c")
+    eventually { done.size == 3 }
+    yield consumer if block_given?
+    2.times { consumer.stop }
+    value_of(thread_of(consumer))
+    done.clear
+  end
+
+  # Another member of the group, for which nothing is slow.
+  def next_member(to_do, **options)
+    @client = client.successor
+    consumer = working(gate: gate.tap(&:open), **options)
+    client.assign(topic_partition)
+    eventually { client.offset_of(*topic_partition) == client.end_offset(*topic_partition) }
+    expect(stop(consumer)).to be(true)
+    expect(done).to match_array(to_do)
+  end
+
+  def ignored
+    log.entries(/Committed metadata/, "WARN").map { |entry| entry[:message] }
+  end
+
+  def map
+    WorkShaper.const_get(:OffsetMap).decode(client.metadata[topic_partition], client.committed[topic_partition])
+  end
+
+  it "is committed beside it when it stops, and not worked on again by the next member" do
+    hung
+    expect(map.runs).to eq([1, 2, 4, 4])
+    next_member(%w[slow:0 slow:3])
+    expect(ignored).to be_empty
+  end
+
+  it "is committed beside it while it stands still, for whoever comes after a kill" do
+    hung { eventually { client.metadata[topic_partition] } && expect(map.runs).to(eq([1, 2, 4, 4])) }
+    expect(client.calls).to include(:commit_later)
+  end
+
+  it "is committed once, not again and again" do
+    hung do
+      eventually { client.metadata[topic_partition] }
+      looks = poll_loop_of(@running.last.first).instance_variable_get(:@checkpoints)
+      before = looks.instance_variable_get(:@looked_at)
+      eventually { client.interrupt || looks.instance_variable_get(:@looked_at) > before + 0.3 }
+      expect(client.calls.count(:commit_later)).to be <= 2 # the three messages may end in two intervals
+    end
+  end
+
+  it "is committed with the partition when that is handed over" do
+    gate = self.gate
+    consumer = working(topic_partition, gate: gate, revoke_timeout: 0)
+    client.produce("orders", 0, "slow", "a", "b", "slow", "c")
+    eventually { done.size == 3 }
+    client.revoke(topic_partition)
+    expect(map.runs).to eq([1, 2, 4, 4])
+    gate.open
+    expect(stop(consumer)).to be(true)
+    done.clear
+    next_member(%w[slow:0 slow:3])
+  end
+
+  it "is counted as acknowledged by the next member" do
+    hung
+    @client = client.successor
+    consumer = working(topic_partition, gate: gate.tap(&:open))
+    eventually { consumer.stats[:total_acked] == 5 }
+    expect(consumer.stats).to include(total_enqueued: 5, in_flight: 0)
+  end
+
+  it "is asked for again by its key when the anchor is another message: the topic was made again" do
+    hung
+    log_of_orders = client.instance_variable_get(:@log)[topic_partition]
+    log_of_orders.map! do |message|
+      WorkShaper::Message.new(topic: "orders", partition: 0, offset: message.offset, key: message.key,
+                              payload: message.payload, timestamp: Time.at(1_700_000_000))
+    end
+    next_member(%w[slow:0 a:1 b:2 slow:3 c:4])
+    expect(ignored).to contain_exactly(/another log/)
+  end
+
+  it "is not believed beyond the end of the log" do
+    hung
+    client.instance_variable_get(:@log)[topic_partition].pop
+    next_member(%w[slow:0 a:1 b:2 slow:3])
+    expect(ignored).to contain_exactly(/beyond the end/)
+  end
+
+  { "of somebody else" => ["checked by hand", /not WorkShaper's/], "damaged" => [nil, /damaged/],
+    "of another version" => ["ws9:abc", /another version/] }.each do |what, (text, reason)|
+    it "is ignored with a warning when the text is #{what}" do
+      hung
+      client.metadata[topic_partition] = text || "#{client.metadata[topic_partition]}!"
+      next_member(%w[slow:0 a:1 b:2 slow:3 c:4])
+      expect(ignored).to contain_exactly(reason)
+    end
+  end
+
+  it "is ignored when the group was reset with Kafka's tools, which keep no text" do
+    hung
+    client.committed[topic_partition] = 2
+    client.metadata[topic_partition] = ""
+    next_member(%w[b:2 slow:3 c:4])
+    expect(ignored).to be_empty
+  end
+
+  it "is unknown, and worked on again, when the broker does not answer" do
+    hung
+    successor = client.successor
+    allow(client).to receive(:successor).and_return(successor)
+    allow(successor).to receive(:committed).with(any_args) do |places, *|
+      raise Rdkafka::RdkafkaError, -185 if places
+
+      successor.instance_variable_get(:@committed)
+    end
+    next_member(%w[slow:0 a:1 b:2 slow:3 c:4])
+    expect(ignored).to contain_exactly(/not known/)
+  end
+end
