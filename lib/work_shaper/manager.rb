@@ -27,8 +27,8 @@ module WorkShaper
     # @param settings [Hash] see the options. What is not passed comes from the environment, then from the default
     # @option settings [Integer, String] :max_in_queue (25) messages waiting per sub key
     #   (`WORK_SHAPER_MAX_IN_QUEUE`, else `MAX_IN_QUEUE`, else `MAX_THREAD_QUEUE_SIZE`)
-    # @option settings [Integer, String] :max_in_flight (10_000) messages enqueued and not yet acknowledged, in total
-    #   (`WORK_SHAPER_MAX_IN_FLIGHT`)
+    # @option settings [Integer, String] :max_in_flight (10_000) messages that wait or run, in total; what is
+    #   finished behind a slower one does not count (`WORK_SHAPER_MAX_IN_FLIGHT`)
     # @option settings [Integer, String] :concurrency (25) maximum number of worker threads (`WORK_SHAPER_CONCURRENCY`)
     # @option settings [Symbol, String] :acks (:every) `:every` offset in turn, or `:latest`: only the highest that
     #   is safe, once per tick (`WORK_SHAPER_ACKS`)

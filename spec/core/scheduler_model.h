@@ -55,6 +55,7 @@ static uint64_t next_probe, probe_period;
 static bool probe_due;
 static int probed; /* the message that was probed last, or -1 */
 static uint64_t tries;
+static bool stuck; /* the first message that starts is not finished before the end, and most are of its partition */
 
 static void assign(int partition) {
     mark[assignments] = OFFSET_NONE;
@@ -73,6 +74,7 @@ static void begin(uint32_t max_in_queue, uint32_t max_in_flight) {
     held = probe_due = false;
     tries = 0;
     acknowledging = NULL;
+    stuck = false;
     memset(listed, 0, sizeof listed);
     for (int i = 0; i < TRACKERS; i++) {
         assign(i);
@@ -150,7 +152,7 @@ static int random_running(void) {
     int start = enqueued ? (int)random_below((uint32_t)enqueued) : 0;
     for (int i = 0; i < enqueued; i++) {
         int index = (start + i) % enqueued;
-        if (messages[index].fate == RUNNING || messages[index].fate == FENCED) {
+        if ((messages[index].fate == RUNNING || messages[index].fate == FENCED) && !(stuck && index == 0)) {
             return index;
         }
     }
@@ -322,7 +324,9 @@ static void check_counters(void) {
     CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
     check_in_flight();
     check_marks();
-    CHECK(scheduler.in_flight <= scheduler.max_in_flight); /* I7 */
+    CHECK((int)scheduler.fenced == count(FENCED, -1));
+    CHECK((int)scheduler_unfinished(&scheduler) == count(WAITING, -1) + count(RUNNING, -1));
+    CHECK(scheduler_unfinished(&scheduler) <= scheduler.max_in_flight); /* I7 */
     int ready = 0;
     uint64_t next_time = held ? next_probe : SCHEDULER_NEVER;
     for (int queue = 0; queue < QUEUES; queue++) {

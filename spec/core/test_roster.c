@@ -216,7 +216,30 @@ static void explore(const char *name, struct budget from_outside, bool only_late
     printf("%s: %u states\n", name, node_count);
 }
 
+/* The acknowledger rests; a caller waits for room that only acknowledging makes. */
+static void does_not_rest_while_what_is_finished_leaves_no_room(void) {
+    struct model model;
+    model_init(&model, (struct budget){.messages = MESSAGES}, true);
+    struct scheduler *scheduler = &model.scheduler;
+    struct roster *roster = &model.roster;
+    scheduler->max_finished = 2;
+    roster->acknowledger = THREAD_PARKED;
+    roster->resting = roster->watching = true;
+    roster->room_awaited = 1;
+    for (int i = 0; i < 2; i++) {
+        CHECK(scheduler_room(scheduler, NULL, 0) == ROOM && !roster_pass_due(roster, scheduler));
+        CHECK(scheduler_offer(scheduler, &model.queues[0], &model.trackers[0], 0, i, 0));
+        scheduler_finish(scheduler, scheduler_take(scheduler));
+    }
+    CHECK(scheduler_room(scheduler, NULL, 0) == BACKLOG_FULL && roster_pass_due(roster, scheduler));
+    CHECK(roster_acknowledger_call(roster, scheduler) == CALL_WAKE);
+    roster->room_awaited = 0;
+    CHECK(!roster_pass_due(roster, scheduler));
+    model_destroy(&model);
+}
+
 int main(void) {
+    does_not_rest_while_what_is_finished_leaves_no_room();
     nodes = malloc(MAX_STATES * sizeof *nodes);
     digests = malloc(MAX_STATES * sizeof *digests);
     table = malloc(TABLE_SIZE * sizeof *table);

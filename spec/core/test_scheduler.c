@@ -4,18 +4,28 @@
 
 static void offer(void) {
     int queue = (int)random_below(QUEUES), partition = (int)random_below(TRACKERS);
-    enum room_left room = scheduler_room(&scheduler, &queues[queue]);
-    int full = count(WAITING, queue) >= (int)scheduler.max_in_queue;
+    if (stuck && random_below(8)) {
+        partition = 0;
+    }
+    uint32_t ahead = random_below(3);
+    uint32_t unfinished = (uint32_t)(count(WAITING, -1) + count(RUNNING, -1));
+    enum room_left room = scheduler_room(&scheduler, &queues[queue], 0);
+    bool full = count(WAITING, queue) >= (int)scheduler.max_in_queue;
     CHECK((room == SUB_KEY_FULL) == full); /* I7 */
+    CHECK((room == FLIGHT_FULL) == (!full && unfinished >= scheduler.max_in_flight));
+    CHECK((room == BACKLOG_FULL) == (!full && unfinished < scheduler.max_in_flight &&
+                                     scheduler.in_flight - unfinished >= scheduler.max_finished));
+    CHECK((scheduler_room(&scheduler, NULL, ahead) == FLIGHT_FULL) == (unfinished + ahead >= scheduler.max_in_flight));
     if (room != ROOM || enqueued == MOST) {
         return;
     }
     int64_t *next = &next_offset[partition];
-    int64_t offset = random_below(10) ? (*next)++ : (int64_t)random_below((uint32_t)*next + 1);
+    struct offset_tracker *tracker = trackers[partition];
+    bool late = random_below(10) == 0 && (tracker->every || !stuck); /* of the latest, runs would hide what it claims */
+    int64_t offset = late ? (int64_t)random_below((uint32_t)*next + 1) : (*next)++;
     if (offset >= *next) {
         *next = offset + 1;
     }
-    struct offset_tracker *tracker = trackers[partition];
     messages[enqueued] = (struct message){.queue = queue, .tracker = tracker, .offset = offset, .fate = WAITING};
     uintptr_t carried = (uintptr_t)enqueued;
     if (random_below(20) == 0) { /* without memory nothing changes */
@@ -305,6 +315,7 @@ static void follow_up(void) {
 
 static void run_to_the_end(void) {
     release();
+    stuck = false;
     while (scheduler.waiting || random_running() >= 0) {
         advance(60);
         take();
@@ -316,9 +327,11 @@ static void run_to_the_end(void) {
 static void keeps_the_invariants_whatever_happens(uint64_t run) {
     random_seed(run);
     begin(1 + random_below(8), 1 + random_below(60));
+    scheduler.max_finished = random_below(4) ? 200 : 1 + random_below(30);
     bool abandons = random_below(8) == 0, revokes = random_below(3) == 0, drops = random_below(6) == 0;
     bool fails = random_below(2), holds = fails && random_below(2);
-    for (int step = 0; step < 500; step++) {
+    stuck = random_below(5) == 0;
+    for (int step = 0; step < (stuck ? 1000 : 500); step++) {
         uint32_t action = random_below(12);
         if (action < 4) {
             offer();

@@ -155,7 +155,7 @@ class ScheduleRunner
   end
 
   def look_at(stats)
-    limits = { in_flight: @schedule.settings[:max_in_flight], running: @schedule.settings[:concurrency],
+    limits = { waiting: @schedule.settings[:max_in_flight], running: @schedule.settings[:concurrency],
                workers: @schedule.settings[:concurrency] }
     limits.each do |name, limit|
       @surprises << "stats[:#{name}] is #{stats[name]}, not 0..#{limit}" unless stats[name].between?(0, limit)

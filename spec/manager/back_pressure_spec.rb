@@ -33,18 +33,50 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     expect(calls.acks).to eq([0, 1, 2, 3])
   end
 
-  it "blocks on a full manager until something is acknowledged; finished alone is not enough" do
+  it "blocks on a full manager until something is finished" do
     shaper = held_manager(max_in_flight: 3)
-    shaper.enqueue(:head, :head, 0, 0)
-    shaper.enqueue(:b, :free, 0, 1)
-    shaper.enqueue(:c, :free, 0, 2)
-    settle(shaper, running: 1)
+    %i[head b c].each_with_index { |message, offset| shaper.enqueue(message, message, 0, offset) }
+    settle(shaper, running: 3)
     blocked = blocked_thread { shaper.enqueue(:d, :free, 0, 3) }
 
     expect(shaper.try_enqueue(:d, :free, 0, 3)).to be(false)
+    release(:c)
+    expect(value_of(blocked)).to be(true)
+    settle(shaper, running: 2)
+    expect(calls.acks).to be_empty
     release(:head)
+    release(:b)
+    drained(shaper)
+  end
+
+  %i[every latest].each do |acks|
+    it "does not count what is finished behind another one, acks: #{acks}" do
+      shaper = held_manager(max_in_flight: 3, acks: acks)
+      shaper.enqueue(:head, :head, 0, 0)
+      bounded { 1000.times { |n| shaper.enqueue(n % 7, :free, 0, n + 1) } }
+      settle(shaper, running: 1)
+      expect(shaper.stats).to include(in_flight: 1001, total_acked: 0)
+      expect(shaper.stats[:partitions][0]).to include(oldest_unfinished: 0, received: 1001)
+
+      release(:head)
+      drained(shaper)
+      expect(calls.acks).to eq(acks == :every ? (0..1000).to_a : [1000])
+    end
+  end
+
+  it "counts what is finished while ack lags behind" do
+    acked = gate
+    shaper = manager(max_in_flight: 4, ack: ->(_, offset) { acked.pass if offset.zero? })
+    shaper.enqueue(:key, :m, 0, 0)
+    eventually { acked.waiting == 1 }
+    taken = (1..50).take_while { |offset| settle(shaper) && shaper.try_enqueue(:key, :m, 0, offset) }
+    expect(taken).to eq([1, 2, 3])
+    expect { shaper.enqueue(:key, :m, 0, 4, timeout: 0) }.to raise_error(WorkShaper::Full, /not acknowledged/)
+    blocked = blocked_thread { shaper.enqueue(:key, :m, 0, 4) }
+    acked.open
     expect(value_of(blocked)).to be(true)
     drained(shaper)
+    expect(calls.acks).to eq([0, 1, 2, 3, 4])
   end
 
   it "does not wait for the tick of the acknowledger when all that is in flight is finished" do
@@ -96,7 +128,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     shaper = nil
     shaper = manager(max_in_queue: 2, max_in_flight: 12, concurrency: 3, work: lambda do |_, _, _|
       stats = shaper.stats
-      over << stats if stats[:in_flight] > 12 || stats[:waiting] > 2 * stats[:sub_keys]
+      over << stats if stats[:waiting] + stats[:running] > 12 || stats[:waiting] > 2 * stats[:sub_keys]
     end)
     producers = Array.new(6) do |producer|
       in_thread { 150.times { |n| shaper.enqueue((n + producer) % 8, n, producer, n) } }
@@ -175,12 +207,13 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
   it "releases everyone who is blocked when the manager shuts down, and takes nothing from them" do
     shaper = held_manager(max_in_queue: 1, max_in_flight: 3)
     fill(shaper, :a, waiting: 1)
-    shaper.enqueue(:b, :free, 0, 2)
+    shaper.enqueue(:b, :b, 0, 2)
     blocked = [blocked_thread { shaper.enqueue(:a, :late, 0, 5) },
                blocked_thread { shaper.enqueue(:c, :late, 2, 5, timeout: 60) }]
     shaper.request_shutdown
     blocked.each { |thread| expect { value_of(thread) }.to raise_error(WorkShaper::ShuttingDown) }
     release(:a)
+    release(:b)
 
     expect(bounded { shaper.shutdown(timeout: 5) }).to be(true)
     expect(shaper.total_acked).to eq(shaper.total_enqueued)
@@ -190,6 +223,7 @@ RSpec.describe WorkShaper::Manager, "back pressure" do
     acked = gate
     shaper = manager(max_in_flight: 1, ack: ->(_, _) { acked.pass || raise("no broker") })
     shaper.enqueue(:a, :message, 0, 0)
+    eventually { acked.waiting == 1 }
     blocked = blocked_thread { shaper.enqueue(:b, :message, 0, 1) }
     acked.open
     expect { value_of(blocked) }.to raise_error(WorkShaper::ShuttingDown)

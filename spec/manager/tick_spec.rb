@@ -58,12 +58,4 @@ RSpec.describe WorkShaper::Manager, "offset_commit_period_ms, the tick" do
 
     expect(times.each_cons(2).count { |one, other| other - one > 0.08 }).to be >= 2
   end
-
-  it "is not waited for when max_in_flight holds somebody up" do
-    shaper = manager(acks: :latest, offset_commit_period_ms: 2_147_483_647, max_in_flight: 8,
-                     ack: ->(*) { sleep 0.001 })
-    bounded { 200.times { |n| shaper.enqueue(n, nil, n % 3, n) } }
-    drained(shaper)
-    expect(shaper.total_acked).to eq(200)
-  end
 end

@@ -20,7 +20,7 @@ RSpec.describe "An idle manager" do
     RUBY
     "which is full, with enqueuers and drains that wait" => <<~RUBY,
       gate = Queue.new
-      m = manager(work: gated(gate, 0), max_in_queue: 1, max_in_flight: 3)
+      m = manager(work: gated(gate, 0, 1, 2), max_in_queue: 1, max_in_flight: 3)
       3.times { |offset| m.enqueue(offset.zero? ? :key : offset, nil, 0, offset) }
       4.times { |n| asleep_in { m.enqueue([:waits, n], nil, 0, 10 + n, timeout: 1_000) } }
       2.times { asleep_in { m.drain } }

@@ -41,7 +41,7 @@ RSpec.describe "Interrupting a wait" do
     it "lets go of enqueue at max_in_flight by #{way}, changing nothing" do
       expect_child_to_pass(<<~RUBY)
         gate = Queue.new
-        m = manager(work: gated(gate, 0), max_in_flight: 3)
+        m = manager(work: gated(gate, 0, 1, 2), max_in_flight: 3)
         3.times { |offset| m.enqueue(offset, nil, 0, offset) }
         threads = Array.new(3) { |n| asleep_in { m.enqueue([:waits, n], nil, 1, n) } }
         thread = asleep_in { #{wrap.call(way, "m.enqueue(:key, nil, 0, 3)")} }

@@ -62,8 +62,3 @@ void scheduler_unclaim(struct scheduler *scheduler, struct offset_tracker *track
     scheduler->total_dropped += forgotten;
     scheduler_update_moved(scheduler, tracker);
 }
-
-uint64_t scheduler_finished(const struct scheduler *scheduler) {
-    uint64_t unfinished = (uint64_t)scheduler->waiting + scheduler->running;
-    return scheduler->in_flight > unfinished ? scheduler->in_flight - unfinished : 0;
-}

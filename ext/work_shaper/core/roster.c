@@ -24,11 +24,9 @@ bool roster_stopped(const struct roster *roster, const struct scheduler *schedul
     return roster_watch_over(roster, scheduler) && !roster->workers && roster->acknowledger == THREAD_GONE;
 }
 
-/* A caller waits for room in flight, and enough messages are finished: to acknowledge one offset and let one message in
- * would cost a switch of threads each time. */
+/* A caller waits for room in flight, and acknowledging makes some. */
 static bool blocked(const struct roster *roster, const struct scheduler *scheduler) {
-    return roster->room_awaited && scheduler->in_flight >= scheduler->max_in_flight &&
-           scheduler_finished(scheduler) >= (scheduler->max_in_flight + 3) / 4;
+    return roster->room_awaited && scheduler_finished(scheduler) >= scheduler->max_finished;
 }
 
 /* Nothing is left to do but acknowledge: in all, or of what a drain waits for. */

@@ -3,7 +3,8 @@
 #include <stddef.h>
 
 void scheduler_init(struct scheduler *scheduler, uint32_t max_in_queue, uint32_t max_in_flight) {
-    *scheduler = (struct scheduler){.max_in_queue = max_in_queue, .max_in_flight = max_in_flight};
+    *scheduler =
+        (struct scheduler){.max_in_queue = max_in_queue, .max_in_flight = max_in_flight, .max_finished = MOST_FINISHED};
     pool_init(&scheduler->items, sizeof(struct item));
     list_init(&scheduler->pass);
     list_init(&scheduler->moved);
@@ -84,6 +85,7 @@ static void stop_running(struct scheduler *scheduler, const struct item *item) {
     item->queue->running = NULL;
     item->tracker->running--;
     scheduler->running--;
+    scheduler->fenced -= item->tracker->revoked;
 }
 
 /* Where a queue belongs */
@@ -154,11 +156,14 @@ static void queue_up(struct scheduler *scheduler) {
 
 /* The life of an item */
 
-enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue) {
+enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue, uint32_t ahead) {
     if (queue && queue->waiting >= scheduler->max_in_queue) {
         return SUB_KEY_FULL;
     }
-    return scheduler->in_flight >= scheduler->max_in_flight ? FLIGHT_FULL : ROOM;
+    if ((uint64_t)scheduler_unfinished(scheduler) + ahead >= scheduler->max_in_flight) {
+        return FLIGHT_FULL;
+    }
+    return scheduler_finished(scheduler) + ahead >= scheduler->max_finished ? BACKLOG_FULL : ROOM;
 }
 
 /* How many bits of a sequence number say how many came before; the others are the precedence. */
@@ -465,6 +470,7 @@ void scheduler_revoke(struct scheduler *scheduler, struct offset_tracker *tracke
     offset_tracker_each_unfinished(tracker, drop_with, &drop);
     uint64_t forgotten = offset_tracker_pending(tracker);
     offset_tracker_clear(tracker);
+    scheduler->fenced += tracker->revoked ? 0 : tracker->running;
     tracker->revoked = true;
     list_remove(&tracker->moved);
     scheduler_unmark(scheduler, tracker);

@@ -57,9 +57,11 @@ struct scheduler {
     struct list pass;                          /* trackers that have something to claim in this pass */
     struct list moved;                         /* trackers that have something to claim in the next */
     uint32_t max_in_queue;                     /* I7: waiting per sub key */
-    uint32_t max_in_flight;                    /* I7: enqueued and not settled, in all */
+    uint32_t max_in_flight;                    /* I7: unfinished, in all */
+    uint32_t max_finished;                     /* I7: finished and not settled, in all */
     uint32_t waiting;                          /* items not started */
     uint32_t running;                          /* items started and not finished, fenced ones too */
+    uint32_t fenced;                           /* those of the running whose tracker is revoked */
     uint32_t marked;                           /* trackers that have something in the checkpoint */
     uint32_t marked_unfinished;                /* items that belong to it and are not finished */
     uint64_t in_flight;                        /* offsets received and not settled */
@@ -73,8 +75,12 @@ struct scheduler {
 enum room_left {
     ROOM,
     SUB_KEY_FULL, /* max_in_queue wait on this sub key */
-    FLIGHT_FULL   /* max_in_flight are in flight */
+    FLIGHT_FULL,  /* max_in_flight are unfinished */
+    BACKLOG_FULL  /* max_finished are finished and not settled: `ack` hangs, or a message below them does */
 };
+
+/* max_finished: as many offsets as may take up memory although nobody works on them. */
+#define MOST_FINISHED (1u << 20u)
 
 /*
  * scheduler_init - Makes it empty, with its two limits (both at least 1). It must not move from now on. Allocates
@@ -95,9 +101,10 @@ void scheduler_discard(struct scheduler *scheduler, struct sub_key_queue *queue)
 void scheduler_destroy(struct scheduler *scheduler);
 
 /*
- * scheduler_room - Whether an item can be offered on this sub key (NULL: one that has no queue yet).
+ * scheduler_room - Whether an item can be offered on this sub key (NULL: one that has no queue yet), if so many others
+ * go in before it on other ones.
  */
-enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue);
+enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue, uint32_t ahead);
 
 /*
  * scheduler_offer - Appends a message to its sub key and notes its offset. Does not look at the limits.
@@ -297,8 +304,17 @@ static inline void scheduler_update_moved(struct scheduler *scheduler, struct of
 void scheduler_unmark(struct scheduler *scheduler, struct offset_tracker *tracker);
 
 /*
+ * scheduler_unfinished - How many items wait or run, except fenced ones.
+ */
+static inline uint32_t scheduler_unfinished(const struct scheduler *scheduler) {
+    return scheduler->waiting + scheduler->running - scheduler->fenced;
+}
+
+/*
  * scheduler_finished - How many offsets are finished and not yet settled, or were abandoned.
  */
-uint64_t scheduler_finished(const struct scheduler *scheduler);
+static inline uint64_t scheduler_finished(const struct scheduler *scheduler) {
+    return scheduler->in_flight - scheduler_unfinished(scheduler);
+}
 
 #endif

@@ -156,7 +156,7 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_error
 /*
  * call-seq: max_in_flight = count
  *
- * Changes the limit from now on; for a while, more may be in flight.
+ * Changes the limit from now on; for a while, more may be unfinished.
  */
 static VALUE set_max_in_flight(VALUE self, VALUE count) {
     struct manager *manager = manager_get(self);
@@ -211,12 +211,12 @@ static VALUE idle_time(VALUE self) {
 }
 
 /*
- * call-seq: in_flight
+ * call-seq: unfinished
  *
- * How many messages came in and are not acknowledged.
+ * How many messages wait or run.
  */
-static VALUE in_flight(VALUE self) {
-    return ULL2NUM(manager_get(self)->scheduler.in_flight);
+static VALUE unfinished(VALUE self) {
+    return UINT2NUM(scheduler_unfinished(&manager_get(self)->scheduler));
 }
 
 /* Of a partition that is assigned; NULL: nothing is known of it. */
@@ -269,23 +269,20 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
 
 static bool has_room(const struct waiter *waiter) {
     const struct manager *manager = waiter->manager;
-    return manager->roster.closing || scheduler_room(&manager->scheduler, NULL) == ROOM;
+    return manager->roster.closing || scheduler_unfinished(&manager->scheduler) < manager->scheduler.max_in_flight;
 }
 
 /*
- * call-seq: await_room(milliseconds, hurry)
+ * call-seq: await_room(milliseconds)
  *
- * Waits until fewer than max_in_flight are in flight, or the time is over, or the manager shuts down. The calling
- * thread expects the GVL back by then. hurry: whether what is finished is acknowledged before the tick is over, once
- * that is a quarter of max_in_flight.
+ * Waits until there is room, or the time is over, or the manager shuts down. Work wakes the caller for no less than a
+ * quarter of max_in_flight, unless nothing is left to be taken. The calling thread expects the GVL back by then.
  */
-static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
+static VALUE await_room(VALUE self, VALUE milliseconds) {
     struct manager *manager = manager_get(self);
     uint64_t deadline = clock_nanoseconds() + NUM2ULL(milliseconds) * NANOSECONDS_PER_MILLISECOND;
-    struct waiter waiter = {.manager = manager,
-                            .over = has_room,
-                            .counted = RTEST(hurry) ? &manager->roster.room_awaited : NULL,
-                            .deadline = deadline};
+    struct waiter waiter = {
+        .manager = manager, .over = has_room, .counted = &manager->roster.room_awaited, .deadline = deadline};
     fairness_expect(manager, NUM2UINT(milliseconds));
     wait_until_over(&waiter, sizeof waiter);
     return Qnil;
@@ -294,7 +291,7 @@ static VALUE await_room(VALUE self, VALUE milliseconds, VALUE hurry) {
 void init_feed(VALUE work_shaper) {
     VALUE feeding = rb_define_module_under(work_shaper, "Feeding");
     rb_define_private_method(feeding, "feed", feed, 4);
-    rb_define_method(feeding, "in_flight", in_flight, 0);
+    rb_define_method(feeding, "unfinished", unfinished, 0);
     rb_define_method(feeding, "unfinished_of", unfinished_of, 1);
     rb_define_method(feeding, "running_of", running_of, 1);
     rb_define_method(feeding, "next_offset", next_offset, 1);
@@ -303,7 +300,7 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "lacks_probe?", lacks_probe, 0);
     rb_define_method(feeding, "calm", calm, 1);
     rb_define_method(feeding, "idle_time", idle_time, 0);
-    rb_define_method(feeding, "await_room", await_room, 2);
+    rb_define_method(feeding, "await_room", await_room, 1);
     rb_define_method(feeding, "expect", expect, 1);
     init_checkpoint(feeding);
 }

@@ -66,7 +66,14 @@ static void go_in(struct entry *entry) {
 /* Waiting for room */
 
 static const char *full_message(enum room_left left) {
-    return left == SUB_KEY_FULL ? "max_in_queue messages wait on this sub key" : "max_in_flight messages are in flight";
+    switch (left) {
+    case SUB_KEY_FULL:
+        return "max_in_queue messages wait on this sub key";
+    case BACKLOG_FULL:
+        return "too many finished messages are not acknowledged";
+    default:
+        return "max_in_flight messages are unfinished";
+    }
 }
 
 static bool turn_has_come(const struct waiter *waiter) {
@@ -88,7 +95,7 @@ static VALUE wait_and_go_in(VALUE argument) {
         }
         if (end == WAIT_TIMED_OUT) {
             rb_raise(work_shaper_full, "%s, and the timeout is over",
-                     full_message(scheduler_room(&entry->manager->scheduler, &blocked->sub_key->queue)));
+                     full_message(room_left(entry->manager, blocked->sub_key, 0)));
         }
         look_up(entry);
         if (entry->address.sub_key != blocked->sub_key) {
@@ -151,9 +158,9 @@ void manager_enqueue(struct manager *manager, VALUE sub_key, VALUE message, VALU
  * Enqueues a message. It runs after everything enqueued before it on the same sub key, and in parallel with other sub
  * keys.
  *
- * It blocks while `max_in_queue` messages wait on this sub key or `max_in_flight` are in flight. Inside a callback of
- * the same manager it could wait for itself, so unless a timeout is given, it does not wait there: it raises Full at
- * once.
+ * It blocks while `max_in_queue` messages wait on this sub key, or `max_in_flight` are unfinished (they wait or run) in
+ * all, or as many are finished and `ack`, which is under way, lags behind. Inside a callback of the same manager it
+ * could wait for itself, so unless a timeout is given, it does not wait there: it raises Full at once.
  *
  * @overload enqueue(sub_key, message, partition, offset, timeout: nil)
  *   @param sub_key [Object] anything that can be a Hash key, nil included; Strings are equal when their bytes are

@@ -6,21 +6,21 @@ void room_init(struct room *room) {
     list_init(&room->flight_line);
 }
 
-static enum room_left room_left(const struct manager *manager, const struct sub_key *sub_key) {
-    return scheduler_room(&manager->scheduler, sub_key ? &sub_key->queue : NULL);
+/* While `ack` lags behind, or hangs, what waits for it has no more room than what is unfinished has. */
+static bool acks_lag(const struct manager *manager) {
+    return manager->roster.acknowledging && scheduler_finished(&manager->scheduler) >= manager->scheduler.max_in_flight;
 }
 
-/* Whether one more may be in flight if so many others go in before it. */
-static bool flight_has_room(const struct manager *manager, uint32_t ahead) {
-    return manager->scheduler.in_flight + ahead < manager->scheduler.max_in_flight;
+enum room_left room_left(const struct manager *manager, const struct sub_key *sub_key, uint32_t ahead) {
+    enum room_left left = scheduler_room(&manager->scheduler, sub_key ? &sub_key->queue : NULL, ahead);
+    return left == ROOM && acks_lag(manager) ? BACKLOG_FULL : left;
 }
 
 enum room_left room_for_newcomer(const struct manager *manager, const struct sub_key *sub_key) {
     if (sub_key && sub_key->line) {
         return SUB_KEY_FULL;
     }
-    enum room_left left = room_left(manager, sub_key);
-    return left == ROOM && !flight_has_room(manager, manager->room.flight_length) ? FLIGHT_FULL : left;
+    return room_left(manager, sub_key, manager->room.flight_length);
 }
 
 /* The lines */
@@ -40,17 +40,16 @@ static void update_flight_line(struct blocked *blocked) {
     }
 }
 
-/* Whether it may go in as far as the flight line is concerned: it is the first, or there is room for all who are in
- * that line. */
-static bool flight_allows(const struct blocked *blocked) {
-    const struct manager *manager = blocked->waiter.manager;
-    bool first = manager->room.flight_line.next == &blocked->flight_link;
-    return flight_has_room(manager, first ? 0 : manager->room.flight_length - in_flight_line(blocked));
+/* How many of the flight line go in before it: none when it is the first there. */
+static uint32_t ahead_of(const struct blocked *blocked) {
+    const struct room *room = &blocked->waiter.manager->room;
+    bool first = room->flight_line.next == &blocked->flight_link;
+    return first ? 0 : room->flight_length - in_flight_line(blocked);
 }
 
 bool room_first_in_line(const struct blocked *blocked) {
-    return blocked->sub_key->line == blocked && flight_allows(blocked) &&
-           room_left(blocked->waiter.manager, blocked->sub_key) == ROOM;
+    return blocked->sub_key->line == blocked &&
+           room_left(blocked->waiter.manager, blocked->sub_key, ahead_of(blocked)) == ROOM;
 }
 
 void room_enter_line(struct blocked *blocked) {
@@ -95,6 +94,22 @@ void room_look(struct manager *manager) {
     struct list *first = list_first(&manager->room.flight_line);
     if (first) {
         call(LIST_ENTRY(first, struct blocked, flight_link));
+    }
+}
+
+/* To let in one message for each that is finished would cost a switch of threads each time. */
+static bool worth_a_switch(const struct scheduler *scheduler) {
+    uint32_t quarter = (scheduler->max_in_flight + 3) / 4;
+    return !scheduler_ready(scheduler) || scheduler_unfinished(scheduler) + quarter <= scheduler->max_in_flight;
+}
+
+void room_freed(struct manager *manager) {
+    if (!manager->roster.room_awaited || manager->stream || !worth_a_switch(&manager->scheduler)) {
+        return;
+    }
+    room_look(manager);
+    if (manager->roster.room_awaited > manager->room.flight_length) {
+        waiters_look(manager); /* who waits elsewhere for room */
     }
 }
 

@@ -37,6 +37,12 @@ struct blocked {
 void room_init(struct room *room);
 
 /*
+ * room_left - Whether there is room for a message on this sub key (NULL: one of which nothing is known), if so many
+ * others go in before it.
+ */
+enum room_left room_left(const struct manager *manager, const struct sub_key *sub_key, uint32_t ahead);
+
+/*
  * room_for_newcomer - Whether a message that has just come may go in, on this sub key (NULL: one of which nothing is
  * known).
  */
@@ -62,6 +68,12 @@ void room_leave_line(struct blocked *blocked);
  * room_made - A message of the sub key was taken, or is gone: wakes the first in its line.
  */
 void room_made(struct manager *manager, struct sub_key *sub_key);
+
+/*
+ * room_freed - Something was finished or taken: wakes those who wait for room in flight, once there is enough of it or
+ * nothing is left to be taken.
+ */
+void room_freed(struct manager *manager);
 
 /*
  * room_look - Fewer messages may be in flight, or a caller has left a line: wakes the first that waits for room in

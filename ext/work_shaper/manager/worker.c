@@ -91,6 +91,8 @@ static bool take(struct worker *worker) {
     }
     if (scheduler_ready(&manager->scheduler)) {
         supervise(manager); /* there is more than one worker can do */
+    } else {
+        room_freed(manager);
     }
     return true;
 }

@@ -2,9 +2,8 @@
 
 module WorkShaper
   class Consumer
-    # How many messages may be in flight: as many as keep the workers busy, and not many more. Messages that wait have
-    # to be fetched again after a rebalance, and those that are finished behind a slow sub key are repeated after a
-    # kill.
+    # How many messages may be unfinished, waiting or running: as many as keep the workers busy, and not many more. What
+    # waits has to be fetched again after a rebalance. What is finished behind a slow one does not count.
     #
     # So the limit begins at two messages per worker, doubles when workers lacked work because it was reached, and
     # halves when they have lacked none for a while.
@@ -16,7 +15,6 @@ module WorkShaper
       TOLERATED = 0.02 # the share of their time that workers may lack work
       LOSS = 0.01 # seconds beyond that, for the average worker, at which it doubles
       CALM = 0.5 # seconds without that, after which it halves
-      PATIENCE = 0.1 # seconds of being full after which it no longer waits for the acknowledger's tick
 
       # @return [Integer] messages
       attr_reader :size
@@ -33,7 +31,7 @@ module WorkShaper
 
       # How many more messages may come in.
       def room
-        [@size - @pool.in_flight, 0].max
+        [@size - @pool.unfinished, 0].max
       end
 
       # Seconds for which there has been no room.
@@ -51,7 +49,7 @@ module WorkShaper
         @tight = full || held
         if full
           @full_since ||= now
-          @pool.await_room(milliseconds, @size == @most || full_for > PATIENCE)
+          @pool.await_room(milliseconds)
         end
         adapt(held)
         @full_since = nil unless room.zero?
@@ -75,7 +73,7 @@ module WorkShaper
 
       # Not while it is still overfull from the last time it shrank.
       def shrinkable?
-        @pool.in_flight <= @size * 1.25
+        @pool.unfinished <= @size * 1.25
       end
 
       def note(now, idle)
