@@ -23,4 +23,24 @@ RSpec.describe "A member that is killed after half of 30,000 messages", :kafka d
       expect(checker.repeats).to be_between(1, limit)
     end
   end
+
+  # The first message hangs. Everything beyond it that is finished was repeated, up to 10,000 messages, and then all
+  # stopped. In a commit interval of 100 ms, and what is late, come 100 keys, or as many as the skew leaves, of 10 ms.
+  { "100 keys" => [:produce, 30_000], "100 keys after Zipf" => [:produce_skewed, 6_000] }.each do |what, (way, count)|
+    it "leaves what ran and what came in a commit interval to repeat while one message hangs, with #{what}" do
+      topic = kafka_topic
+      produced = topic.public_send(way, count, keys: 100)
+      group = kafka_group(topic).watch
+      start = ->(name, **work) { start_member(name, group, work: { sleep_ms: 10, **work }, concurrency: 100) }
+      first = start.call("first", hang: 0)
+      await_finished(count / 2)
+      first.kill
+      start.call("second")
+      await_committed(group, topic)
+      stop_members
+      checker = expect_sound(produced, samples: group.samples)
+
+      expect(checker.repeats).to be_between(1, 1_300)
+    end
+  end
 end

@@ -32,6 +32,14 @@ module KafkaSupport
       produce_each(order.map { |number| [number % partitions, "key-#{number}", payload(bytes)] })
     end
 
+    # The same with keys after Zipf: the second comes half as often as the first, the third a third as often ...
+    def produce_skewed(count, keys:, random: Random.new(RSpec.configuration.seed))
+      weights = (1..keys).map { |rank| 1.0 / rank }
+      sums = weights.each_with_object([]) { |weight, all| all << ((all.last || 0) + weight) }
+      numbers = Array.new(count) { random.rand(sums.last).then { |drawn| sums.bsearch_index { |sum| sum >= drawn } } }
+      produce_each(numbers.map { |number| [number % partitions, "key-#{number}", payload] })
+    end
+
     # So many messages of which nothing is remembered.
     def fill(count, keys:, bytes:)
       (0...count).each_slice(Producer::BATCH * 5) do |numbers|

@@ -19,8 +19,8 @@ module WorkShaper
       # What was raised while librdkafka called us (it would swallow that), or by the caller's listener.
       attr_reader :failure
 
-      # @return [Hash{Array(String, Integer) => OffsetList::Committed}] what should have been committed of partitions that
-      #   went, and may not be
+      # @return [Hash{Array(String, Integer) => OffsetList::Committed}] what should have been committed of partitions
+      #   that went, and may not be
       attr_reader :unconfirmed
 
       # @param pool [Pool] forgets the partitions that go

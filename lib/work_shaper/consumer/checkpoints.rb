@@ -2,8 +2,8 @@
 
 module WorkShaper
   class Consumer
-    # Commits what is finished beyond a frontier that stands still. librdkafka's timer commits only what is stored beyond
-    # what is committed, not the same offset with another text beside it.
+    # Commits what is finished beyond a frontier that stands still. librdkafka's timer commits only what is stored
+    # beyond what is committed, not the same offset with another text beside it.
     #
     # @private
     class Checkpoints

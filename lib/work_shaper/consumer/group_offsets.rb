@@ -51,8 +51,8 @@ module WorkShaper
         ask("offsets_for_times", topic_partitions, LATEST, milliseconds)
       end
 
-      # Commits these offsets, of partitions that are ours at this moment, and waits for the answer. They are stored, too:
-      # what is stored librdkafka may commit once more when partitions go.
+      # Commits these offsets, of partitions that are ours at this moment, and waits for the answer. They are stored,
+      # too: what is stored librdkafka may commit once more when partitions go.
       #
       # @param rows [Hash{Array(String, Integer) => Committed}]
       # @return [Boolean] whether all of it is committed
@@ -69,8 +69,8 @@ module WorkShaper
 
       # Whether the broker says that these offsets, or higher ones, are committed; if not, commits those of partitions
       # that are still ours and asks again. No commit without an answer before: while a member joins, the broker reads
-      # nothing else that it sends. By the time it reads the commit, that is out of date, and librdkafka 2.8 then gives up
-      # all partitions.
+      # nothing else that it sends. By the time it reads the commit, that is out of date, and librdkafka 2.8 then gives
+      # up all partitions.
       #
       # @param rows [Hash{Array(String, Integer) => Committed}]
       # @param milliseconds [Integer] for each answer; rdkafka's own commit would wait for as long as a session lasts
@@ -78,8 +78,8 @@ module WorkShaper
       def committed?(rows, milliseconds)
         return true if rows.empty?
 
-        missing = missing(rows, milliseconds) or return
-        return true if missing.empty?
+        missing = missing(rows, milliseconds)
+        return missing&.empty? if missing.nil? || missing.empty?
 
         commit(missing.slice(*assigned), milliseconds)
         missing(missing, milliseconds)&.empty?

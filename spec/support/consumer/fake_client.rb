@@ -2,6 +2,7 @@
 
 require "rdkafka"
 require_relative "fake_change"
+require_relative "fake_offsets"
 
 module ConsumerHelpers
   # Stands where WorkShaper::Consumer::Client stands, with partitions that the example fills, assigns and revokes. It is
@@ -10,6 +11,8 @@ module ConsumerHelpers
   # to a client (to use it from several threads, after it was closed, or to wait for an answer where librdkafka may
   # never give one) it notes in `misuse`.
   class FakeClient
+    include FakeOffsets
+
     # A call that the example asked for, to be made on the polling thread, and whether it was made.
     Event = Struct.new(:block, :done)
 
@@ -212,19 +215,6 @@ module ConsumerHelpers
       @log[[topic, partition]].size
     end
 
-    # Unless `commits` is false.
-    def commit(rows, _milliseconds)
-      note(:handover)
-      misused("commit inside #{@inside}") if @inside
-      rows.each { |place, row| keep_row(place, row) } if @commits
-      @commits
-    end
-
-    def commit_later(rows)
-      note(:commit_later)
-      rows.each { |place, row| keep_row(place, row) }
-    end
-
     def pause(topic_partitions)
       note(:pause)
       @paused_partitions |= topic_partitions
@@ -235,24 +225,6 @@ module ConsumerHelpers
       misused("resume of what is not paused") if (topic_partitions - @paused_partitions).any?
       (topic_partitions - @paused_partitions).each { |name| @positions[name] = @starts[name] if @positions.key?(name) }
       @paused_partitions -= topic_partitions
-    end
-
-    # What on_commit, given the offsets, returns, if it is there.
-    def committed?(rows, milliseconds)
-      note(:commit)
-      return @on_commit.call(rows.transform_values(&:offset), milliseconds) if @on_commit
-
-      rows.each { |place, row| keep_row(place, row) if @positions.key?(place) }
-      rows.all? { |place, row| @committed[place].to_i >= row.offset }
-    end
-
-    # topic_partition => offset from which the group is to go on. With arguments: as the client has it.
-    def committed(places = nil, _milliseconds = nil)
-      places ? @committed.slice(*places).to_h { |place, offset| [place, row(offset, @metadata[place])] } : @committed
-    end
-
-    def end_offsets(places, _milliseconds)
-      places.to_h { |place| [place, row(@log[place].size)] }
     end
 
     # The partitions go at the next take.
@@ -309,25 +281,6 @@ module ConsumerHelpers
       @positions.delete(topic_partition)
       @given.reject! { |message| [message.topic, message.partition] == topic_partition }
       keep
-    end
-
-    def row(...)
-      ConsumerHelpers.inner(:OffsetList)::Committed.new(...)
-    end
-
-    def keep
-      @kept.each { |place, (offset, metadata)| commit_now(place, offset, metadata) }
-      @kept.clear
-    end
-
-    def keep_row(place, row)
-      @kept.delete(place)
-      commit_now(place, row.offset, row.metadata)
-    end
-
-    def commit_now(place, offset, metadata)
-      @committed[place] = offset
-      @metadata[place] = metadata
     end
 
     def within(call)

@@ -3,8 +3,9 @@
 # A member of a consumer group in a process of its own: `ruby member.rb JSON`. What it is to do:
 #
 #   consumer  keyword arguments of WorkShaper::Consumer.new
-#   work      {"sleep_ms": 10}, {"cpu_ms": 1} (pure Ruby) or {}; "fail": {"twice_every": 20, "for_ever_every": 100},
-#             and what else Faults takes
+#   work      {"sleep_ms": 10}, {"cpu_ms": 1} (pure Ruby) or {}; "slow": {"every": 40, "sleep_ms": 2000} for the
+#             messages whose id that divides; "hang": an id, for ever; "fail": {"twice_every": 20,
+#             "for_ever_every": 100}, and what else Faults takes
 #   record    "each": every start and end of work; or a number: a tally and the consumer's load each so many messages
 #   log       the file to which all of it is appended, in lines; WorkLog reads it
 #
@@ -64,19 +65,27 @@ end
 class Work
   ROUNDS = 20_000
 
-  def initialize(sleep_ms: nil, cpu_ms: nil, fail: nil)
+  def initialize(sleep_ms: nil, cpu_ms: nil, slow: nil, hang: nil, fail: nil)
     @seconds = sleep_ms && (sleep_ms / 1_000.0)
     @rounds = cpu_ms && (cpu_ms * rounds_per_ms).to_i
+    @slow = slow
+    @hang = hang
     @faults = fail && Faults.new(**fail)
   end
 
   def call(message)
+    stay(message.payload.to_i) if @slow || @hang
     sleep @seconds if @seconds
     compute(@rounds) if @rounds
     @faults&.call(message)
   end
 
   private
+
+  def stay(id)
+    sleep if id == @hang
+    sleep @slow[:sleep_ms] / 1_000.0 if @slow && (id % @slow[:every]).zero?
+  end
 
   def compute(rounds)
     index = 0

@@ -1,0 +1,58 @@
+# frozen_string_literal: true
+
+module ConsumerHelpers
+  # The half of FakeClient that is about what the group has committed: see GroupOffsets.
+  module FakeOffsets
+    # Unless `commits` is false.
+    def commit(rows, _milliseconds)
+      note(:handover)
+      misused("commit inside #{@inside}") if @inside
+      rows.each { |place, row| keep_row(place, row) } if @commits
+      @commits
+    end
+
+    def commit_later(rows)
+      note(:commit_later)
+      rows.each { |place, row| keep_row(place, row) }
+    end
+
+    # What on_commit, given the offsets, returns, if it is there.
+    def committed?(rows, milliseconds)
+      note(:commit)
+      return @on_commit.call(rows.transform_values(&:offset), milliseconds) if @on_commit
+
+      rows.each { |place, row| keep_row(place, row) if @positions.key?(place) }
+      rows.all? { |place, row| @committed[place].to_i >= row.offset }
+    end
+
+    # topic_partition => offset from which the group is to go on. With arguments: as the client has it.
+    def committed(places = nil, _milliseconds = nil)
+      places ? @committed.slice(*places).to_h { |place, offset| [place, row(offset, @metadata[place])] } : @committed
+    end
+
+    def end_offsets(places, _milliseconds)
+      places.to_h { |place| [place, row(@log[place].size)] }
+    end
+
+    private
+
+    def row(...)
+      ConsumerHelpers.inner(:OffsetList)::Committed.new(...)
+    end
+
+    def keep
+      @kept.each { |place, (offset, metadata)| commit_now(place, offset, metadata) }
+      @kept.clear
+    end
+
+    def keep_row(place, row)
+      @kept.delete(place)
+      commit_now(place, row.offset, row.metadata)
+    end
+
+    def commit_now(place, offset, metadata)
+      @committed[place] = offset
+      @metadata[place] = metadata
+    end
+  end
+end
