@@ -113,9 +113,10 @@ module WorkShaper
 
     # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
     # QUIT (a second one stops it at once, without waiting for what runs). TSTP ends only the intake, permanently; TTIN
-    # logs the backtraces of all threads. All consumers of the process that handle signals get them. An exception raised
-    # into the calling thread also stops the consumer, and a second one hurries it; the last exception propagates once
-    # nothing of the consumer runs any more except work that it did not wait for. A consumer can run only once.
+    # logs the backtraces of all threads, and which message each worker has. All consumers of the process that handle
+    # signals get them. An exception raised into the calling thread also stops the consumer, and a second one hurries
+    # it; the last exception propagates once nothing of the consumer runs any more except work that it did not wait for.
+    # A consumer can run only once.
     #
     # @return [Boolean] whether all that ran was finished and committed within the timeout
     # @raise [NoBroker] no broker answered
@@ -131,6 +132,7 @@ module WorkShaper
     #   exit(1) unless consumer.run
     def run
       claim
+      SafeLog.info(message: "Starting", **@options.overview)
       @poll_loop = PollLoop.new(@options, callbacks, drain: @drain)
       @signals ? Signals.trapped(@commands) { supervise } : supervise
       raise @poll_loop.failure if @poll_loop.failure
@@ -229,6 +231,7 @@ module WorkShaper
     ensure
       @poll_loop.join
       @over = true # even if it could not start
+      SafeLog.flush
     end
 
     # Executes commands until the poll loop is over. When an exception is raised into this thread, or it is killed, it
@@ -254,9 +257,11 @@ module WorkShaper
       end
     end
 
+    # With the place of the message that each worker has, not its sub key.
     def log_backtraces
       Thread.list.each do |thread|
-        SafeLog.warn(message: "Backtrace", thread: thread.inspect, backtrace: thread.backtrace)
+        SafeLog.warn(message: "Backtrace", thread: thread.inspect, **@poll_loop.work_of(thread),
+                     backtrace: thread.backtrace)
       end
     end
   end

@@ -2,6 +2,7 @@
 
 require "json"
 require_relative "plain_log"
+require_relative "standard_output"
 
 # Since Ruby 4.0 Logger is a gem, which a bundle need not have; without it, `require` warns from Ruby 3.4 on.
 gem_only = defined?(Gem::BUNDLED_GEMS) && Gem::BUNDLED_GEMS::SINCE.key?("logger")
@@ -22,15 +23,18 @@ module WorkShaper
     #   WorkShaper.logger = Rails.logger
     attr_writer :logger
 
-    # Where managers write. If none was set: JSON lines on standard output, from the level in `LOG_LEVEL` on (`INFO`
-    # if unset).
+    # Where managers write. If none was set: JSON lines on standard output, each at once, from the level in `LOG_LEVEL`
+    # on (`INFO` if unset).
     #
     # @return [Logger]
     # @raise [ArgumentError] `LOG_LEVEL` is not a level
     # @example
     #   WorkShaper.logger.info({ message: "started" })
     def logger
-      @logger ||= (defined?(::Logger) ? ::Logger : PlainLog).new($stdout, level: log_level, formatter: formatter)
+      @logger ||= begin
+        kind = defined?(::Logger) ? ::Logger : PlainLog
+        kind.new(StandardOutput.new, level: log_level, formatter: formatter)
+      end
     end
 
     # How a line of the default logger is written.

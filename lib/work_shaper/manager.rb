@@ -119,6 +119,7 @@ module WorkShaper
 
       ending.each { |thread| join(thread) }
       @time_limit&.close
+      SafeLog.flush
       stats[:in_flight].zero?
     end
 

@@ -108,7 +108,7 @@ module WorkShaper
     end
 
     def log_error(text, error, partition, offset, **more)
-      SafeLog.error { { message: text, offset: "#{partition}:#{offset}", **more, **SafeLog.details(error) } }
+      SafeLog.write(:error) { { message: text, offset: "#{partition}:#{offset}", **more, **SafeLog.details(error) } }
     end
 
     def retry_later(failure, seconds, excused)
@@ -150,8 +150,12 @@ module WorkShaper
 
     def skip(failure)
       count(:total_skipped)
-      SafeLog.error { { message: "Skipped", **about(failure), **SafeLog.details(failure.error) } } unless @told
+      log_skipped(failure) unless @told
       over(failure)
+    end
+
+    def log_skipped(failure)
+      SafeLog.write(:error) { { message: "Skipped", **about(failure), **SafeLog.details(failure.error) } }
     end
 
     def over(failure)
@@ -168,7 +172,7 @@ module WorkShaper
 
     def dead_lettered(failure)
       count(:total_dead_lettered)
-      SafeLog.warn { { message: "Dead-lettered", topic: failure.action, **about(failure) } }
+      SafeLog.write(:warn) { { message: "Dead-lettered", topic: failure.action, **about(failure) } }
       over(failure)
     end
 
@@ -191,7 +195,7 @@ module WorkShaper
     # At 1, 2, 4, 8 ... tries.
     def log_refusal(failure, error, refusals, seconds)
       topic = failure.action if String === failure.action
-      SafeLog.warn do
+      SafeLog.write(:warn) do
         { message: "Could not give up", topic: topic, offset: "#{failure.partition}:#{failure.offset}", tries: refusals,
           retry_in_sec: seconds.round(3), first_error: SafeLog.describe(failure.error),
           **(topic ? { error: SafeLog.describe(error) } : SafeLog.details(error)) }

@@ -56,9 +56,8 @@ module WorkShaper
 
     # A report that nobody asked for names no sub key.
     def report_unasked
-      logger = WorkShaper.logger
-      logger.info { summary(stats) }
-      logger.info { without_sub_keys(detail(stats)) }
+      SafeLog.info { summary(stats) }
+      SafeLog.info { without_sub_keys(detail(stats)) }
     end
 
     def without_sub_keys(detail)
@@ -90,12 +89,13 @@ module WorkShaper
     end
 
     def log_shutdown
-      WorkShaper.logger.warn { { message: "Shutting Down", fatal: fatal_text }.compact }
+      why = fatal_text
+      SafeLog.public_send(why ? :warn : :info) { { message: "Shutting Down", fatal: why } }
       report_unasked
     end
 
     def log_ack_error(error)
-      WorkShaper.logger.error { { message: "Error in ack", **SafeLog.details(error) } }
+      SafeLog.error { { message: "Error in ack", **SafeLog.details(error) } }
     end
 
     # One try has run for long. Its sub key is in stats, not in the log.
@@ -125,13 +125,13 @@ module WorkShaper
     end
 
     def log_refused(partition, offset)
-      WorkShaper.logger.warn do
+      SafeLog.warn do
         { message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" }
       end
     end
 
     def log_repeated(partition, offset, last_acked, count)
-      WorkShaper.logger.warn do
+      SafeLog.warn do
         { message: "Received Duplicate Offset", offset: "#{partition}:#{offset}", last_acked: last_acked, count: count }
       end
     end

@@ -147,10 +147,18 @@ RSpec.describe WorkShaper, ".logger" do
     end
   end
 
-  it "reports what happens at shutdown" do
+  it "reports a shutdown, which is no warning" do
     shaper = manager
     3.times { |n| shaper.enqueue(n, n, 0, n) }
     shaper.shutdown
-    expect(log.entries(/shutting down/i, "WARN").size).to eq(1)
+    expect(log.entries(/shutting down/i).size).to eq(1)
+    expect(log.messages("WARN")).to be_empty
+  end
+
+  it "warns of a shutdown that nobody asked for" do
+    shaper = manager(ack: ->(_, _) { raise IOError, "disk" })
+    shaper.enqueue(0, 0, 0, 0)
+    eventually { log.entries(/shutting down/i, "WARN").any? }
+    expect(log.entries(/shutting down/i)).to match([include(fatal: /IOError: disk/)])
   end
 end

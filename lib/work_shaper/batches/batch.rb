@@ -100,7 +100,7 @@ module WorkShaper
       end
 
       def log(error, index)
-        WorkShaper.logger.error do
+        SafeLog.write(:error) do
           { message: "Error processing, besides the one that is raised", offset: "#{self}:#{index}",
             **SafeLog.details(error) }
         end

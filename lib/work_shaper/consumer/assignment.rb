@@ -194,9 +194,10 @@ module WorkShaper
         return if gone.empty?
 
         @unconfirmed.merge!(@pool.checkpoints(gone)) unless confirmed || @over
+        running = gone.keys.sum { |name| @pool.running_of(name) } # goes on, and is repeated by the next owner
         dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
         @handover&.done
-        log(message: "Revoked", partitions: gone.keys, dropped: dropped)
+        log(message: "Revoked", partitions: gone.keys, dropped: dropped, running: running)
       end
 
       def tell_listener(change)

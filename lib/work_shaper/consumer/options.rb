@@ -42,6 +42,9 @@ module WorkShaper
       # Before this version of librdkafka, patterns match nothing with KIP-848, and nothing says so (decision 050).
       PATTERNS_WITH_KIP848 = "2.10.0"
 
+      # librdkafka's own choice of partition.assignment.strategy.
+      STRATEGIES = "range,roundrobin"
+
       # The settings of a manager that make sense here.
       MANAGER = %i[concurrency max_in_flight offset_commit_period_ms heartbeat_period_sec].freeze
 
@@ -67,6 +70,16 @@ module WorkShaper
         @manager = check_manager(settings.except(*words.keys, *SECONDS.keys))
         @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
                                          on_trouble: SafeLog.method(:trouble))
+      end
+
+      # What the log says when a consumer begins: nothing of the config that could be a password.
+      #
+      # @return [Hash{Symbol => Object}]
+      def overview
+        limits = Settings.resolve(manager).slice(:concurrency, :max_in_flight)
+        { work_shaper: VERSION, rdkafka: Rdkafka::VERSION, librdkafka: Rdkafka::LIBRDKAFKA_VERSION, ruby: RUBY_VERSION,
+          servers: servers, group: config["group.id"], instance: (config["group.instance.id"] if static?),
+          topics: topics, protocol: protocol, **limits, timeout: policy.timeout, shutdown_timeout: shutdown_timeout }
       end
 
       # Where the brokers are, for messages.
@@ -108,6 +121,12 @@ module WorkShaper
       end
 
       private
+
+      def protocol
+        return "consumer" if config["group.protocol"] == "consumer"
+
+        "classic (#{config.fetch("partition.assignment.strategy", STRATEGIES)})"
+      end
 
       def plain(config)
         case config

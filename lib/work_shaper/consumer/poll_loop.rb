@@ -91,6 +91,11 @@ module WorkShaper
         @pool.oldest_try_sec
       end
 
+      # What the log says of the message that a thread has; nothing, if it has none.
+      def work_of(thread)
+        @pool.work_of(thread)
+      end
+
       # Without its state, which holds passwords.
       def inspect
         "#<#{self.class.name}>"
@@ -195,8 +200,7 @@ module WorkShaper
       def wind_down
         @stop_limit = now + @options.shutdown_timeout
         @back_pressure.quiet!
-        @pool.drop_resting
-        @pool.drop_beyond unless @drain # below that, what is left keeps finished work from being committed
+        drop_what_waits
         until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= @stop_limit || @stops > 1
           take(@back_pressure.allowance, BUSY_WAIT)
           @assignment.proceed
@@ -206,6 +210,15 @@ module WorkShaper
         @pool.shutdown if done
         raise_fatal
         done && !(@drain && @pool.stats[:in_flight].positive?)
+      end
+
+      # The next owner of the partitions gets what is dropped.
+      def drop_what_waits
+        before = @pool.stats[:total_dropped]
+        @pool.drop_resting
+        @pool.drop_beyond unless @drain # what waits below finished offsets keeps these from being committed
+        stats = @pool.stats
+        SafeLog.info(message: "Stopping", dropped: stats[:total_dropped] - before, **stats.slice(:waiting, :running))
       end
 
       # Raises the reason when the manager shut down by itself.

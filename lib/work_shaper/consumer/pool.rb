@@ -74,6 +74,12 @@ module WorkShaper
         tries.map(&:seconds).max || 0.0
       end
 
+      # What the log says of the message that a thread has; nothing, if it has none.
+      def work_of(thread)
+        try = tries.find { |running| running.thread.equal?(thread) }
+        try ? { **place(try.partition), offset: try.offset, attempt: try.attempt, age_sec: try.seconds.round(1) } : {}
+      end
+
       # Ends the threads that help with failures. A dead letter that is not confirmed by now was not finished.
       def close(seconds)
         # Their partitions are gone: whatever is said of them has no effect, but lets the threads end.
