@@ -12,6 +12,9 @@
 #include <ruby/encoding.h>
 #include <stdio.h>
 
+/* How long finding sub keys may keep the caller from polling. */
+#define LONGEST_FEED (100 * NANOSECONDS_PER_MILLISECOND)
+
 /* Room for the longest topic (249 characters), a slash and a number. */
 #define NAME_SIZE 272
 
@@ -116,8 +119,8 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
  * A message that was finished in an earlier assignment, as one of `maps` says (a Hash of OffsetMap by partition), is
  * acknowledged unseen.
  *
- * Returns how many it enqueued: fewer than there are when the offset of the next one is not above all that came in of
- * its partition.
+ * Returns how many it enqueued: 0 when the offset of the first one is not above all that came in of its partition. Fewer
+ * than there are when that is so of the next one, or when sub_key has taken so long that the caller should poll first.
  */
 static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors, VALUE maps) {
     struct feeding feeding = {.manager = manager_get(self),
@@ -129,8 +132,12 @@ static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_error
     Check_Type(messages, T_ARRAY);
     Check_Type(sub_key_errors, T_HASH);
     Check_Type(maps, T_HASH);
+    uint64_t limit = clock_nanoseconds() + LONGEST_FEED;
     long i = 0;
     for (; i < RARRAY_LEN(messages); i++) {
+        if (i && callback_given(&feeding.sub_key) && clock_nanoseconds() >= limit) {
+            break;
+        }
         VALUE message = rb_ary_entry(messages, i);
         if (!message_is(message)) {
             rb_raise(rb_eTypeError, "not a WorkShaper::Message: %" PRIsVALUE, rb_inspect(message));

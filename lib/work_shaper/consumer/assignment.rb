@@ -34,6 +34,7 @@ module WorkShaper
         @version = 0
         @unconfirmed = {}
         @revoke_hooks = []
+        @restart_hooks = []
         @changes = []
         @deferred = []
       end
@@ -44,6 +45,11 @@ module WorkShaper
       # Calls the block with the partitions that go, as soon as nothing more is taken of them.
       def on_revoked(&block)
         @revoke_hooks << block
+      end
+
+      # Calls the block with the partitions that are taken again from the first offset that was not fed.
+      def on_restarted(&block)
+        @restart_hooks << block
       end
 
       # librdkafka asks for a change.
@@ -179,6 +185,7 @@ module WorkShaper
 
       # Where those partitions go on that librdkafka takes away and gives back at once: nothing of them is repeated.
       def positions(staying)
+        @restart_hooks.each { |block| block.call(staying) } if staying.any?
         staying.to_h { |name, topic_partition| [topic_partition, @pool.next_offset(name)] }.compact
       end
 

@@ -45,6 +45,11 @@ module WorkShaper
         room.clamp(1, @batch)
       end
 
+      # How many to ask for while others, for so many seconds, are not fed yet: librdkafka is to be polled.
+      def allowance_beside(seconds)
+        seconds > PAUSE_AFTER ? hold : 1
+      end
+
       # Feeding so many messages took so many seconds: the longer it takes to find sub keys, the fewer are taken at a
       # time.
       def fed(count, seconds)

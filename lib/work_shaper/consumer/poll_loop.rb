@@ -37,6 +37,9 @@ module WorkShaper
         limits = Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight)
         @in_flight_limit = InFlightLimit.new(@pool, *limits)
         @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
+        @unfed = [] # messages that were taken
+        @assignment.on_revoked { |gone| forget_unfed(gone) }
+        @assignment.on_restarted { |restarted| forget_unfed(restarted) }
         @stops = 0
         @errors = 0
         @turned_at = now
@@ -136,22 +139,36 @@ module WorkShaper
       def turn
         @turned_at = now
         @back_pressure.quiet! if @quiet
-        messages = take(@back_pressure.allowance)
-        feed(messages) unless messages.empty? || @quiet
-        @assignment.proceed # not before: what was taken goes on from its last offset
+        take_to_feed
+        @quiet ? @unfed.clear : feed
+        @assignment.proceed
         @checkpoints.commit_due
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked
       end
 
-      def feed(messages)
+      def take_to_feed
+        return @unfed.concat(take(@back_pressure.allowance_beside(now - @unfed_since), 0)) if @unfed.any?
+
+        @unfed = take(@back_pressure.allowance)
+        @unfed_since = now
+      end
+
+      # Feeds what it can in a moment: when sub keys take longer, the rest has its turn once librdkafka was polled.
+      def feed
+        return if @unfed.empty?
+
         began = now
-        rest = messages
-        until (fed = @pool.feed(rest)) == rest.size
-          rest = rest.drop(fed)
-          @assignment.begin_anew(rest.first)
-        end
-        @back_pressure.fed(messages.size, now - began)
+        fed = @pool.feed(@unfed)
+        return @assignment.begin_anew(@unfed.first) if fed.zero?
+
+        @unfed.shift(fed)
+        @back_pressure.fed(fed, now - began)
+      end
+
+      # Even if the partition comes back: then it is taken again from what is committed.
+      def forget_unfed(gone)
+        @unfed.reject! { |message| gone.key?(Assignment.name_of(message.topic, message.partition)) }
       end
 
       def take(count, wait = idle_wait)

@@ -29,6 +29,9 @@ module WorkShaper
 
       # Enqueues messages without checking the limits. A message whose sub key cannot be found has no order: the error
       # is raised where its work would be done, and its sub key is asked for again at the next try.
+      #
+      # @return [Integer] how many: 0 if the offset of the first one went back; not all if that is so of the next one,
+      #   or if the sub keys have taken a while, so that it is time to poll
       def feed(messages)
         super(messages, @sub_key, @sub_key_errors, @maps).tap { forget_maps unless @maps.empty? }
       end
