@@ -85,6 +85,45 @@ RSpec.describe WorkShaper::Consumer, "and fork", if: Process.respond_to?(:fork) 
     RUBY
   end
 
+  # rdkafka would, at the end of the child: without the threads of librdkafka that hangs or crashes now and then.
+  it "leaves a child that destroys no client of its parent, and can run a consumer of its own to its end by exit" do
+    expect_consumer_to_pass(<<~RUBY, limit: 40)
+      require #{File.expand_path("../../support/kafka/brokers", __dir__).inspect}
+      Rdkafka::Config.logger = Logger.new(File::NULL)
+      broker = KafkaSupport::MockBroker.new # in another process: it has clients, too
+      %w[orders dead].each { |topic| broker.create_topic(topic, partitions: 1) }
+      consumer = lambda do |group|
+        mock_consumer(servers: broker.servers, config: { "group.id": group }, signals: false,
+                      attempts: 1, give_up: "dead") do |m|
+          worked << m.payload
+          raise "bad" if m.payload == "bad"
+        end
+      end
+      producer = Rdkafka::Config.new("bootstrap.servers": broker.servers).producer
+      %w[good bad].each { |text| producer.produce(topic: "orders", partition: 0, payload: text).wait }
+      producer.close
+      c = consumer.call("parents")
+      runner = Thread.new { c.run }
+      wait_until("a dead letter") { c.stats[:total_dead_lettered] == 1 }
+      reader, writer = IO.pipe
+      pid = fork do
+        worked.clear
+        own = consumer.call("childs")
+        Thread.new { wait_until("worked") { own.stats[:total_dead_lettered] == 1 }; own.stop }
+        same(true, own.run, "run in the child")
+        Rdkafka::Bindings.define_singleton_method(:rd_kafka_destroy) { |_| writer.puts("a client was destroyed") }
+        exit(5)
+      end
+      writer.close
+      same(5, child_status(pid).exitstatus, "the child's status")
+      same("", reader.read, "what was destroyed at its end")
+      c.stop
+      same(true, runner.value, "run in the parent")
+      broker.close
+      passed
+    RUBY
+  end
+
   describe "by its work" do
     # `child` forks a process that writes a word when it is ready and waits for its end: [pid, word].
     let(:forking) do

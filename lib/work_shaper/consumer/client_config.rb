@@ -26,6 +26,14 @@ module WorkShaper
         end
       end
 
+      # rdkafka closes clients at the end of the process. In a forked child that waits for threads which are only in the
+      # parent, and hangs or crashes, depending on who has their stacks now. We close ours ourselves, where they are.
+      %i[consumer producer].each do |kind|
+        define_method(kind) do |*arguments, **options|
+          super(*arguments, **options).tap { |client| ObjectSpace.undefine_finalizer(client) }
+        end
+      end
+
       private
 
       def guarded(callback, arguments)
