@@ -2,6 +2,7 @@
 
 #include "librdkafka.h"
 #include "message.h"
+#include "thread_probe.h"
 
 #include "../errors.h"
 
@@ -306,4 +307,5 @@ void init_intake(VALUE work_shaper) {
     rb_define_method(intake_class, "store", store, 4);
     rb_define_method(intake_class, "end_offset", end_offset, 2);
     rb_define_method(intake_class, "close", close_queue, 0);
+    init_thread_probe(intake_class);
 }

@@ -14,6 +14,7 @@ module WorkShaper
       PATIENCE = 1 # seconds in which another address of a broker, or another broker, may answer
       WRONG_LOGIN = %i[authentication sasl_authentication_failed].freeze
       WRONG_SETTINGS = %i[ssl].freeze
+      NO_THREAD = %i[crit_sys_resource].freeze
       UNREACHABLE = %i[transport resolve all_brokers_down].freeze
 
       # @param client [Client]
@@ -26,7 +27,7 @@ module WorkShaper
       # Waits until a broker has answered.
       #
       # @yieldreturn [Boolean] whether it must not wait any longer
-      # @raise [NotAllowed, NoBroker]
+      # @raise [NotAllowed, NoBroker, ThreadError]
       def await_broker
         began = now
         time = FIRST_ANSWER_TIME
@@ -52,6 +53,7 @@ module WorkShaper
 
       def refuse_hopeless(seconds)
         wrong = report(WRONG_LOGIN) and raise NotAllowed, "#{@options.servers} does not let us in: #{wrong}"
+        wrong = report(NO_THREAD) and raise ThreadError, "librdkafka: #{wrong}"
         wrong = report(WRONG_SETTINGS)
         wrong ||= report(UNREACHABLE) if seconds >= PATIENCE
         raise NoBroker, "no broker answered at #{@options.servers}: #{wrong}" if wrong

@@ -13,6 +13,11 @@ module WorkShaper
         oauthbearer_token_refresh: %i[pointer string pointer]
       }.freeze
 
+      # librdkafka has three threads beside those of the brokers that the config names. And we need some: a worker, the
+      # timekeeper and one that writes to the log, or, beside a producer, rdkafka's own.
+      THREADS = 6
+      private_constant :THREADS
+
       # What a callback raised. It must not unwind through librdkafka, which calls them inside take and close.
       attr_reader :failure
 
@@ -21,15 +26,20 @@ module WorkShaper
       #   must live as long as the client
       def initialize(config, **callbacks)
         super(config)
+        servers = config.values_at("bootstrap.servers", "metadata.broker.list").compact.join(",")
+        @threads = THREADS + servers.split(",").size
         @functions = callbacks.to_h do |name, callback|
           [name, FFI::Function.new(:void, PARAMETERS.fetch(name)) { |*arguments| guarded(callback, arguments) }]
         end
       end
 
+      # Makes a client, or refuses to: when librdkafka cannot start a thread, it aborts the process or never returns.
+      #
       # rdkafka closes clients at the end of the process. In a forked child that waits for threads which are only in the
       # parent, and hangs or crashes, depending on who has their stacks now. We close ours ourselves, where they are.
       %i[consumer producer].each do |kind|
         define_method(kind) do |*arguments, **options|
+          Intake.probe_threads(@threads)
           super(*arguments, **options).tap { |client| ObjectSpace.undefine_finalizer(client) }
         end
       end
