@@ -391,6 +391,28 @@ RSpec.describe "dead letters" do
       expect(answer.last).to be_nil
     end
 
+    it "leaves out a time that the broker does not take; the headers have it" do
+      topic = cluster.topic
+      cluster.refuse_produce(32) # INVALID_TIMESTAMP
+      began = Time.now
+      letters.deliver(failure, topic)
+      expect(answer.last).to be_nil
+      letter = cluster.read(topic, 1)[0]
+      expect(letter.timestamp).to be >= began.floor(3)
+      original = failure.message.timestamp
+      expect(letter.headers["__dlq.errors.timestamp"]).to eq((original.to_r * 1000).floor.to_s)
+    end
+
+    it "tries that once at each delivery" do
+      topic = cluster.topic
+      cluster.refuse_produce(32, 32)
+      made = letters
+      made.deliver(failure, topic)
+      expect(answer.last).to have_attributes(code: :invalid_timestamp)
+      made.deliver(failure, topic)
+      expect(answer.last).to be_nil
+    end
+
     it "leaves the partition to the key when the topic has fewer than rdkafka remembers" do
       topic = cluster.topic(partitions: 2)
       Rdkafka::Producer.partitions_count_cache.set(topic, 50)

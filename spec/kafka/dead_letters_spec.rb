@@ -58,6 +58,29 @@ RSpec.describe "A dead-letter topic", :kafka do
     expect(headers_of(gone)).not_to have_key("else")
   end
 
+  # As of Kafka 4, a topic takes nothing from beyond an hour's future, unless it says otherwise. Before, such a letter
+  # was sent again for ever.
+  it "gets messages of any time: one that it does not take is given that of now", kafka: :cluster do
+    any = { "message.timestamp.after.max.ms" => ((2**63) - 1).to_s }
+    wide = kafka_topic(settings: any)
+    narrow = kafka_topic(settings: { "message.timestamp.after.max.ms" => "3600000",
+                                     "message.timestamp.before.max.ms" => ((2**63) - 1).to_s, "retention.ms" => "-1" })
+    now = (Time.now.to_r * 1000).floor
+    times = [1, now, now + 7_200_000, 253_402_300_800_000, 2**62, (2**63) - 1, -2, -62_135_596_800_000]
+    times.each { |time| wide.produce_one(0, "key", "0", timestamp: time, headers: []) }
+    wide_group = kafka_group(wide).begin_at_first
+    start_member("only", wide_group, work: { sleep_ms: 2, fail: { for_ever_every: 1 } }, give_up: narrow.name,
+                                     attempts: 1, breaker: false)
+    await_committed(wide_group, wide)
+    stop_members
+
+    came = narrow.messages.map { |letter| (letter.timestamp.to_r * 1_000).to_i }
+    said = narrow.messages.map { |letter| headers_of(letter)["timestamp"]&.to_i }
+    expect(said).to eq([*times.first(6), nil, nil])
+    expect(came.first(2)).to eq(times.first(2))
+    expect(came.drop(2)).to all(be_between(now, now + 600_000))
+  end
+
   describe "that takes only small messages", kafka: :real do
     let(:dead) { kafka_topic(settings: { "max.message.bytes" => "8000" }) }
     let(:faults) { { for_ever_every: 10, text_bytes: 1_000, backtrace_bytes: 3_000 } }

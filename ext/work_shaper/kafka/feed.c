@@ -119,8 +119,9 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
  * A message that was finished in an earlier assignment, as one of `maps` says (a Hash of OffsetMap by partition), is
  * acknowledged unseen.
  *
- * Returns how many it enqueued: 0 when the offset of the first one is not above all that came in of its partition. Fewer
- * than there are when that is so of the next one, or when sub_key has taken so long that the caller should poll first.
+ * Returns how many it enqueued: 0 when the offset of the first one is not above all that came in of its partition.
+ * Fewer than there are when that is so of the next one, or when sub_key has taken so long that the caller should poll
+ * first.
  */
 static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors, VALUE maps) {
     struct feeding feeding = {.manager = manager_get(self),

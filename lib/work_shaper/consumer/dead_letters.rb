@@ -21,7 +21,8 @@ module WorkShaper
       TOO_LARGE = %i[msg_size_too_large record_list_too_large].freeze
 
       # A failure under way: which variant of it was sent with what and where, and what came of it.
-      Entry = Struct.new(:failure, :topic, :size, :client, :partition, :anywhere, :handle, :sent_at, :answered)
+      Entry = Struct.new(:failure, :topic, :size, :client, :partition, :anywhere, :dated_now, :handle, :sent_at,
+                         :answered)
 
       # @param config [Hash{String => String}] librdkafka's settings of the consumer
       # @param producer [#produce_async, #produce, nil] one that answers as WaterDrop's or the rdkafka gem's do; it is
@@ -164,6 +165,7 @@ module WorkShaper
 
         letter = Letter.build(entry.failure, entry.topic, group: @group, size: entry.size, headers: @headers)
         letter[:partition] = partition if partition && !entry.anywhere
+        letter.delete(:timestamp) if entry.dated_now
         entry.partition = letter[:partition]
         entry.client = @producer.client
         entry.sent_at = now
@@ -196,12 +198,16 @@ module WorkShaper
       #
       # rdkafka remembers the number of a topic's partitions for the whole process, and never a smaller one than before:
       # when the topic was made anew, or is one of another cluster, its key decides about the partition.
+      #
+      # A broker takes no message from far in the past or the future, unless its topic says so (Kafka 4: an hour). The
+      # original's timestamp is in the headers, too.
       def change(entry, code)
-        if TOO_LARGE.include?(code)
+        case code
+        when *TOO_LARGE
           entry.size = Letter.smaller(entry.size, @headers)
           true
-        elsif code == :unknown_partition && entry.partition
-          entry.anywhere = true
+        when :unknown_partition then entry.partition && entry.anywhere = true
+        when :invalid_timestamp then !entry.dated_now && entry.dated_now = true
         end
       end
 
