@@ -206,7 +206,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
     end
 
     it "says that it was not all confirmed when the commit fails, until the partition is back" do
-      client.commits = false
+      client.commit_succeeds = false
       consumer = running(topic_partition, &gated(gates_by_name))
       client.produce("orders", 0, "a")
       eventually { client.stored == [["orders", 0, 1]] }

@@ -34,15 +34,6 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
       eventually { consumer.stats[:partitions].dig("orders/0", :lag).zero? }
     end
 
-    it "knows no lag where the end is unknown" do
-      gate = self.gate
-      client.define_singleton_method(:end_offset) { |*| nil }
-      consumer = running(topic_partition) { gate.pass }
-      client.produce("orders", 0, "a")
-      eventually { consumer.stats[:partitions].key?("orders/0") }
-      expect(consumer.stats[:partitions]["orders/0"]).to include(lag: nil)
-    end
-
     it "has the age of the oldest message that is not finished" do
       gates = gates_by_name
       consumer = running(topic_partition, ["orders", 1]) { |message| gates[message.partition].pass }
@@ -67,6 +58,7 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
       stop(consumer)
       expect(consumer.stats).to include(total_enqueued: 2, total_acked: 2, assignment: [], paused: [], partitions: {},
                                         oldest_age_sec: nil, errors: 0)
+      expect(consumer.stats.keys).to include(:kafka, :commits)
     end
 
     it "shows no message in place of a sub key" do
@@ -109,7 +101,7 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
       mock.down
       began = ManagerHelpers.now
       consumer.stats
-      expect(ManagerHelpers.now - began).to be < 2
+      expect(ManagerHelpers.now - began).to be < 0.5
       expect(consumer.stats[:assignment]).to contain_exactly("#{topic}/0", "#{topic}/1")
     ensure
       mock.up

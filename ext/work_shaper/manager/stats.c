@@ -41,7 +41,9 @@ static VALUE offset_or_nil(int64_t offset) {
     return offset == OFFSET_NONE ? Qnil : LL2NUM(offset);
 }
 
-/* [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec] */
+/*
+ * [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec, unsettled, last_received]
+ */
 static VALUE partition_row(const struct partition *partition) {
     const struct offset_tracker *tracker = &partition->tracker;
     const struct tracked *oldest = offset_tracker_oldest(tracker);
@@ -53,7 +55,9 @@ static VALUE partition_row(const struct partition *partition) {
                    UINT2NUM(tracker->waiting),
                    oldest ? LL2NUM(oldest->offset) : Qnil,
                    item ? sub_key_of(item->queue)->keyed.key : Qnil,
-                   item ? DBL2NUM(age / 1000.0) : Qnil};
+                   item ? DBL2NUM(age / 1000.0) : Qnil,
+                   ULL2NUM((uint64_t)tracker->length + tracker->late_length + tracker->claim.count),
+                   offset_or_nil(tracker->highest)};
     return rb_ary_new_from_values(sizeof row / sizeof *row, row);
 }
 

@@ -54,16 +54,24 @@ module WorkShaper
       # What librdkafka said was wrong with brokers, the oldest first; the last few.
       attr_reader :reports
 
+      # @return [CommitResults]
+      attr_reader :commits
+
+      # @return [Queries] what other threads may ask
+      attr_reader :queries
+
       # @param listener [#rebalance] see {Rebalance}
       # @param oauth_token [#call, nil] see {OauthToken}
       def initialize(config, listener, oauth_token = nil)
         Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
         @failures = []
         @reports = []
-        callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error),
+        @commits = CommitResults.new
+        callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error), offset_commit: @commits,
                       **OauthToken.callbacks(oauth_token) }
         @config = ClientConfig.new(config, **callbacks)
         @consumer = self.class.as_known { @config.consumer }
+        @queries = Queries.new(@consumer, config["isolation.level"] != "read_uncommitted")
         @intake = open_intake
       end
 

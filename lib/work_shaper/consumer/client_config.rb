@@ -10,6 +10,7 @@ module WorkShaper
       PARAMETERS = {
         rebalance: %i[pointer int pointer pointer],
         error: %i[pointer int string pointer],
+        offset_commit: %i[pointer int pointer pointer],
         oauthbearer_token_refresh: %i[pointer string pointer]
       }.freeze
 

@@ -20,6 +20,8 @@ module WorkShaper
         "enable.partition.eof" => [false, "its events make some versions of librdkafka skip a message"]
       }.freeze
 
+      FETCH_WAIT = 500 # milliseconds, librdkafka's own fetch.wait.max.ms
+
       # One name of each list is needed.
       REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
 
@@ -107,6 +109,11 @@ module WorkShaper
       # Whether a partition without a commit begins at its end.
       def begins_at_end?
         AT_END.include?(config["auto.offset.reset"])
+      end
+
+      # Seconds for which a broker may keep its answer to a fetch back, and all answers behind it.
+      def fetch_time
+        config.fetch("fetch.wait.max.ms", FETCH_WAIT).to_i / 1000.0
       end
 
       # Whether the group keeps the member's partitions for it while it restarts.

@@ -37,6 +37,8 @@ module WorkShaper
         limits = Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight)
         @in_flight_limit = InFlightLimit.new(@pool, *limits)
         @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
+        @lookout = Lookout.new(@assignment, options.fetch_time) { turned_at unless @quiet || over? }
+        @numbers = Numbers.new(@pool, @assignment, @lookout)
         @unfed = [] # messages that were taken
         @assignment.on_revoked { |gone| forget_unfed(gone) }
         @assignment.on_restarted { |restarted| forget_unfed(restarted) }
@@ -79,14 +81,9 @@ module WorkShaper
         now - turned_at
       end
 
-      # The manager's numbers, and those of the assignment.
+      # The numbers of the pool, the assignment and Kafka.
       def stats
-        stats = @pool.stats
-        partitions = @assignment.partitions
-        stats[:partitions].each { |name, row| row[:lag] = lag(partitions[name], row) }
-        stats.merge(assignment: partitions.keys, paused: @back_pressure ? @back_pressure.paused.keys : [],
-                    oldest_age_sec: stats[:partitions].each_value.filter_map { |row| row[:oldest_age_sec] }.max,
-                    errors: @errors)
+        @numbers.to_h(@client&.commits).merge(paused: @back_pressure ? @back_pressure.paused.keys : [], errors: @errors)
       end
 
       # Seconds that the oldest try has run.
@@ -121,7 +118,7 @@ module WorkShaper
         @client = @connect.call(@options.config, @assignment, @options.oauth_token)
         @assignment.client = @client
         @assignment.beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
-        @checkpoints = Checkpoints.new(@pool, @client, @assignment, @options.commit_interval)
+        @checkpoints = Checkpoints.new(@pool, @client, @assignment, @lookout, @options.commit_interval)
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
@@ -129,6 +126,7 @@ module WorkShaper
 
         arrival.check_dead_letter_topics
         @client.subscribe(@options.topics)
+        @lookout.start(@client)
       end
 
       def over?
@@ -141,7 +139,9 @@ module WorkShaper
         @back_pressure.quiet! if @quiet
         take_to_feed
         @quiet ? @unfed.clear : feed
+        version = @assignment.version
         @assignment.proceed
+        @lookout.hurry unless @assignment.version == version
         @checkpoints.commit_due
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked
@@ -252,6 +252,7 @@ module WorkShaper
         @pool.request_shutdown
         expect_confirmed(rows) if @client
       ensure
+        @lookout.close
         departure.leave if @client
         @pool.close(CLOSING_TIME)
       end
@@ -267,12 +268,6 @@ module WorkShaper
         SafeLog.warn(message: "The last commit was not confirmed")
       end
 
-      def lag((topic, partition), row)
-        last = @client.end_offset(topic, partition) if topic
-        done = row[:last_acked] ? row[:last_acked] + 1 : row[:oldest_unfinished]
-        last && done ? [last - done, 0].max : nil
-      rescue Error # closed meanwhile
-        nil
       end
     end
 

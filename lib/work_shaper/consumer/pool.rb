@@ -72,6 +72,12 @@ module WorkShaper
         end
       end
 
+      # @return [Hash{String => Array(Integer, Integer)}] by partition: how many messages are taken and not
+      #   acknowledged, and the highest offset that was taken
+      def backlogs
+        partition_rows.to_h { |row| [row.first, row.last(2)] }
+      end
+
       # @return [Float] seconds that the oldest try has run; 0.0: none runs
       def oldest_try_sec
         tries.map(&:seconds).max || 0.0

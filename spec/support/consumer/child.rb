@@ -17,8 +17,12 @@ module ManagerHelpers
 end
 
 module ConsumerHelpers
+  def self.inner(name)
+    WorkShaper::Consumer.const_get(name)
+  end
+
   def self.client_class
-    WorkShaper::Consumer.const_get(:Client)
+    inner(:Client)
   end
 end
 

@@ -3,6 +3,7 @@
 require "rdkafka"
 require_relative "fake_change"
 require_relative "fake_offsets"
+require_relative "fake_queries"
 
 module ConsumerHelpers
   # Stands where WorkShaper::Consumer::Client stands, with partitions that the example fills, assigns and revokes. It is
@@ -27,13 +28,15 @@ module ConsumerHelpers
     # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
     attr_reader :inside
     # What reachable? says; whether assignments replace each other, and what goes is not revoked (as in KIP-848 on
-    # librdkafka 2.8.0); whether commit succeeds.
-    attr_writer :answered, :replacing, :commits
+    # librdkafka 2.8.0); whether commits succeed.
+    attr_writer :answered, :replacing, :commit_succeeds
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
     # Are called with the messages before take returns them; with what committed? was given, to answer it; before the
     # client is closed.
     attr_accessor :on_take, :on_commit, :on_close
+    # What other threads may ask; what brokers answered to commits.
+    attr_reader :queries, :commits
 
     def initialize
       @log = Hash.new { |log, topic_partition| log[topic_partition] = [] }
@@ -43,7 +46,9 @@ module ConsumerHelpers
       @kept = {}
       @metadata = {}
       @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
-      @answered = @commits = true
+      @queries = FakeQueries.new(self, @log, @positions)
+      @commits = ConsumerHelpers.inner(:CommitResults).new
+      @answered = @commit_succeeds = true
       @takes = 0
       @mutex = Mutex.new
       @changed = ConditionVariable.new
@@ -210,8 +215,8 @@ module ConsumerHelpers
       store(topic, partition, offset) && @committed[[topic, partition]] = offset
     end
 
+    # How many messages a partition has.
     def end_offset(topic, partition)
-      misused("end_offset after close") if @closed
       @log[[topic, partition]].size
     end
 
@@ -331,7 +336,7 @@ module ConsumerHelpers
       end
     end
 
-    # Everything but store and end_offset is called by one thread, and nothing after close.
+    # Everything but store is called by one thread, and nothing after close.
     def note(call)
       @calls << call
       misused("#{call} after close") if @closed

@@ -3,12 +3,12 @@
 module ConsumerHelpers
   # The half of FakeClient that is about what the group has committed: see GroupOffsets.
   module FakeOffsets
-    # Unless `commits` is false.
+    # Unless `commit_succeeds` is false.
     def commit(rows, _milliseconds)
       note(:handover)
       misused("commit inside #{@inside}") if @inside
-      rows.each { |place, row| keep_row(place, row) } if @commits
-      @commits
+      rows.each { |place, row| keep_row(place, row) } if @commit_succeeds
+      @commit_succeeds
     end
 
     def commit_later(rows)

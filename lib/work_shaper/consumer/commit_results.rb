@@ -1,0 +1,85 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # What the brokers answered to commits. Takes the place of librdkafka's own lines about refused ones, of which there
+    # are ten a second for as long as brokers were away.
+    #
+    # @private
+    class CommitResults
+      include Clock
+
+      NO_OFFSET = -168 # librdkafka's response when there was nothing to commit
+      TOLD_AGAIN = 60 # seconds between two lines at least
+      TOLD_AT_LAST = 10 # seconds after which refusals that do not stop are told
+
+      # @return [Integer] commits
+      attr_reader :confirmed, :refused
+
+      # @return [Time, nil]
+      attr_reader :last_confirmed_at
+
+      def initialize
+        @confirmed = @refused = @told = 0
+      end
+
+      # librdkafka's callback. Called on the polling thread, inside take or close.
+      #
+      # @param code [Integer] librdkafka's response, for all partitions
+      # @param offsets [FFI::Pointer] its list, with a response for each partition
+      def call(_native, code, offsets, _opaque)
+        return if code == NO_OFFSET
+
+        code = partition_error(offsets) if code.zero?
+        code.zero? ? confirm : refuse(code)
+      end
+
+      # Writes a line about those that were refused since the last one: once no more of them come.
+      #
+      # @param last [Boolean] whether nothing is to be waited for
+      def tell(last: false)
+        more = @refused != @seen
+        @seen = @refused
+        return if @refused == @told || !(last || due?(more))
+
+        SafeLog.warn(message: "Kafka refused commits", refused: @refused - @told,
+                     error: Rdkafka::RdkafkaError.new(@code).message)
+        @told = @refused
+        @told_at = now
+      end
+
+      # @return [Hash]
+      def to_h
+        { last_confirmed_at: last_confirmed_at, confirmed: confirmed, refused: refused }
+      end
+
+      private
+
+      def due?(more)
+        return false if @told_at && now - @told_at <= TOLD_AGAIN
+
+        !more || now - @refused_at > TOLD_AT_LAST
+      end
+
+      def confirm
+        @confirmed += 1
+        @last_confirmed_at = Time.now
+      end
+
+      def refuse(code)
+        @refused_at = now if @refused == @told
+        @refused += 1
+        @code = code
+      end
+
+      def partition_error(offsets)
+        return 0 if offsets.null?
+
+        list = Rdkafka::Consumer::TopicPartitionList.from_native_tpl(offsets)
+        list.to_h.each_value.sum([]) { |entries| entries.map(&:err) }.find(&:nonzero?) || 0
+      end
+    end
+
+    private_constant :CommitResults
+  end
+end

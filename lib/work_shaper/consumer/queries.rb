@@ -1,0 +1,97 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Consumer
+    # What any thread may ask of librdkafka, and of brokers through it, while another one polls. The client is not
+    # closed in the middle of a call, and no call reaches one that is closed: rdkafka's own guard sees to that.
+    #
+    # @private
+    class Queries
+      # Stand for an offset where librdkafka takes a time.
+      EARLIEST = -2
+      LATEST = -1
+
+      READ_COMMITTED = 1
+
+      # @param consumer [Rdkafka::Consumer]
+      # @param read_committed [Boolean] whether the end of a partition is the end of what such a reader gets
+      def initialize(consumer, read_committed)
+        @consumer = consumer
+        @guard = consumer.instance_variable_get(:@native_kafka)
+        @read_committed = read_committed
+        @rewound = {}.freeze
+      end
+
+      # What the coordinator of the group says is committed; nil where nothing is.
+      #
+      # @return [Hash{Array(String, Integer) => Integer, nil}]
+      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
+      def committed(topic_partitions, milliseconds)
+        offsets_of(@consumer.committed(list(topic_partitions), milliseconds))
+      end
+
+      # Behind the last message that was taken, and what was skipped behind it: control records, aborted transactions.
+      # Nil: nothing was yet, or that is not known. Asks no broker.
+      #
+      # @return [Hash{Array(String, Integer) => Integer, nil}]
+      def positions(topic_partitions)
+        offsets = with_native_list(list(topic_partitions)) do |native|
+          call(:int, "position", native)
+          offsets_of(Rdkafka::Consumer::TopicPartitionList.from_native_tpl(native))
+        end
+        offsets.to_h { |name, offset| [name, offset && offset > @rewound.fetch(name, -1) ? offset : nil] }
+      end
+
+      # The offsets of the partition went back. librdkafka's position does not, until it is passed.
+      def rewound(topic, partition)
+        name = [topic, partition]
+        @rewound = @rewound.except(name).freeze
+        @rewound = @rewound.merge(name => positions([name])[name] || -1).freeze
+      end
+
+      # Asks the leaders of partitions for their first offsets, or their ends.
+      #
+      # @param offset [Integer] EARLIEST or LATEST
+      # @return [OffsetsRequest]
+      def request_offsets(topic_partitions, offset)
+        OffsetsRequest.new(@guard, list(topic_partitions, offset), @read_committed ? READ_COMMITTED : 0)
+      end
+
+      # Asks a broker for nothing but an answer.
+      #
+      # @return [ClusterRequest]
+      def request_cluster
+        ClusterRequest.new(@guard)
+      end
+
+      private
+
+      def call(result, name, *arguments)
+        @guard.with_inner { |inner| Client.call(result, name, inner, *arguments) }
+      end
+
+      def with_native_list(list)
+        native = list.to_native_tpl
+        yield native
+      ensure
+        Client.call(:void, "topic_partition_list_destroy", native) if native
+      end
+
+      def list(topic_partitions, offset = nil)
+        Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
+          topic_partitions.group_by(&:first).each do |topic, pairs|
+            list.add_topic_and_partitions_with_offsets(topic, pairs.to_h { |_, partition| [partition, offset] })
+          end
+        end
+      end
+
+      def offsets_of(list)
+        list.to_h.flat_map do |topic, entries|
+          entries.map { |entry| [[topic, entry.partition], entry.offset&.negative? ? nil : entry.offset] }
+        end.to_h
+      end
+    end
+
+    private_constant :Queries
+  end
+end

@@ -1,0 +1,68 @@
+# frozen_string_literal: true
+
+require "rdkafka"
+
+module ConsumerHelpers
+  # Stands where WorkShaper::Consumer::Queries stands: what any thread may ask, and it is answered at once, unless
+  # `silent`.
+  class FakeQueries
+    # An answer that is there already.
+    Request = Struct.new(:offsets) do
+      def answer(_milliseconds)
+        offsets
+      end
+
+      def close; end
+    end
+
+    # Whether nobody answers; what the coordinator says instead of an answer, if anything; the first offset of every
+    # partition; how many offsets behind its last message a partition ends, and librdkafka's position with it.
+    attr_accessor :silent, :refusal, :beginning, :skipped
+    # How often it was asked for what is committed.
+    attr_reader :rounds
+
+    def initialize(client, log, positions)
+      @client = client
+      @log = log
+      @positions = positions
+      @beginning = @skipped = @rounds = 0
+    end
+
+    def request_cluster
+      ask
+      Request.new(silent ? nil : true)
+    end
+
+    def committed(topic_partitions, _milliseconds)
+      ask
+      @rounds += 1
+      code = refusal || (silent && -185) and raise Rdkafka::RdkafkaError, code
+      topic_partitions.to_h { |name| [name, @client.committed[name]] }
+    end
+
+    def positions(topic_partitions)
+      ask
+      topic_partitions.to_h { |name| [name, position(name)] }
+    end
+
+    def request_offsets(topic_partitions, offset)
+      ask
+      offsets = topic_partitions.to_h { |name| [name, offset == -1 ? @log[name].size + skipped : beginning] }
+      Request.new(silent ? {} : offsets)
+    end
+
+    private
+
+    # Behind a partition's last message, what is skipped comes at once. Not known before a message was taken.
+    def position(name)
+      taken = @positions[name]
+      return if taken.nil? || (taken.zero? && skipped.zero?)
+
+      taken == @log[name].size ? taken + skipped : taken
+    end
+
+    def ask
+      @client.misuse << "a question after close" if @client.closed?
+    end
+  end
+end
