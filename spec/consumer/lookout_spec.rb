@@ -154,6 +154,7 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
       rounds
       expect(told.size).to eq(1)
       stop(consumer)
+      eventually { told.size == 2 }
       expect(told.last).to include(refused: 2, error: /not_coordinator/)
     end
   end

@@ -60,6 +60,7 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
   end
 
   it "is not known before Kafka has answered" do
+    gate = self.gate
     client.queries.silent = true
     consumer = running(topic_partition) { gate.pass }
     client.produce("orders", 0, "a")

@@ -27,9 +27,9 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
     it "counts the lag up to the end of the partition, including what was not taken yet" do
       gate = self.gate
       consumer = running(topic_partition, max_in_flight: 5, concurrency: 1) { gate.pass }
-      client.produce("orders", 0, *Array.new(30, &:to_s))
-      eventually { consumer.stats[:partitions].dig("orders/0", :lag) == 30 }
-      expect(consumer.stats[:in_flight]).to be < 30
+      client.produce("orders", 0, *Array.new(300, &:to_s))
+      eventually { consumer.stats[:partitions].dig("orders/0", :lag) == 300 }
+      expect(consumer.stats[:in_flight]).to be < 300
       gate.open
       eventually { consumer.stats[:partitions].dig("orders/0", :lag).zero? }
     end

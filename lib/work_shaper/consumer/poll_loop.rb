@@ -267,8 +267,6 @@ module WorkShaper
         @result = false
         SafeLog.warn(message: "The last commit was not confirmed")
       end
-
-      end
     end
 
     private_constant :PollLoop
