@@ -83,7 +83,7 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       replace_constant(inner(:Departure), :COMMIT_TIME, 0.5)
       mock.refuse(:offset_commit, *([29] * 1000)) # topic authorization failed
       expect(stop(consumer)).to be(false)
-      expect(log.entries(/commit/, "WARN").size).to eq(1)
+      expect(log.entries(/last commit/, "WARN").size).to eq(1)
     ensure
       mock.forgive(:offset_commit)
     end

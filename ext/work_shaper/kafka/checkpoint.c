@@ -43,11 +43,12 @@ static bool add_run(int64_t first, int64_t last, void *data) {
 }
 
 /* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code. */
-static VALUE finished_beyond(const struct offset_tracker *tracker, const struct frontier *frontier, int64_t base) {
-    if (frontier->message == Qundef || base > frontier->offset || tracker->length < 2) {
+static VALUE finished_beyond(const struct offset_tracker *tracker, const struct frontier *frontier) {
+    if (frontier->message == Qundef || tracker->length < 2) {
         return Qnil;
     }
-    struct runs runs = {.map = {.base = base, .anchor = {.offset = frontier->offset}}, .room = tracker->length};
+    struct runs runs = {.map = {.base = frontier->offset, .anchor = {.offset = frontier->offset}},
+                        .room = tracker->length};
     runs.map.runs = malloc(runs.room * sizeof *runs.map.runs);
     if (!runs.map.runs) {
         return Qnil;
@@ -64,15 +65,12 @@ static VALUE finished_beyond(const struct offset_tracker *tracker, const struct 
 }
 
 /*
- * call-seq: checkpoint(partition, base = nil)
+ * call-seq: checkpoint(partition)
  *
  * From where another owner of the partition would have to go on, and what is finished beyond that: an offset and a
- * text to be committed beside it, or nil. base: the offset, if it is known: all below is finished. Nil when nothing of
- * the partition came in.
+ * text to be committed beside it, or nil. Nil when nothing of the partition came in.
  */
-static VALUE checkpoint(int argc, VALUE *argv, VALUE self) {
-    VALUE key, given;
-    rb_scan_args(argc, argv, "11", &key, &given);
+static VALUE checkpoint(VALUE self, VALUE key) {
     const struct partition *partition = registry_partition(manager_get(self), key);
     manager_get(self); /* the key's #eql? may have forked */
     if (!partition || partition->tracker.highest == OFFSET_NONE) {
@@ -81,12 +79,11 @@ static VALUE checkpoint(int argc, VALUE *argv, VALUE self) {
     const struct offset_tracker *tracker = &partition->tracker;
     struct frontier frontier;
     if (!find_frontier(tracker, &frontier)) {
-        return rb_assoc_new(NIL_P(given) ? LL2NUM(tracker->highest + 1) : given, Qnil);
+        return rb_assoc_new(LL2NUM(tracker->highest + 1), Qnil);
     }
-    int64_t base = NIL_P(given) ? frontier.offset : NUM2LL(given);
-    return rb_assoc_new(LL2NUM(base), finished_beyond(tracker, &frontier, base));
+    return rb_assoc_new(LL2NUM(frontier.offset), finished_beyond(tracker, &frontier));
 }
 
 void init_checkpoint(VALUE feeding) {
-    rb_define_method(feeding, "checkpoint", checkpoint, -1);
+    rb_define_method(feeding, "checkpoint", checkpoint, 1);
 }

@@ -39,8 +39,16 @@ module WorkShaper
         @deferred = []
       end
 
-      # Where offsets are stored and committed; where partitions begin.
-      attr_writer :client, :beginning
+      # What it needs to be asked for changes, once there is a client.
+      #
+      # @param client [Client]
+      # @param checkpoints [Checkpoints]
+      # @param beginning [Beginning]
+      def attach(client, checkpoints, beginning)
+        @client = client
+        @checkpoints = checkpoints
+        @beginning = beginning
+      end
 
       # Calls the block with the partitions that go, as soon as nothing more is taken of them.
       def on_revoked(&block)
@@ -159,7 +167,9 @@ module WorkShaper
       end
 
       def hand_over
-        Handover.new(withdraw(going), @changes.first, @pool, @client, @revoke_timeout)
+        gone = withdraw(going)
+        @client.pause(gone.values) if gone.any?
+        Handover.new(gone, @changes.first, @pool, @checkpoints, @revoke_timeout)
       end
 
       # @param confirmed [Boolean] whether what is finished is committed
@@ -203,7 +213,7 @@ module WorkShaper
         @unconfirmed.merge!(@pool.checkpoints(gone)) unless confirmed || @over
         running = gone.keys.sum { |name| @pool.running_of(name) } # goes on, and is repeated by the next owner
         dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
-        @handover&.done
+        @client.resume(gone.values) if @handover # librdkafka would remember the pause when they come back
         log(message: "Revoked", partitions: gone.keys, dropped: dropped, running: running)
       end
 

@@ -2,8 +2,9 @@
 
 module WorkShaper
   class Consumer
-    # Commits what is finished beyond a frontier that stands still. librdkafka's timer commits only what is stored
-    # beyond what is committed, not the same offset with another text beside it.
+    # What is committed of partitions: their frontiers, and what is finished beyond them. What is stored librdkafka's
+    # timer commits; but only what is beyond what is committed, not the same offset with another text beside it. So
+    # while a frontier stands still, what is finished beyond it takes commits of our own.
     #
     # @private
     class Checkpoints
@@ -23,9 +24,29 @@ module WorkShaper
         @rows = {}
         @sent = {}
         @looked_at = now
+        @lock = Mutex.new # what is read of the pool is stored before anything newer is
       end
 
-      # Commits what is to be committed now. To be called in each turn of the poll loop.
+      # Stores the checkpoint of a partition for the next commit. Called by the acknowledger.
+      #
+      # @param name [String]
+      # @param place [Array(String, Integer)] its topic and partition
+      # @return [Boolean] false: it is not ours any more
+      def store(name, place)
+        @lock.synchronize do
+          row = @pool.checkpoint(name)
+          row ? @client.store(*place, *row) : false
+        end
+      end
+
+      # Commits partitions that are about to go, and waits for the answer.
+      #
+      # @return [Boolean] whether all of it is committed
+      def commit(partitions, milliseconds)
+        @lock.synchronize { @client.commit(@pool.checkpoints(partitions), milliseconds) }
+      end
+
+      # Commits what is finished beyond frontiers that stand still. To be called in each turn of the poll loop.
       def commit_due
         return if @assignment.changing?
         return send_due if @due
@@ -39,24 +60,28 @@ module WorkShaper
         @looked_at = now
         before = @rows
         @rows = @pool.checkpoints(@assignment.partitions)
-        due = @rows.select { |place, row| row.metadata && row != @sent[place] && row.offset == before[place]&.offset }
         @sent = @sent.slice(*@rows.keys)
-        return if due.empty?
+        @due = still(before).any? { |place, row| row != @sent[place] }
+        @lookout.hurry if @due
+      end
 
-        @due = due
-        @version = @assignment.version
-        @lookout.hurry
+      def still(before)
+        @rows.select { |place, row| row.metadata && row.offset == before[place]&.offset }
       end
 
       # Not before the coordinator has answered something else. While a member joins, the broker reads nothing more of
       # what it sends; by then the commit would be out of date, for which librdkafka 2.8 gives up all partitions.
       def send_due
-        return @due = nil unless @assignment.version == @version
         return unless @lookout.answered_at.to_f >= @looked_at
 
-        @client.commit_later(@due)
-        @sent = { **@sent, **@due }
-        @due = nil
+        @due = false
+        @lock.synchronize do
+          before = @rows
+          @rows = @pool.checkpoints(@assignment.partitions)
+          due = still(before)
+          @client.commit_later(due) if due.any?
+          @sent = { **@sent, **due }
+        end
       end
     end
 

@@ -20,15 +20,14 @@ module WorkShaper
       # @param partitions [Hash{String => Array(String, Integer)}] those that go
       # @param change [Rebalance::Change] is to be carried out afterwards
       # @param pool [Pool]
-      # @param client [Client]
+      # @param checkpoints [Checkpoints]
       # @param seconds [Numeric] for what runs
-      def initialize(partitions, change, pool, client, seconds)
+      def initialize(partitions, change, pool, checkpoints, seconds)
         @partitions = partitions
         @change = change
         @pool = pool
-        @client = client
+        @checkpoints = checkpoints
         @deadline = now + seconds
-        @client.pause(partitions.values) if partitions.any?
         @dropped = partitions.each_key.sum { |name| @pool.drop_waiting_of(name) }
       end
 
@@ -43,12 +42,7 @@ module WorkShaper
         return false if @change.lost?
 
         @pool.flush
-        @client.commit(@pool.checkpoints(@partitions), COMMIT_TIME)
-      end
-
-      # librdkafka would remember the pause when a partition comes back.
-      def done
-        @client.resume(@partitions.values)
+        @checkpoints.commit(@partitions, COMMIT_TIME)
       end
 
       def [](name)

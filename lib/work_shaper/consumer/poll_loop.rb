@@ -34,8 +34,7 @@ module WorkShaper
         @drain = drain
         @connect = connect
         @pool = Pool.new(**callbacks, **options.manager, policy: options.policy, acks: :latest, ack: method(:store))
-        limits = Settings.resolve(options.manager).values_at(:concurrency, :max_in_flight)
-        @in_flight_limit = InFlightLimit.new(@pool, *limits)
+        @in_flight_limit = in_flight_limit
         @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
         @lookout = Lookout.new(@assignment, options.fetch_time) { turned_at unless @quiet || over? }
         @numbers = Numbers.new(@pool, @assignment, @lookout)
@@ -114,11 +113,14 @@ module WorkShaper
         @failure ||= @assignment.failure
       end
 
+      def in_flight_limit
+        InFlightLimit.new(@pool, *Settings.resolve(@options.manager).values_at(:concurrency, :max_in_flight))
+      end
+
       def join_group
         @client = @connect.call(@options.config, @assignment, @options.oauth_token)
-        @assignment.client = @client
-        @assignment.beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
         @checkpoints = Checkpoints.new(@pool, @client, @assignment, @lookout, @options.commit_interval)
+        @assignment.attach(@client, @checkpoints, Beginning.new(@client, @pool, at_end: @options.begins_at_end?))
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
@@ -207,9 +209,9 @@ module WorkShaper
       end
 
       # Called by the manager, but never for what was enqueued before its partition went.
-      def store(name, offset)
-        topic, partition = @assignment[name]
-        topic ? @client.store(topic, partition, *@pool.checkpoint(name, offset + 1)) : false
+      def store(name, _offset)
+        place = @assignment[name]
+        place ? @checkpoints.store(name, place) : false
       end
 
       # Keeps polling while running work finishes, so that rebalances are answered; what comes in meanwhile is left to
