@@ -2,9 +2,9 @@
 
 #include "librdkafka.h"
 #include "message.h"
-#include "thread_probe.h"
 
 #include "../errors.h"
+#include "../ruby/thread_probe.h"
 
 #include <ruby/encoding.h>
 #include <ruby/thread.h>
