@@ -158,13 +158,18 @@ module WorkShaper
       nil
     end
 
-    # The state of the consumer at this moment: what {Manager#stats} has, with partitions named "topic/partition" and
-    # the `lag` of each (messages up to the end of the partition that are not acknowledged; nil when unknown), and
+    # The state of the consumer at this moment; asks nobody. It has what {Manager#stats} has, with partitions named
+    # "topic/partition": a row for each that is ours, in which there are also `position` (the next offset to be taken),
+    # `committed` (as the broker confirmed), `end` (for a reader with our isolation.level) and `lag` (what is left to
+    # work on: messages taken and not acknowledged, and the offsets from position to end). Each is nil when not known;
+    # they are asked for in the background, about every second. And
     #
     # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because there is no
     #   room or after TSTP
     # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
     # * `errors`: how many errors librdkafka reported that did not end the consumer
+    # * `kafka`: `reachable` (Boolean), `since` (Time)
+    # * `commits`: `last_confirmed_at` (Time or nil), `confirmed`, `refused`: how many commits were
     #
     # @return [Hash{Symbol => Object}] empty before {#run}
     # @example
@@ -174,7 +179,7 @@ module WorkShaper
     end
 
     # Whether it runs, its poll loop turns and no work is stuck: for a liveness probe. What waits to be tried again, for
-    # the breaker or for a dead letter to be confirmed does not make it unhealthy.
+    # the breaker or for a dead letter to be confirmed does not make it unhealthy, nor does an outage of Kafka.
     #
     # @param max_silence [Numeric] the most seconds that may have passed since the last turn of the loop
     # @param max_age [Numeric] the most seconds that one try may have run

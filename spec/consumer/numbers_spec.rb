@@ -62,6 +62,7 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
   it "is not known before Kafka has answered" do
     gate = self.gate
     client.queries.silent = true
+    gate = self.gate
     consumer = running(topic_partition) { gate.pass }
     client.produce("orders", 0, "a")
     eventually { row(consumer)[:received] == 1 }
@@ -108,13 +109,16 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
     blocked = false
     consumer = running(topic_partition, sub_key: ->(_message) { gate.pass if blocked })
     eventually { row(consumer)[:lag]&.zero? }
-    client.revoke(topic_partition)
-    expect(consumer.stats[:partitions]).to be_empty
-    client.committed[topic_partition] = 3
+    rounds
+    replace_constant(inner(:Lookout), :PERIOD, 60)
+    turns
     blocked = true
-    client.assign(topic_partition)
-    eventually { gate.waiting == 1 }
-    rounds(3)
+    client.within_take do
+      client.revoke_now(topic_partition)
+      client.committed[topic_partition] = 3
+      client.assign_now(topic_partition)
+    end
+    eventually { gate.waiting == 1 && row(consumer)[:committed] == 3 }
     expect(row(consumer)).to include(received: 0, position: 3, lag: 6)
   end
 

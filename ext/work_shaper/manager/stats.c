@@ -42,7 +42,8 @@ static VALUE offset_or_nil(int64_t offset) {
 }
 
 /*
- * [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec, unsettled, last_received]
+ * [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec, unsettled (received and
+ * not acknowledged), last_received (the highest)]
  */
 static VALUE partition_row(const struct partition *partition) {
     const struct offset_tracker *tracker = &partition->tracker;

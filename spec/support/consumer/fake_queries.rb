@@ -18,7 +18,7 @@ module ConsumerHelpers
     # Whether nobody answers; what the coordinator says instead of an answer, if anything; the first offset of every
     # partition; how many offsets behind its last message a partition ends, and librdkafka's position with it.
     attr_accessor :silent, :refusal, :beginning, :skipped
-    # How often it was asked for what is committed.
+    # How often somebody began to ask.
     attr_reader :rounds
 
     def initialize(client, log, positions)
@@ -35,13 +35,13 @@ module ConsumerHelpers
 
     def committed(topic_partitions, _milliseconds)
       ask
-      @rounds += 1
       code = refusal || (silent && -185) and raise Rdkafka::RdkafkaError, code
       topic_partitions.to_h { |name| [name, @client.committed[name]] }
     end
 
     def positions(topic_partitions)
       ask
+      @rounds += 1
       topic_partitions.to_h { |name| [name, position(name)] }
     end
 
