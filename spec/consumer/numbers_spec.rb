@@ -60,7 +60,6 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
   end
 
   it "is not known before Kafka has answered" do
-    gate = self.gate
     client.queries.silent = true
     gate = self.gate
     consumer = running(topic_partition) { gate.pass }
@@ -113,11 +112,9 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
     replace_constant(inner(:Lookout), :PERIOD, 60)
     turns
     blocked = true
-    client.within_take do
-      client.revoke_now(topic_partition)
-      client.committed[topic_partition] = 3
-      client.assign_now(topic_partition)
-    end
+    client.revoke(topic_partition)
+    client.committed[topic_partition] = 3
+    client.assign(topic_partition)
     eventually { gate.waiting == 1 && row(consumer)[:committed] == 3 }
     expect(row(consumer)).to include(received: 0, position: 3, lag: 6)
   end

@@ -70,10 +70,10 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
 
   it "answers rebalances while it waits for what runs" do
     gate = self.gate
-    consumer = busy(gate)
+    consumer = busy(gate, revoke_timeout: 0)
     client.assign(["orders", 1])
     stopping(consumer)
-    client.lose(topic_partition)
+    client.revoke(topic_partition)
     expect(consumer.stats[:assignment]).to eq(%w[orders/1])
     gate.open
     expect(value_of(thread_of(consumer))).to be(true)

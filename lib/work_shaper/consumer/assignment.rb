@@ -187,10 +187,9 @@ module WorkShaper
 
       # Returns what librdkafka says is wrong.
       def begin_with(change, coming)
-        begins = @beginning.of(coming.except(*@partitions.keys))
-        error = change.carry_out({ **begins, **positions(@partitions.slice(*coming.keys)) })
-        begins.each { |(topic, number), offset| @client.store(topic, number, offset) }
-        error
+        begins = @beginning.of(coming.except(*@partitions.keys), @unconfirmed)
+        offsets = { **begins.transform_values(&:offset), **positions(@partitions.slice(*coming.keys)) }
+        change.carry_out(offsets).tap { begins.each { |place, row| @client.store(*place, *row) } }
       end
 
       # Where those partitions go on that librdkafka takes away and gives back at once: nothing of them is repeated.
@@ -203,7 +202,7 @@ module WorkShaper
         fresh = partitions.except(*@partitions.keys)
         @partitions = @partitions.merge(fresh).freeze
         @version += 1
-        @unconfirmed = @unconfirmed.except(*fresh.values) # it goes on from what is committed
+        @unconfirmed = @unconfirmed.except(*fresh.values)
         log(message: "Assigned", partitions: fresh.keys) if fresh.any?
       end
 

@@ -28,12 +28,17 @@ module WorkShaper
       # Where a group without a commit begins at the end, that end is committed as soon as the partition is assigned.
       # Otherwise what comes before the first commit would be skipped by whoever has the partition next.
       #
+      # In an outage that is longer than a session partitions are lost before what is finished can be committed, and
+      # mostly come back to the same member. If nobody has committed anything since, it goes on where it was.
+      #
       # @param partitions [Hash{String => Array(String, Integer)}] those that come, by their names
-      # @return [Hash{Array(String, Integer) => Integer}] where those begin that are not left to librdkafka
-      def of(partitions)
+      # @param left [Hash{Array(String, Integer) => OffsetList::Committed}] what is finished of those that were lost
+      # @return [Hash{Array(String, Integer) => OffsetList::Committed}] where those begin that librdkafka is told of
+      def of(partitions, left)
         committed = @client.committed(partitions.values, ANSWER_TIME)
-        let_pass(partitions, committed.reject { |_, row| row.metadata.to_s.empty? })
-        @at_end ? ends(partitions.values - committed.keys) : {}
+        resumed = left.slice(*partitions.values).select { |place, _| ours?(place, committed[place]) }
+        let_pass(partitions, { **committed, **resumed }.reject { |_, row| row.metadata.to_s.empty? })
+        @at_end ? { **ends(partitions.values - committed.keys), **resumed } : resumed
       rescue Rdkafka::RdkafkaError => e
         SafeLog.warn(message: "Committed metadata not known", partitions: partitions.keys, error: e.message)
         {}
@@ -41,8 +46,14 @@ module WorkShaper
 
       private
 
+      # Whether what is committed is the last that we committed.
+      def ours?(place, committed)
+        known = @client.commits.offset_of(place)
+        !known.nil? && committed&.offset == known
+      end
+
       def ends(topic_partitions)
-        @client.end_offsets(topic_partitions, ANSWER_TIME).transform_values(&:offset)
+        @client.end_offsets(topic_partitions, ANSWER_TIME)
       end
 
       # A log that lost its end may have other messages at these offsets.
@@ -57,8 +68,8 @@ module WorkShaper
         end
       end
 
-      def beyond_end(map, offset)
-        "it goes beyond the end of the log" unless offset && map.last < offset
+      def beyond_end(map, log_end)
+        "it goes beyond the end of the log" unless log_end && map.last < log_end.offset
       end
 
       def ignore(name, reason)

@@ -21,6 +21,7 @@ module WorkShaper
 
       def initialize
         @confirmed = @refused = @told = 0
+        @offsets = {}
       end
 
       # librdkafka's callback. Called on the polling thread, inside take or close.
@@ -30,8 +31,26 @@ module WorkShaper
       def call(_native, code, offsets, _opaque)
         return if code == NO_OFFSET
 
-        code = partition_error(offsets) if code.zero?
-        code.zero? ? confirm : refuse(code)
+        refused = code.zero? ? note_all(offsets) : code
+        refused ? refuse(refused) : confirm
+      end
+
+      # What brokers confirmed last of a partition to this client; nil: nothing.
+      #
+      # @param place [Array(String, Integer)] topic and partition
+      # @return [Integer, nil]
+      def offset_of(place)
+        @offsets[place]
+      end
+
+      # A commit was confirmed.
+      def note(place, offset)
+        @offsets[place] = offset
+      end
+
+      # The offsets of the partition went back: it is another log.
+      def forget(place)
+        @offsets.delete(place)
       end
 
       # Writes a line about those that were refused since the last one: once no more of them come.
@@ -72,11 +91,13 @@ module WorkShaper
         @code = code
       end
 
-      def partition_error(offsets)
-        return 0 if offsets.null?
+      # Returns what was said of one that was refused, or nil.
+      def note_all(offsets)
+        return if offsets.null?
 
-        list = Rdkafka::Consumer::TopicPartitionList.from_native_tpl(offsets)
-        list.to_h.each_value.sum([]) { |entries| entries.map(&:err) }.find(&:nonzero?) || 0
+        refused = nil
+        OffsetList.each(offsets) { |place, offset, code| code.zero? ? note(place, offset) : refused ||= code }
+        refused
       end
     end
 

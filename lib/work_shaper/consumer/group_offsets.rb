@@ -31,6 +31,7 @@ module WorkShaper
       # is above what is committed.
       def rewind(topic, partition, offset)
         @queries.rewound(topic, partition)
+        @commits.forget([topic, partition])
         return unless store(topic, partition, offset)
 
         OffsetList.with([topic, partition] => offset) { |native| call(:int, "commit", @native, native, ASYNCHRONOUS) }
@@ -59,7 +60,9 @@ module WorkShaper
       # @return [Boolean] whether all of it is committed
       def commit(rows, milliseconds)
         store_all(rows)
-        rows.empty? || OffsetList.with(rows) { |native| await_commit(native, milliseconds) }
+        confirmed = rows.empty? || OffsetList.with(rows) { |native| await_commit(native, milliseconds) }
+        rows.each { |place, row| @commits.note(place, row.offset) } if confirmed
+        confirmed
       end
 
       # The same, without waiting.

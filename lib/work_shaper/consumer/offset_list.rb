@@ -38,6 +38,23 @@ module WorkShaper
           known.to_h { |entry| [place(entry), Committed.new(entry[:offset], metadata(entry))] }
         end
 
+        # Goes through those that have an offset. librdkafka's lists of commits have all partitions that are ours, ten
+        # times a second, most of them without one.
+        #
+        # @yieldparam place [Array(String, Integer)]
+        # @yieldparam offset [Integer]
+        # @yieldparam code [Integer] librdkafka's response
+        def each(native)
+          list = Rdkafka::Bindings::TopicPartitionList.new(native)
+          type = Rdkafka::Bindings::TopicPartition
+          (0...list[:cnt]).each do |index|
+            next if list[:elems].get_int64((index * type.size) + type.offset_of(:offset)).negative?
+
+            entry = type.new(list[:elems] + (index * type.size))
+            yield place(entry), entry[:offset], entry[:err]
+          end
+        end
+
         # @param native [FFI::Pointer]
         # @return [Array<Array(String, Integer)>] topics and partitions
         def places(native)

@@ -149,7 +149,7 @@ module ConsumerHelpers
 
     def revoke_now(*topic_partitions, lost: false)
       rebalance(FakeChange.new(topic_partitions, false, false, lost,
-                               ->(_) { topic_partitions.each { |place| leave(place) } }))
+                               ->(_) { topic_partitions.each { |place| leave(place, lost: lost) } }))
     end
 
     def closed?
@@ -281,11 +281,11 @@ module ConsumerHelpers
       end
     end
 
-    # librdkafka commits what was stored when a partition goes.
-    def leave(topic_partition)
+    # librdkafka commits what was stored when a partition goes, if it still can.
+    def leave(topic_partition, lost: false)
       @positions.delete(topic_partition)
       @given.reject! { |message| [message.topic, message.partition] == topic_partition }
-      keep
+      lost ? @kept.delete(topic_partition) : keep
     end
 
     def within(call)

@@ -53,6 +53,7 @@ module ConsumerHelpers
     def commit_now(place, offset, metadata)
       @committed[place] = offset
       @metadata[place] = metadata
+      commits.note(place, offset)
     end
   end
 end
