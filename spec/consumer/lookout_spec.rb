@@ -30,8 +30,10 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
       eventually { consumer.stats[:kafka][:reachable] }
       since = consumer.stats[:kafka][:since]
       expect(since).to be_within(10).of(Time.now)
-      client.reports << report.new(:resolve, "old") << report.new(:transport, "Connection refused")
+      replace_constant(inner(:Reachability), :PATIENCE, 600) # until there is the reason, too
       client.queries.silent = true
+      client.reports << report.new(:resolve, "old") << report.new(:transport, "Connection refused")
+      replace_constant(inner(:Reachability), :PATIENCE, 0)
       eventually { consumer.stats[:kafka][:reachable] == false }
       rounds
       expect(told).to match([include(message: "Kafka is away", away_sec: Integer, reason: "Connection refused")])

@@ -154,7 +154,7 @@ static void costs_what_is_unfinished(bool latest) {
             finish(i, i + 1);
         }
     }
-    CHECK(held() <= 4 * (2 * UNFINISHED + 1));
+    CHECK(held() <= 4 * (2 * (size_t)UNFINISHED + 1));
     uint64_t settled = 0;
     for (int i = 0; i < UNFINISHED; i++) {
         int index = i * 337 % UNFINISHED * 100; /* each once: the two have no common factor */

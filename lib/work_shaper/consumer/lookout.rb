@@ -111,7 +111,7 @@ module WorkShaper
         note_positions(partitions)
         heard = ask_committed(partitions)
         request_offsets(partitions)
-        @requests[:cluster] ||= @queries.request_cluster unless heard
+        @requests[:presence] ||= @queries.request_presence unless heard
         heard = await_answers(now + PERIOD) || heard
         return if @over
 

@@ -59,9 +59,9 @@ module WorkShaper
 
       # Asks a broker for nothing but an answer.
       #
-      # @return [ClusterRequest]
-      def request_cluster
-        ClusterRequest.new(@guard)
+      # @return [PresenceRequest]
+      def request_presence
+        PresenceRequest.new(@guard)
       end
 
       private

@@ -51,15 +51,27 @@ module WorkShaper
       end
     end
 
-    # Asks for the brokers: for nothing but an answer. (librdkafka's own question for metadata may make a topic that was
-    # deleted.)
+    # Asks about a topic of Kafka's own: for nothing but an answer, whatever it is. (librdkafka's own question for
+    # metadata may make a topic that was deleted; that for the cluster is a crash where it has no id, as on Azure Event
+    # Hubs.)
     #
     # @private
-    class ClusterRequest < Request
+    class PresenceRequest < Request
+      TOPIC = "__consumer_offsets"
+
       private
 
       def submit(inner, options, queue)
-        call(:void, "DescribeCluster", inner, options, queue)
+        name = FFI::MemoryPointer.from_string(TOPIC)
+        names = FFI::MemoryPointer.new(:pointer).write_pointer(name)
+        topics = of_names.call(names, 1)
+        call(:void, "DescribeTopics", inner, topics, options, queue)
+      ensure
+        call(:void, "TopicCollection_destroy", topics) if topics
+      end
+
+      def of_names
+        FFI::Function.new(:pointer, %i[pointer size_t], Client.find("rd_kafka_TopicCollection_of_topic_names"))
       end
 
       def result(_event)
@@ -110,7 +122,7 @@ module WorkShaper
     end
 
     private_constant :Request
-    private_constant :ClusterRequest
+    private_constant :PresenceRequest
     private_constant :OffsetsRequest
   end
 end

@@ -28,7 +28,7 @@ module ConsumerHelpers
       @beginning = @skipped = @rounds = 0
     end
 
-    def request_cluster
+    def request_presence
       ask
       Request.new(silent ? nil : true)
     end
