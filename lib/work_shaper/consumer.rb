@@ -77,6 +77,8 @@ module WorkShaper
     # @option settings [Integer, String] :concurrency (25) maximum number of worker threads
     # @option settings [Integer, String] :max_in_flight (10_000) approximate maximum of messages that are taken and not
     #   yet finished; usually far fewer, as many as keep the workers busy
+    # @option settings [Integer, String] :max_bytes (64 MiB) about the most that the payloads, keys and headers of
+    #   messages that are taken and not finished may weigh (`WORK_SHAPER_MAX_BYTES`). One larger message is let in alone
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
     # @option settings [Integer, String, nil] :heartbeat_period_sec (60) seconds between two reports in the log
     # @option settings [Numeric, String, nil] :start_timeout (10) seconds within which a broker must answer when {#run}
@@ -166,6 +168,7 @@ module WorkShaper
     #
     # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because there is no
     #   room or after TSTP
+    # * `bytes`: what the messages that wait or run weigh: their payloads, keys and headers
     # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
     # * `errors`: how many errors librdkafka reported that did not end the consumer
     # * `kafka`: `reachable` (Boolean), `since` (Time)

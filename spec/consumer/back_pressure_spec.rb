@@ -190,7 +190,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
 
   describe "by the size of a batch" do
     let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment) }
-    let(:pool) { instance_double(inner(:Pool), held?: false) }
+    let(:pool) { instance_double(inner(:Pool), held?: false, bytes_left: 1000, max_bytes: 1000) }
     let(:in_flight_limit) { instance_double(inner(:InFlightLimit), size: 10_000, await_room: 5000, full_for: 0) }
     let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, partitions: {}) }
 

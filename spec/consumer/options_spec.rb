@@ -226,6 +226,19 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       end
     end
 
+    it "takes bytes as max_bytes, and the variable when it is not passed; a quarter of it is librdkafka's" do
+      queued = ->(**given) { made(**given).instance_variable_get(:@options).config["queued.max.messages.kbytes"] }
+      expect([queued.call, queued.call(max_bytes: "8388608"), queued.call(max_bytes: 1)]).to eq(%w[16384 2048 1])
+      expect(queued.call(max_bytes: 2**60)).to eq("2097151")
+      expect(queued.call(config: config.merge("queued.max.messages.kbytes": 77))).to eq("77")
+      expect(with_env("WORK_SHAPER_MAX_BYTES" => "4096000") { queued.call }).to eq("1000")
+      [0, -1, "1 MB"].each do |bad|
+        expect { made(max_bytes: bad) }.to raise_error(ArgumentError, /max_bytes is #{Regexp.escape(bad.inspect)}/)
+      end
+      [nil, 1.5].each { |bad| expect { made(max_bytes: bad) }.to raise_error(TypeError, /max_bytes/) }
+      expect(with_env("WORK_SHAPER_MAX_BYTES" => "much") { refused }).to include("WORK_SHAPER_MAX_BYTES")
+    end
+
     it "takes seconds as revoke_timeout, below what the group waits for, and the variable when it is not passed" do
       ["4", 0.5, 0].each { |good| expect { made(revoke_timeout: good) }.not_to raise_error }
       [-1, "soon", nil].each do |bad|

@@ -71,7 +71,7 @@ RSpec.describe "The signatures in sig/" do
                   .method_types.first.type
     taken = WorkShaper::Consumer.instance_method(:initialize).parameters.group_by(&:first)
     options = WorkShaper::Consumer.const_get(:Options)
-    settings = options::MANAGER + options::SECONDS.keys + WorkShaper.const_get(:RetryPolicy)::WORDS
+    settings = options::MANAGER + options::OWN.keys + WorkShaper.const_get(:RetryPolicy)::WORDS
     expect(type.required_keywords.keys).to match_array(taken.fetch(:keyreq).map(&:last))
     expect(type.optional_keywords.keys).to match_array(taken.fetch(:key).map(&:last) + settings)
   end

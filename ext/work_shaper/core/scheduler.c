@@ -88,6 +88,14 @@ static void stop_running(struct scheduler *scheduler, const struct item *item) {
     scheduler->fenced -= item->tracker->revoked;
 }
 
+/* The item is over: finished, or never to be. Its tracker may be revoked. */
+static void end_item(struct scheduler *scheduler, struct item *item) {
+    if (scheduler->over) {
+        scheduler->over(item, scheduler->over_data);
+    }
+    pool_release(&scheduler->items, item);
+}
+
 /* Where a queue belongs */
 
 /* Kept apart from update_queue, which rarely needs it. */
@@ -281,7 +289,7 @@ void scheduler_finish(struct scheduler *scheduler, struct item *item) {
     stop_running(scheduler, item);
     scheduler->total_tries += !queue->exempt; /* what is given up again is no work */
     forget_run(queue);
-    pool_release(&scheduler->items, item);
+    end_item(scheduler, item);
     update_queue(scheduler, queue);
 }
 
@@ -381,7 +389,7 @@ static void leave_unfinished(struct scheduler *scheduler, struct item *item) {
     } else if (!item->tracker->revoked) {
         offset_tracker_abandon(item->tracker, item);
     }
-    pool_release(&scheduler->items, item);
+    end_item(scheduler, item);
 }
 
 /* Takes out and ends all that waits on a queue; there must be no arrivals. */

@@ -39,6 +39,8 @@
 
 struct scheduler {
     struct pool items;
+    void (*over)(const struct item *item, void *data); /* is told of each item that ends, before that; or NULL */
+    void *over_data;
     bool ranked;                               /* by what scheduler_offer_ranked was told: nothing is an arrival then */
     struct item *first_arrival, *last_arrival; /* what waits and take has not reached yet, oldest first */
     struct heap passed;                        /* queues whose first item was passed over, and may start now */

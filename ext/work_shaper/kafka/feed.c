@@ -175,6 +175,17 @@ static VALUE set_max_in_flight(VALUE self, VALUE count) {
 }
 
 /*
+ * call-seq: max_bytes = count
+ *
+ * From now on messages are weighed, and there is no room while what is unfinished weighs so much. To be called before
+ * anything comes in.
+ */
+static VALUE set_max_bytes(VALUE self, VALUE count) {
+    weight_begin(manager_get(self), message_weight, NUM2ULL(count));
+    return count;
+}
+
+/*
  * call-seq: ready?
  *
  * Whether something may start that no worker has taken yet.
@@ -227,11 +238,30 @@ static VALUE unfinished(VALUE self) {
     return UINT2NUM(scheduler_unfinished(&manager_get(self)->scheduler));
 }
 
-/* Of a partition that is assigned; NULL: nothing is known of it. */
-static const struct offset_tracker *tracker_of(VALUE self, VALUE key) {
+/*
+ * call-seq: bytes
+ *
+ * What the messages that wait or run weigh: their payloads, keys and headers.
+ */
+static VALUE bytes(VALUE self) {
+    return ULL2NUM(manager_get(self)->weight.total);
+}
+
+/* One that is assigned; NULL: nothing is known of it. */
+static const struct partition *find_partition(VALUE self, VALUE key) {
     const struct partition *partition = registry_partition(manager_get(self), key);
     manager_get(self); /* the key's #eql? may have forked */
-    return partition ? &partition->tracker : NULL;
+    return partition;
+}
+
+/*
+ * call-seq: bytes_of(partition)
+ *
+ * The same of one partition.
+ */
+static VALUE bytes_of(VALUE self, VALUE key) {
+    const struct partition *partition = find_partition(self, key);
+    return partition ? ULL2NUM(partition->weight) : INT2FIX(0);
 }
 
 /*
@@ -240,8 +270,8 @@ static const struct offset_tracker *tracker_of(VALUE self, VALUE key) {
  * How many messages of a partition wait or run.
  */
 static VALUE unfinished_of(VALUE self, VALUE key) {
-    const struct offset_tracker *tracker = tracker_of(self, key);
-    return tracker ? ULL2NUM((uint64_t)tracker->waiting + tracker->running) : INT2FIX(0);
+    const struct partition *partition = find_partition(self, key);
+    return partition ? ULL2NUM((uint64_t)partition->tracker.waiting + partition->tracker.running) : INT2FIX(0);
 }
 
 /*
@@ -250,8 +280,8 @@ static VALUE unfinished_of(VALUE self, VALUE key) {
  * How many messages of a partition run, or are under way as dead letters.
  */
 static VALUE running_of(VALUE self, VALUE key) {
-    const struct offset_tracker *tracker = tracker_of(self, key);
-    return tracker ? UINT2NUM(tracker->running) : INT2FIX(0);
+    const struct partition *partition = find_partition(self, key);
+    return partition ? UINT2NUM(partition->tracker.running) : INT2FIX(0);
 }
 
 /*
@@ -260,8 +290,9 @@ static VALUE running_of(VALUE self, VALUE key) {
  * The offset after the highest one that came in of a partition; nil: none did.
  */
 static VALUE next_offset(VALUE self, VALUE key) {
-    const struct offset_tracker *tracker = tracker_of(self, key);
-    return tracker && tracker->highest != OFFSET_NONE ? LL2NUM(tracker->highest + 1) : Qnil;
+    const struct partition *partition = find_partition(self, key);
+    bool received = partition && partition->tracker.highest != OFFSET_NONE;
+    return received ? LL2NUM(partition->tracker.highest + 1) : Qnil;
 }
 
 /*
@@ -275,16 +306,21 @@ static VALUE expect(VALUE self, VALUE milliseconds) {
     return Qnil;
 }
 
+static bool full(const struct manager *manager) {
+    return scheduler_unfinished(&manager->scheduler) >= manager->scheduler.max_in_flight ||
+           weight_full(&manager->weight);
+}
+
 static bool has_room(const struct waiter *waiter) {
-    const struct manager *manager = waiter->manager;
-    return manager->roster.closing || scheduler_unfinished(&manager->scheduler) < manager->scheduler.max_in_flight;
+    return waiter->manager->roster.closing || !full(waiter->manager);
 }
 
 /*
  * call-seq: await_room(milliseconds)
  *
- * Waits until there is room, or the time is over, or the manager shuts down. Work wakes the caller for no less than a
- * quarter of max_in_flight, unless nothing is left to be taken. The calling thread expects the GVL back by then.
+ * Waits until there is room, also in bytes, or the time is over, or the manager shuts down. Work wakes the caller for
+ * no less than a quarter of max_in_flight, unless nothing is left to be taken. The calling thread expects the GVL back
+ * by then.
  */
 static VALUE await_room(VALUE self, VALUE milliseconds) {
     struct manager *manager = manager_get(self);
@@ -300,6 +336,9 @@ void init_feed(VALUE work_shaper) {
     VALUE feeding = rb_define_module_under(work_shaper, "Feeding");
     rb_define_private_method(feeding, "feed", feed, 4);
     rb_define_method(feeding, "unfinished", unfinished, 0);
+    rb_define_method(feeding, "max_bytes=", set_max_bytes, 1);
+    rb_define_method(feeding, "bytes", bytes, 0);
+    rb_define_method(feeding, "bytes_of", bytes_of, 1);
     rb_define_method(feeding, "unfinished_of", unfinished_of, 1);
     rb_define_method(feeding, "running_of", running_of, 1);
     rb_define_method(feeding, "next_offset", next_offset, 1);

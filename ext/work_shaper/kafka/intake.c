@@ -15,6 +15,9 @@
 
 /* The most messages that one call takes. */
 #define CAPACITY 1000
+/* And that librdkafka is asked for at a time, when they may not weigh more than so much. */
+#define CHUNK 64
+#define NO_LIMIT SIZE_MAX
 
 struct intake {
     struct librdkafka library;
@@ -22,6 +25,7 @@ struct intake {
     rd_kafka_queue_t *queue; /* NULL: not opened, or closed */
     rd_kafka_message_t *batch[CAPACITY];
     size_t length;           /* of the batch: messages that are still to be destroyed */
+    size_t largest;          /* what the largest message of the last batch weighed */
     bool taking;             /* some thread is inside take */
     atomic_bool interrupted; /* take is to return, whether messages come or not */
 };
@@ -99,21 +103,55 @@ static VALUE function_names(VALUE class) {
 struct wait {
     struct intake *intake;
     size_t count;
-    int timeout; /* milliseconds */
+    size_t bytes; /* or NO_LIMIT */
+    int timeout;  /* milliseconds */
     bool ran;
 };
+
+static size_t lower(size_t left, size_t right) {
+    return left < right ? left : right;
+}
+
+/* How many messages to ask for: so many as probably weigh no more than what is left, but one at least. */
+static size_t chunk_of(const struct wait *wait, size_t bytes_left) {
+    const struct intake *intake = wait->intake;
+    size_t count = wait->count - intake->length;
+    if (bytes_left == NO_LIMIT) {
+        return count;
+    }
+    size_t fitting = bytes_left / (intake->largest ? intake->largest : 1);
+    return fitting > 0 ? lower(lower(count, CHUNK), fitting) : 1;
+}
+
+/* Adds messages that are there to the batch. Returns whether there may be more, and in place of `bytes_left` what is
+ * left of it. (Headers are known only later.) */
+static bool take_chunk(const struct wait *wait, size_t *bytes_left) {
+    struct intake *intake = wait->intake;
+    size_t wanted = chunk_of(wait, *bytes_left);
+    rd_kafka_message_t **chunk = intake->batch + intake->length;
+    ssize_t taken = intake->library.consume_batch_queue(intake->queue, 0, chunk, wanted);
+    size_t count = taken > 0 ? (size_t)taken : 0;
+    for (size_t i = 0; i < count && *bytes_left != NO_LIMIT; i++) {
+        *bytes_left -= lower(*bytes_left, chunk[i]->err ? 0 : chunk[i]->len + chunk[i]->key_len);
+    }
+    intake->length += count;
+    return count == wanted;
+}
 
 /* Without the GVL. Rebalances are answered in here: rdkafka's callback takes the GVL for it. */
 static void *wait_for_batch(void *argument) {
     struct wait *wait = argument;
     struct intake *intake = wait->intake;
     wait->ran = true;
-    ssize_t taken = intake->library.consume_batch_queue(intake->queue, 0, intake->batch, wait->count);
-    if (taken == 0 && wait->timeout &&
-        !atomic_load(&intake->interrupted)) { /* librdkafka would wait until it has them all */
-        taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, 1);
+    size_t bytes_left = wait->bytes;
+    bool more = true;
+    while (more && intake->length < wait->count && bytes_left > 0) {
+        more = take_chunk(wait, &bytes_left) && !atomic_load(&intake->interrupted);
     }
-    intake->length = taken > 0 ? (size_t)taken : 0;
+    if (!intake->length && wait->timeout && !atomic_load(&intake->interrupted)) { /* it would wait until it has all */
+        ssize_t taken = intake->library.consume_batch_queue(intake->queue, wait->timeout, intake->batch, 1);
+        intake->length = taken > 0 ? 1 : 0;
+    }
     return NULL;
 }
 
@@ -165,16 +203,20 @@ static VALUE failure_of(struct conversion *conversion, const rd_kafka_message_t 
 static VALUE convert_batch(VALUE argument) {
     struct conversion *conversion = (struct conversion *)argument;
     struct intake *intake = conversion->intake;
+    size_t largest = 0;
     conversion->messages = rb_ary_new_capa((long)intake->length);
     for (size_t i = 0; i < intake->length; i++) {
         const rd_kafka_message_t *native = intake->batch[i];
         if (native->err) {
             rb_ary_push(conversion->failures, failure_of(conversion, native));
         } else {
-            rb_ary_push(conversion->messages,
-                        message_from_native(&intake->library, native, topic_of(conversion, native)));
+            VALUE message = message_from_native(&intake->library, native, topic_of(conversion, native));
+            size_t weight = message_weight(message);
+            largest = weight > largest ? weight : largest;
+            rb_ary_push(conversion->messages, message);
         }
     }
+    intake->largest = largest > 0 ? largest : intake->largest;
     return conversion->messages;
 }
 
@@ -189,20 +231,24 @@ static VALUE destroy_batch(VALUE argument) {
 }
 
 /*
- * call-seq: take(count, timeout_ms, failures)
+ * call-seq: take(count, timeout_ms, failures, bytes = nil)
  *
- * Takes up to `count` messages that are there, but no more than one batch holds; when there is none, it waits for a
- * single one. It waits without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the wait.
+ * Takes up to `count` messages that are there, but no more than one batch holds, and none after those that reach so
+ * many bytes (nil: no limit), as far as can be told before; when there is none, it waits for a single one. It waits
+ * without the GVL, and librdkafka's callbacks run meanwhile. Thread#wakeup ends the wait.
  *
  * failures: an Array, to which [code, text, topic or nil, partition] is appended for every error that came instead of a
  * message.
  * Returns an Array of Message. Raises Error when it is closed, or when another thread is inside.
  */
-static VALUE take(VALUE self, VALUE count, VALUE timeout_ms, VALUE failures) {
+static VALUE take(int argc, VALUE *argv, VALUE self) {
+    VALUE count, timeout_ms, failures, bytes;
+    rb_scan_args(argc, argv, "31", &count, &timeout_ms, &failures, &bytes);
     struct intake *intake = open_intake(self);
-    size_t wanted = NUM2SIZET(count);
-    struct wait wait = {
-        .intake = intake, .count = wanted < CAPACITY ? wanted : CAPACITY, .timeout = NUM2INT(timeout_ms)};
+    struct wait wait = {.intake = intake,
+                        .count = lower(NUM2SIZET(count), CAPACITY),
+                        .bytes = NIL_P(bytes) ? NO_LIMIT : NUM2SIZET(bytes),
+                        .timeout = NUM2INT(timeout_ms)};
     if (intake->taking) {
         rb_raise(work_shaper_error, "one thread at a time may take messages");
     }
@@ -302,7 +348,7 @@ void init_intake(VALUE work_shaper) {
     rb_undef_method(intake_class, "initialize_copy");
     rb_define_singleton_method(intake_class, "function_names", function_names, 0);
     rb_define_method(intake_class, "open", open_queue, 2);
-    rb_define_method(intake_class, "take", take, 3);
+    rb_define_method(intake_class, "take", take, -1);
     rb_define_method(intake_class, "interrupt", interrupt, 0);
     rb_define_method(intake_class, "store", store, 4);
     rb_define_method(intake_class, "end_offset", end_offset, 2);

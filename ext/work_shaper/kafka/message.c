@@ -83,6 +83,10 @@ bool message_is(VALUE object) {
     return rb_typeddata_is_kind_of(object, &message_type);
 }
 
+size_t message_weight(VALUE object) {
+    return message_is(object) ? ((const struct message *)RTYPEDDATA_DATA(object))->weight : 0;
+}
+
 /* The fields */
 
 VALUE message_topic(VALUE self) {

@@ -30,6 +30,12 @@ bool message_is(VALUE object);
  */
 VALUE message_key(VALUE self);
 
+/*
+ * message_weight - How many bytes its payload, key and headers had when it came; 0 for what is no message. Runs no Ruby
+ * code.
+ */
+size_t message_weight(VALUE object);
+
 VALUE message_topic(VALUE self);
 int32_t message_partition(VALUE self);
 int64_t message_offset(VALUE self);

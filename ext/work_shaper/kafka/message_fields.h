@@ -21,6 +21,7 @@ struct message {
     uint32_t payload_size; /* the sizes are of what is in `bytes`; on the wire all are below 2**31 */
     uint32_t key_size;
     uint32_t header_count;
+    uint32_t weight;               /* of payload, key and headers, as they came: they may be changed */
     uint32_t failed_attempts : 31; /* of its work, in this process */
     uint32_t retried : 1;          /* its work failed before */
     char bytes[];                  /* payload, key, then for each header its frame, name and value */

@@ -63,6 +63,11 @@ static VALUE headers_at_first(const struct native_headers *headers) {
     return headers->count > 0 ? NOT_MADE : message_no_headers;
 }
 
+static uint32_t weight_of(const rd_kafka_message_t *native, const struct native_headers *headers) {
+    size_t weight = native->len + native->key_len + headers->size;
+    return weight < UINT32_MAX ? (uint32_t)weight : UINT32_MAX;
+}
+
 VALUE message_from_native(const struct librdkafka *library, const rd_kafka_message_t *native, VALUE topic) {
     struct native_headers headers = measure_headers(library, native);
     struct message fields = {
@@ -76,6 +81,7 @@ VALUE message_from_native(const struct librdkafka *library, const rd_kafka_messa
         .partition = native->partition,
         .key_size = native->key ? (uint32_t)native->key_len : 0,
         .header_count = headers.count,
+        .weight = weight_of(native, &headers),
     };
     if (native->payload && native->len >= LARGE_PAYLOAD) {
         fields.payload = rb_str_new(native->payload, (long)native->len);

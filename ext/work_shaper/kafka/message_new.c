@@ -72,6 +72,10 @@ static VALUE given_headers(VALUE given) {
     return rb_obj_freeze(headers);
 }
 
+static long length_of(VALUE string) {
+    return NIL_P(string) ? 0 : RSTRING_LEN(string);
+}
+
 /*
  * A message for tests of handlers, as a consumer would give it: Strings are copied as ASCII-8BIT, and the timestamp is
  * truncated to milliseconds.
@@ -100,7 +104,7 @@ static VALUE new_message(int argc, VALUE *argv, VALUE class) {
     for (int i = PAYLOAD; i < COUNT; i++) {
         given[i] = given[i] == Qundef && i != HEADERS ? Qnil : given[i];
     }
-    const struct message fields = {
+    struct message fields = {
         .topic = rb_str_new_frozen(check_string(given[TOPIC], "topic must be a String")),
         .partition = (int32_t)check_integer(given[PARTITION], "partition", INT32_MAX),
         .offset = check_integer(given[OFFSET], "offset", INT64_MAX),
@@ -110,6 +114,7 @@ static VALUE new_message(int argc, VALUE *argv, VALUE class) {
         .time = NOT_MADE,
         .timestamp = milliseconds_of(given[TIMESTAMP]),
     };
+    fields.weight = (uint32_t)(length_of(fields.payload) + length_of(fields.key));
     return message_make(class, &fields, 0);
 }
 

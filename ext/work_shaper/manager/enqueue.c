@@ -59,6 +59,7 @@ static void go_in(struct entry *entry) {
         rb_memerror();
     }
     RB_OBJ_WRITTEN(manager->self, Qundef, entry->message);
+    weight_add(manager, address->partition, entry->message);
     drain_follow_up(manager, address->partition);
     supervise(manager);
 }

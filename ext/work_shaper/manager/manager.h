@@ -20,6 +20,7 @@
 #include "thread_slot.h"
 #include "timekeeper.h"
 #include "waiter.h"
+#include "weight.h"
 #include "workers.h"
 
 #include <ruby/ruby.h>
@@ -55,6 +56,7 @@ struct manager {
     struct room room;
     struct drains drains;
     struct fairness fairness;
+    struct weight weight;
     struct fatal fatal;
     uint64_t total_failed;
     uint64_t giving_up;   /* messages that are being given up */

@@ -91,6 +91,7 @@ static struct partition *make_partition(struct manager *manager, VALUE key, st_i
     }
     offset_tracker_init(&partition->tracker, manager->acknowledger.latest);
     partition->awaited = 0;
+    partition->weight = 0;
     if (!add(manager, &manager->registry.partitions, &partition->keyed, key, hash)) {
         free(partition);
         return NULL;
@@ -177,6 +178,7 @@ static void let_go(struct sub_key_queue *queue, void *data) {
 void registry_revoke(struct manager *manager, struct partition *partition) {
     key_table_remove(&manager->registry.partitions, &partition->keyed);
     scheduler_revoke(&manager->scheduler, &partition->tracker, let_go, manager);
+    weight_forget(manager, partition);
     registry_release_partition(manager, partition);
 }
 

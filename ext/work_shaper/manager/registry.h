@@ -28,6 +28,7 @@ struct sub_key {
 struct partition {
     struct keyed keyed;
     struct offset_tracker tracker;
+    uint64_t weight;  /* of what is unfinished: see weight.h */
     uint32_t awaited; /* how many callers wait until nothing of it waits or runs; they keep it alive */
 };
 

@@ -10,6 +10,7 @@ module WorkShaper
     # @private
     class BackPressure
       PAUSE_AFTER = 1.0 # seconds
+      PAUSE_AFTER_BYTES = 0.1 # seconds without room in bytes: single messages may be large
       FULL_WAIT = 20 # milliseconds
       BATCH = 1000 # messages
       FEED_TIME = 0.01 # seconds that feeding a batch should take: the loop cannot poll meanwhile
@@ -39,8 +40,8 @@ module WorkShaper
         return probe if @pool.held?
 
         room = @in_flight_limit.await_room(FULL_WAIT, @paused.any?)
-        release if @paused.any? && room >= [@in_flight_limit.size / 4, 1].max
-        return hold if @paused.any? || @in_flight_limit.full_for > PAUSE_AFTER
+        release if @paused.any? && a_quarter?(room)
+        return hold if @paused.any? || full_for_long?
 
         room.clamp(1, @batch)
       end
@@ -61,6 +62,15 @@ module WorkShaper
       end
 
       private
+
+      # Whether a quarter of all room is free.
+      def a_quarter?(room)
+        room >= [@in_flight_limit.size / 4, 1].max && @pool.bytes_left >= @pool.max_bytes / 4
+      end
+
+      def full_for_long?
+        @in_flight_limit.full_for > (@pool.bytes_left.zero? ? PAUSE_AFTER_BYTES : PAUSE_AFTER)
+      end
 
       # While the breaker is open: nothing, unless its next probe is due and nothing is left that could be one.
       def probe

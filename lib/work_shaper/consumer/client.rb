@@ -97,10 +97,11 @@ module WorkShaper
         @consumer.subscribe(*topics)
       end
 
+      # @param bytes [Integer, nil] none is taken after those that reach so many; nil: no limit
       # @return [Array<Message>] up to so many messages that are there, else the first one that comes within the time
-      def take(count, milliseconds)
+      def take(count, milliseconds, bytes = nil)
         rows = []
-        messages = @intake.take(count, milliseconds, rows)
+        messages = @intake.take(count, milliseconds, rows, bytes)
         raise @config.failure if @config.failure
 
         rows.each { |code, text, topic, _partition| @failures << Failure.new(code, text, topic) } unless rows.empty?

@@ -31,7 +31,7 @@ module WorkShaper
 
       # How many more messages may come in.
       def room
-        [@size - @pool.unfinished, 0].max
+        heavy? ? 0 : [@size - @pool.unfinished, 0].max
       end
 
       # Seconds for which there has been no room.
@@ -46,7 +46,7 @@ module WorkShaper
       def await_room(milliseconds, held)
         note(now, @pool.idle_time) unless @tight
         full = room.zero?
-        @tight = full || held
+        @tight = (full && !heavy?) || held
         if full
           @full_since ||= now
           @pool.await_room(milliseconds)
@@ -57,6 +57,11 @@ module WorkShaper
       end
 
       private
+
+      # Whether there is no room because messages are large: no more of them would help.
+      def heavy?
+        @pool.bytes_left.zero?
+      end
 
       # When something is ready, workers do not lack work; they have only not come for it yet.
       def adapt(held)

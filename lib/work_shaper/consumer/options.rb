@@ -25,12 +25,16 @@ module WorkShaper
       # One name of each list is needed.
       REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
 
-      # Those that are seconds, with the variable and the default that count when they are not passed, and what checks
-      # them.
-      SECONDS = {
+      # Those with the variable and the default that count when they are not passed, and what checks them.
+      OWN = {
+        max_bytes: ["WORK_SHAPER_MAX_BYTES", 64 * 1024 * 1024, RetryPolicy::Numbers.method(:bytes)],
         start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10, RetryPolicy::Numbers.method(:seconds_or_none)],
         revoke_timeout: ["WORK_SHAPER_REVOKE_TIMEOUT", 5, RetryPolicy::Numbers.method(:seconds)]
       }.freeze
+
+      # What librdkafka may hold ready, in kilobytes: a quarter of what we may hold; and its limit.
+      QUEUED = "queued.max.messages.kbytes"
+      MOST_QUEUED = 2_097_151
 
       # What revoke_timeout must be below, in milliseconds, and librdkafka's default.
       REVOKE_LIMITS = { "session.timeout.ms" => 45_000, "max.poll.interval.ms" => 300_000 }.freeze
@@ -58,7 +62,7 @@ module WorkShaper
       attr_reader :policy
       # Gives tokens for SASL/OAUTHBEARER; nil: rdkafka's callback is asked.
       attr_reader :oauth_token
-      attr_reader :topics, :shutdown_timeout, :start_timeout, :revoke_timeout, :manager
+      attr_reader :topics, :max_bytes, :shutdown_timeout, :start_timeout, :revoke_timeout, :manager
 
       def initialize(config:, topics:, shutdown_timeout:, oauth_token:, settings:)
         @config = complete(plain(config))
@@ -66,10 +70,12 @@ module WorkShaper
         complete_patterns if @topics.any? { |name| pattern?(name) }
         @shutdown_timeout = check_timeout(shutdown_timeout)
         @oauth_token = Callbacks.check(:oauth_token, oauth_token) unless oauth_token.nil?
-        @start_timeout = seconds(:start_timeout, settings)
+        @max_bytes = own(:max_bytes, settings)
+        complete_queued
+        @start_timeout = own(:start_timeout, settings)
         @revoke_timeout = check_revoke_timeout(settings)
         words = settings.slice(*RetryPolicy::WORDS)
-        @manager = check_manager(settings.except(*words.keys, *SECONDS.keys))
+        @manager = check_manager(settings.except(*words.keys, *OWN.keys))
         @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
                                          on_trouble: SafeLog.method(:trouble))
       end
@@ -178,6 +184,10 @@ module WorkShaper
         names.map { |name| name.dup.freeze }.uniq.freeze
       end
 
+      def complete_queued
+        @config[QUEUED] ||= (max_bytes / 4096).clamp(1, MOST_QUEUED).to_s
+      end
+
       def pattern?(name)
         name.start_with?("^")
       end
@@ -204,8 +214,8 @@ module WorkShaper
         raise error, "shutdown_timeout is #{seconds.inspect}; it must be a number of seconds >= 0"
       end
 
-      def seconds(name, settings)
-        variable, default, check = SECONDS.fetch(name)
+      def own(name, settings)
+        variable, default, check = OWN.fetch(name)
         return check.call(settings[name], name) if settings.key?(name)
 
         ENV.key?(variable) ? check.call(ENV[variable], variable) : default
@@ -215,17 +225,17 @@ module WorkShaper
       def check_revoke_timeout(settings)
         name, limit = REVOKE_LIMITS.map { |key, default| [key, Integer(config.fetch(key, default), exception: false)] }
                                    .min_by { |_, milliseconds| milliseconds || Float::INFINITY }
-        seconds = seconds(:revoke_timeout, settings)
+        seconds = own(:revoke_timeout, settings)
         return seconds if limit.nil? || 1000 * seconds < limit
 
-        given = settings.key?(:revoke_timeout) || ENV.key?(SECONDS[:revoke_timeout].first)
+        given = settings.key?(:revoke_timeout) || ENV.key?(OWN[:revoke_timeout].first)
         return limit / 2000.0 unless given
 
         raise ArgumentError, "revoke_timeout is #{seconds}; it must be below #{name}, which is #{limit / 1000.0} s"
       end
 
       def check_manager(settings)
-        Settings.refuse_unknown(settings, [*MANAGER, *SECONDS.keys, *RetryPolicy::WORDS])
+        Settings.refuse_unknown(settings, [*MANAGER, *OWN.keys, *RetryPolicy::WORDS])
         Settings.resolve(settings)
         settings
       end

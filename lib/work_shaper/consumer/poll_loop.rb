@@ -33,7 +33,8 @@ module WorkShaper
         @options = options
         @drain = drain
         @connect = connect
-        @pool = Pool.new(**callbacks, **options.manager, policy: options.policy, acks: :latest, ack: method(:store))
+        @pool = Pool.new(**callbacks, **options.manager, max_bytes: options.max_bytes, policy: options.policy,
+                                                         acks: :latest, ack: method(:store))
         @in_flight_limit = in_flight_limit
         @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
         @lookout = Lookout.new(@assignment, options.fetch_time) { turned_at unless @quiet || over? }
@@ -176,7 +177,7 @@ module WorkShaper
       def take(count, wait = idle_wait)
         version = @assignment.version
         @pool.expect(wait)
-        messages = Client.shielded { @client.take(count, wait) }
+        messages = Client.shielded { @client.take(count, wait, @pool.bytes_left) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
         raise_or_log_errors

@@ -15,16 +15,26 @@ module WorkShaper
       # @param around [#call(message, &work), nil] what it runs inside, and what a callable give_up does
       # @param policy [RetryPolicy]
       # @param sending [Hash] how dead letters are sent: see {DeadLetters}
-      def initialize(sub_key:, block:, around:, policy:, sending:, **rest)
+      # @param max_bytes [Integer] what unfinished messages may weigh, about
+      def initialize(sub_key:, block:, around:, policy:, sending:, max_bytes:, **rest)
         @sub_key = sub_key
         @policy = policy
         @sub_key_errors = {}.compare_by_identity
         @maps = {}
         super(work: ->(message, _partition, _offset) { work_on(message) }, **rest)
+        @max_bytes = self.max_bytes = max_bytes
         @handler = handler(block, around)
         @failures.around = around
         @failures.on_over = @sub_key_errors.method(:delete)
         @failures.dead_letters = @dead_letters = DeadLetters.new(**sending) { |*answer| @failures.sent(*answer) }
+      end
+
+      # @return [Integer]
+      attr_reader :max_bytes
+
+      # How many bytes may still come in.
+      def bytes_left
+        [max_bytes - bytes, 0].max
       end
 
       # Enqueues messages without checking the limits. A message whose sub key cannot be found has no order: the error
@@ -67,6 +77,7 @@ module WorkShaper
       # A message whose sub key is nil is its own sub key; its payload does not belong in a log.
       def stats
         super.tap do |stats|
+          stats[:bytes] = bytes
           stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }
           stats[:stuck].each { |row| row[:sub_key] = nil if row[:sub_key].is_a?(Message) }
         end

@@ -7,6 +7,9 @@ module WorkShaper
       # The largest number of attempts or seconds: 2**31 - 1, as in {Settings}.
       LARGEST = (2**31) - 1
 
+      # The largest number of bytes: 2**62 - 1.
+      MOST_BYTES = (2**62) - 1
+
       DECIMAL = /\A\d+(\.\d+)?\z/
       private_constant :DECIMAL
 
@@ -43,6 +46,15 @@ module WorkShaper
           return number if number&.between?(0, LARGEST)
 
           refuse(value, source, "seconds from 0 to #{LARGEST}", Numeric, String)
+        end
+
+        # @return [Integer] bytes
+        # @raise [TypeError, ArgumentError]
+        def bytes(value, source)
+          number = parse(value)
+          return number if number.is_a?(Integer) && number.between?(1, MOST_BYTES)
+
+          refuse(value, source, "an Integer from 1 to #{MOST_BYTES} bytes, or a String of its digits", Integer, String)
         end
 
         # @return [Integer, Float] from 0 to 1

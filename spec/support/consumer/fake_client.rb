@@ -185,14 +185,14 @@ module ConsumerHelpers
       @topics = topics
     end
 
-    # What is there, up to so many; else it waits for a single one.
-    def take(count, milliseconds)
+    # What is there, up to so many, and no more after so many bytes; else it waits for a single one.
+    def take(count, milliseconds, bytes = nil)
       note(:take)
       misused("take of #{count}") unless count.positive?
       @takes += 1
       @interrupted = false
       within("take") do
-        messages = now_there([count, CAPACITY].min)
+        messages = now_there([count, CAPACITY].min, bytes)
         messages = await_one(milliseconds) if messages.empty? && @failures.empty?
         @on_take&.call(messages) if messages.any?
         messages
@@ -303,10 +303,10 @@ module ConsumerHelpers
       messages
     end
 
-    def now_there(count)
+    def now_there(count, bytes = nil)
       serve_events
       given = @given.shift(count)
-      given + fetch(count - given.size)
+      given + fetch(count - given.size, bytes || Float::INFINITY)
     end
 
     # Events that give messages (what the block returns, if it is an Array of them) put them before what is fetched.
@@ -318,9 +318,10 @@ module ConsumerHelpers
       end
     end
 
-    def fetch(count)
+    def fetch(count, left)
       (@positions.keys - @paused_partitions).flat_map do |topic_partition|
         found = @log[topic_partition].slice(@positions[topic_partition], count) || []
+        found = found.take_while { |one| left.positive?.tap { left -= "#{one.key}#{one.payload}".bytesize } }
         count -= found.size
         @positions[topic_partition] += found.size
         found
