@@ -115,6 +115,14 @@ RSpec.describe WorkShaper::Consumer, "in librdkafka's callbacks" do
       expect_end_with_no_memory(consumer)
     end
 
+    it "carries the change out all the same: librdkafka would wait for ever, while it is closed, too" do
+      consumer = running(topic_partition)
+      allow(pool_of(consumer)).to receive(:revoke).and_raise(NoMemoryError, "none left")
+      change = client.ask_for(topic_partition)
+      expect_end_with_no_memory(consumer)
+      expect(change).to be_carried_out
+    end
+
     it "ends run with it when the pool raises it" do
       consumer = running(topic_partition)
       allow(pool_of(consumer)).to receive(:revoke).and_raise(NoMemoryError, "none left")

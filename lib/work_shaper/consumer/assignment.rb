@@ -181,6 +181,7 @@ module WorkShaper
         come(coming) if change.coming? && !@over
         tell_listener(change)
       ensure
+        change.carry_out unless change.carried_out? # something was raised; librdkafka would wait for ever
         @handover = nil
         @changes.shift
       end

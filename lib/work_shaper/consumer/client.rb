@@ -168,6 +168,11 @@ module WorkShaper
         @consumer.close
       end
 
+      # Without its config, which holds passwords.
+      def inspect
+        "#<#{self.class}>"
+      end
+
       # What is wrong with brokers: the name of librdkafka's error, and its words.
       #
       # @private

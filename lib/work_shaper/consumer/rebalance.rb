@@ -37,6 +37,11 @@ module WorkShaper
           @coming && !@incremental
         end
 
+        # Whether librdkafka has been told.
+        def carried_out?
+          @carried_out
+        end
+
         # Whether the partitions may have other owners already.
         def lost?
           !@coming && @client.lost?
@@ -46,6 +51,7 @@ module WorkShaper
         #   where the group is
         # @return [String, nil] what librdkafka says is wrong
         def carry_out(offsets = {})
+          @carried_out = true
           return @client.unassign(topic_partitions, incremental: @incremental) unless @coming
 
           @client.assign(topic_partitions.to_h { |place| [place, offsets[place]] }, incremental: @incremental)

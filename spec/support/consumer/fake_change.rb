@@ -9,6 +9,7 @@ module ConsumerHelpers
     alias_method :replacing?, :replacing
     alias_method :lost?, :lost
     alias_method :done?, :done
+    alias_method :carried_out?, :done
 
     def list
       @list ||= Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
