@@ -30,6 +30,7 @@ require_relative "consumer/checkpoints"
 require_relative "consumer/handover"
 require_relative "consumer/assignment"
 require_relative "consumer/in_flight_limit"
+require_relative "consumer/crowding"
 require_relative "consumer/back_pressure"
 require_relative "consumer/arrival"
 require_relative "consumer/departure"
@@ -77,6 +78,8 @@ module WorkShaper
     # @option settings [Integer, String] :concurrency (25) maximum number of worker threads
     # @option settings [Integer, String] :max_in_flight (10_000) approximate maximum of messages that are taken and not
     #   yet finished; usually far fewer, as many as keep the workers busy
+    # @option settings [Integer, String] :max_in_queue (1_000) about the most messages that wait on one sub key
+    #   (`WORK_SHAPER_MAX_IN_QUEUE`); when a slow one has more, its partition is paused
     # @option settings [Integer, String] :max_bytes (64 MiB) about the most that the payloads, keys and headers of
     #   messages that are taken and not finished may weigh (`WORK_SHAPER_MAX_BYTES`). One larger message is let in alone
     # @option settings [Integer, String] :offset_commit_period_ms (5) milliseconds between two rounds of storing offsets
@@ -167,7 +170,7 @@ module WorkShaper
     # they are asked for in the background, about every second. And
     #
     # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because there is no
-    #   room or after TSTP
+    #   room, because they take up that of others, or after TSTP
     # * `bytes`: what the messages that wait or run weigh: their payloads, keys and headers
     # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
     # * `errors`: how many errors librdkafka reported that did not end the consumer

@@ -9,7 +9,7 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
 
   describe "by what its pool says" do
     let(:pool) do
-      Struct.new(:unfinished, :idle_time, :max_in_flight, :bytes_left, :ready, :awaited, :meanwhile) do
+      Struct.new(:unfinished, :idle_time, :max_in_flight, :bytes_left, :max_bytes, :ready, :awaited, :meanwhile) do
         def await_room(*how)
           self.awaited = how
           meanwhile&.call
@@ -18,7 +18,7 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
         def ready?
           ready
         end
-      end.new(0, 5.0, nil, 1000)
+      end.new(0, 5.0, nil, 1000, 1000)
     end
 
     before do

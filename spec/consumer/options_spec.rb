@@ -35,7 +35,6 @@ RSpec.describe WorkShaper::Consumer, ".new" do
 
   it "refuses keywords that it does not know" do
     expect(refused(concurrencies: 5)).to include(":concurrencies")
-    expect(refused(max_in_queue: 5)).to include(":max_in_queue")
     expect(refused(acks: :every)).to include(":acks")
   end
 

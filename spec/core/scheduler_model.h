@@ -33,6 +33,7 @@ struct message {
     bool claimed, settled;
     uint64_t not_before; /* 0: it was not tried yet */
     bool exempt;         /* from being held, since then */
+    bool crowded;        /* it came when max_in_queue waited on its sub key, and waits */
     bool rests;          /* until then, and until scheduler_advance was told so */
     struct item *item;   /* while it runs */
 };
@@ -285,6 +286,19 @@ static uint32_t marked_unfinished(void) {
     return found;
 }
 
+static void check_crowded(void) {
+    uint32_t found[MOST] = {0}, all = 0;
+    for (int i = 0; i < enqueued; i++) {
+        bool crowded = messages[i].fate == WAITING && messages[i].crowded;
+        found[messages[i].tracker - assigned] += crowded;
+        all += crowded;
+    }
+    CHECK(scheduler.crowded == all);
+    for (int i = 0; i < assignments; i++) {
+        CHECK(assigned[i].crowded == found[i]);
+    }
+}
+
 /* What the model's marks say of each partition. A mark that was reached counts for nothing until it is raised. */
 static void check_marks(void) {
     uint32_t marked = 0;
@@ -323,6 +337,7 @@ static void check_counters(void) {
     CHECK((int)scheduler.waiting == count(WAITING, -1));
     CHECK((int)scheduler.running == count(RUNNING, -1) + count(FENCED, -1));
     check_in_flight();
+    check_crowded();
     check_marks();
     CHECK((int)scheduler.fenced == count(FENCED, -1));
     CHECK((int)scheduler_unfinished(&scheduler) == count(WAITING, -1) + count(RUNNING, -1));

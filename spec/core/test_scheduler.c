@@ -16,7 +16,8 @@ static void offer(void) {
     CHECK((room == BACKLOG_FULL) == (!full && unfinished < scheduler.max_in_flight &&
                                      scheduler.in_flight - unfinished >= scheduler.max_finished));
     CHECK((scheduler_room(&scheduler, NULL, ahead) == FLIGHT_FULL) == (unfinished + ahead >= scheduler.max_in_flight));
-    if (room != ROOM || enqueued == MOST) {
+    bool crowds = full && unfinished < scheduler.max_in_flight && random_below(4) == 0;
+    if ((room != ROOM && !crowds) || enqueued == MOST) {
         return;
     }
     int64_t *next = &next_offset[partition];
@@ -26,7 +27,8 @@ static void offer(void) {
     if (offset >= *next) {
         *next = offset + 1;
     }
-    messages[enqueued] = (struct message){.queue = queue, .tracker = tracker, .offset = offset, .fate = WAITING};
+    messages[enqueued] =
+        (struct message){.queue = queue, .tracker = tracker, .offset = offset, .fate = WAITING, .crowded = crowds};
     uintptr_t carried = (uintptr_t)enqueued;
     if (random_below(20) == 0) { /* without memory nothing changes */
         struct scheduler before = scheduler;
@@ -55,6 +57,7 @@ static void take(void) {
     CHECK((int)item->message == index); /* I2 */
     CHECK(item->offset == messages[index].offset);
     messages[index].fate = RUNNING;
+    messages[index].crowded = false;
     messages[index].item = item;
     CHECK(item->queue->probing == probe);
     if (probe) {

@@ -20,9 +20,13 @@ struct item {
     int64_t offset;                 /* from 0 */
     uint64_t sequence;              /* how many were enqueued before it, in total */
     uint32_t received_at;           /* milliseconds of the caller's clock, modulo 2^32 */
-    uint32_t position : 31;         /* where the tracker keeps it: a sequence number or an index */
+    uint32_t position : 30;         /* where the tracker keeps it: a sequence number or an index */
     uint32_t late : 1;              /* which of the two: 1 when it came out of order */
+    uint32_t crowded : 1;           /* it waits, and when it came max_in_queue others of its sub key did */
 };
+
+/* What a position is of a larger number: enough, since no window or heap is longer. */
+#define ITEM_POSITION(number) ((number) & ((1u << 30u) - 1))
 
 _Static_assert(sizeof(void *) != 8 || sizeof(struct item) == 56, "a waiting message takes 56 bytes");
 

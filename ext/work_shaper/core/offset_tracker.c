@@ -101,7 +101,7 @@ static bool window_compact(struct offset_tracker *tracker) {
         last = window_at(tracker, tracker->head + length);
         *last = entry;
         if (!tracked_finished(entry) && entry.item != &offset_tracker_abandoned) {
-            entry.item->position = (tracker->head + length) & INT32_MAX;
+            entry.item->position = ITEM_POSITION(tracker->head + length);
         }
         length++;
     }
@@ -134,7 +134,7 @@ static bool window_push(struct offset_tracker *tracker, struct item *item) {
     if (!window_append(tracker, (struct tracked){.offset = item->offset, .item = item}, &sequence)) {
         return false;
     }
-    item->position = sequence & INT32_MAX; /* enough to find it: no window is longer than that */
+    item->position = ITEM_POSITION(sequence);
     item->late = 0;
     return true;
 }
@@ -148,7 +148,7 @@ static void window_shift(struct offset_tracker *tracker) {
 static void late_put(struct offset_tracker *tracker, uint32_t index, struct tracked entry) {
     tracker->late[index] = entry;
     if (!tracked_finished(entry) && entry.item != &offset_tracker_abandoned) {
-        entry.item->position = index & INT32_MAX;
+        entry.item->position = ITEM_POSITION(index);
     }
 }
 

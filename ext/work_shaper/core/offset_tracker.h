@@ -64,6 +64,7 @@ struct offset_tracker {
     uint64_t merged;            /* offsets that the runs of the window stand for, besides one for each entry */
     uint32_t waiting;           /* items not started */
     uint32_t running;           /* items started and not finished */
+    uint32_t crowded;           /* those of the waiting that are crowded */
     uint64_t received;          /* offsets received in this assignment */
     uint64_t abandoned;         /* those of them that will never be finished */
     uint64_t dropped;           /* those of the abandoned that count as dropped already */

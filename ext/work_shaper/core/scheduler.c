@@ -69,7 +69,17 @@ static void count_unfinished(struct scheduler *scheduler, const struct item *ite
     }
 }
 
-static void stop_waiting(struct scheduler *scheduler, const struct item *item) {
+/* Kept apart from stop_waiting: hardly any item is. */
+static void count_crowded(struct scheduler *scheduler, struct item *item, bool crowded) {
+    item->crowded = crowded;
+    item->tracker->crowded += crowded ? 1 : -1;
+    scheduler->crowded += crowded ? 1 : -1;
+}
+
+static inline void stop_waiting(struct scheduler *scheduler, struct item *item) {
+    if (item->crowded) {
+        count_crowded(scheduler, item, false);
+    }
     item->queue->waiting--;
     item->tracker->waiting--;
     scheduler->waiting--;
@@ -189,13 +199,16 @@ static bool offer(struct scheduler *scheduler, struct sub_key_queue *queue, stru
     item->offset = offset;
     item->sequence = precedence << SEQUENCE_BITS | scheduler->total_enqueued;
     item->received_at = now;
-    item->late = 0;
+    item->late = item->crowded = 0;
     if (!tracker->untracked && !offset_tracker_receive(tracker, item)) {
         pool_release(&scheduler->items, item);
         return false;
     }
     if (item->late && !offset_tracker_claimable(tracker)) {
         list_remove(&tracker->moved); /* what it had to claim is above this offset */
+    }
+    if (queue->waiting >= scheduler->max_in_queue) {
+        count_crowded(scheduler, item, true);
     }
     count_unfinished(scheduler, item, 1);
     if (scheduler->ranked) {

@@ -63,6 +63,7 @@ struct scheduler {
     uint32_t max_finished;                     /* I7: finished and not settled, in all */
     uint32_t waiting;                          /* items not started */
     uint32_t running;                          /* items started and not finished, fenced ones too */
+    uint32_t crowded;                          /* items that wait and are more than max_in_queue on their sub key */
     uint32_t fenced;                           /* those of the running whose tracker is revoked */
     uint32_t marked;                           /* trackers that have something in the checkpoint */
     uint32_t marked_unfinished;                /* items that belong to it and are not finished */
@@ -109,7 +110,8 @@ void scheduler_destroy(struct scheduler *scheduler);
 enum room_left scheduler_room(const struct scheduler *scheduler, const struct sub_key_queue *queue, uint32_t ahead);
 
 /*
- * scheduler_offer - Appends a message to its sub key and notes its offset. Does not look at the limits.
+ * scheduler_offer - Appends a message to its sub key and notes its offset. Does not look at the limits; but an item
+ * that comes when max_in_queue wait on its sub key already counts as crowded until it starts or is dropped.
  *
  * now: milliseconds of the caller's clock, modulo 2^32.
  * Returns false when there is no memory; nothing has changed then.

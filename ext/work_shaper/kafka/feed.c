@@ -178,11 +178,47 @@ static VALUE set_max_in_flight(VALUE self, VALUE count) {
  * call-seq: max_bytes = count
  *
  * From now on messages are weighed, and there is no room while what is unfinished weighs so much. To be called before
- * anything comes in.
+ * anything comes in; then it can be changed.
  */
 static VALUE set_max_bytes(VALUE self, VALUE count) {
-    weight_begin(manager_get(self), message_weight, NUM2ULL(count));
+    struct manager *manager = manager_get(self);
+    uint64_t most = NUM2ULL(count);
+    if (manager->weight.of) {
+        manager->weight.most = most;
+        waiters_look(manager);
+    } else {
+        weight_begin(manager, message_weight, most);
+    }
     return count;
+}
+
+/* [name, unfinished messages, their bytes, how many of them are crowded, messages finished so far] */
+static void add_load(struct keyed *entry, void *data) {
+    const struct partition *partition = (const struct partition *)entry;
+    const struct offset_tracker *tracker = &partition->tracker;
+    uint64_t unfinished = (uint64_t)tracker->waiting + tracker->running;
+    VALUE row[] = {entry->key, ULL2NUM(unfinished), ULL2NUM(partition->weight), UINT2NUM(tracker->crowded),
+                   ULL2NUM(tracker->received - tracker->abandoned - unfinished)};
+    rb_ary_push(*(VALUE *)data, rb_ary_new_from_values(sizeof row / sizeof *row, row));
+}
+
+/*
+ * call-seq: loads(messages, bytes)
+ *
+ * What each partition holds: [name, unfinished messages, their bytes, how many of them are more than max_in_queue on
+ * their sub key, messages finished so far]; nil when there are none of the fourth, and all together hold no more than
+ * so many messages and bytes.
+ */
+static VALUE loads(VALUE self, VALUE messages, VALUE bytes) {
+    const struct manager *manager = manager_get(self);
+    const struct scheduler *scheduler = &manager->scheduler;
+    if (!scheduler->crowded && scheduler_unfinished(scheduler) <= NUM2ULL(messages) &&
+        manager->weight.total <= NUM2ULL(bytes)) {
+        return Qnil;
+    }
+    VALUE rows = rb_ary_new();
+    key_table_each(&manager->registry.partitions, add_load, &rows);
+    return rows;
 }
 
 /*
@@ -245,6 +281,16 @@ static VALUE unfinished(VALUE self) {
  */
 static VALUE bytes(VALUE self) {
     return ULL2NUM(manager_get(self)->weight.total);
+}
+
+/*
+ * call-seq: bytes_left
+ *
+ * How many bytes may still come in.
+ */
+static VALUE bytes_left(VALUE self) {
+    const struct weight *weight = &manager_get(self)->weight;
+    return ULL2NUM(weight_full(weight) ? 0 : weight->most - weight->total);
 }
 
 /* One that is assigned; NULL: nothing is known of it. */
@@ -338,7 +384,9 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "unfinished", unfinished, 0);
     rb_define_method(feeding, "max_bytes=", set_max_bytes, 1);
     rb_define_method(feeding, "bytes", bytes, 0);
+    rb_define_method(feeding, "bytes_left", bytes_left, 0);
     rb_define_method(feeding, "bytes_of", bytes_of, 1);
+    rb_define_method(feeding, "loads", loads, 2);
     rb_define_method(feeding, "unfinished_of", unfinished_of, 1);
     rb_define_method(feeding, "running_of", running_of, 1);
     rb_define_method(feeding, "next_offset", next_offset, 1);

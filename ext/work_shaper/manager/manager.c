@@ -170,7 +170,9 @@ void manager_progress(struct manager *manager) {
     if (list_empty(&manager->waiters.all)) {
         return;
     }
-    room_freed(manager);
+    if (manager->roster.room_awaited) {
+        room_freed(manager);
+    }
     if (drains_look(manager) || manager_settled(manager)) {
         waiters_look(manager);
     }

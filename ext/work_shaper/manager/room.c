@@ -103,8 +103,15 @@ static bool worth_a_switch(const struct scheduler *scheduler) {
     return !scheduler_ready(scheduler) || scheduler_unfinished(scheduler) + quarter <= scheduler->max_in_flight;
 }
 
+/* Whether all who can go on were called already: they come one by one. */
+static bool called_already(const struct manager *manager) {
+    const struct list *first = manager->room.flight_line.next;
+    return manager->roster.room_awaited == manager->room.flight_length &&
+           LIST_ENTRY(first, struct blocked, flight_link)->waiter.parker.token;
+}
+
 void room_freed(struct manager *manager) {
-    if (!manager->roster.room_awaited || manager->stream || !worth_a_switch(&manager->scheduler)) {
+    if (manager->stream || called_already(manager) || !worth_a_switch(&manager->scheduler)) {
         return;
     }
     room_look(manager);

@@ -70,8 +70,8 @@ void room_leave_line(struct blocked *blocked);
 void room_made(struct manager *manager, struct sub_key *sub_key);
 
 /*
- * room_freed - Something was finished or taken: wakes those who wait for room in flight, once there is enough of it or
- * nothing is left to be taken.
+ * room_freed - Something was finished or taken, and room is awaited: wakes those who wait for room in flight, once
+ * there is enough of it or nothing is left to be taken.
  */
 void room_freed(struct manager *manager);
 

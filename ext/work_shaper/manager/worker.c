@@ -91,7 +91,7 @@ static bool take(struct worker *worker) {
     }
     if (scheduler_ready(&manager->scheduler)) {
         supervise(manager); /* there is more than one worker can do */
-    } else {
+    } else if (manager->roster.room_awaited) {
         room_freed(manager);
     }
     return true;

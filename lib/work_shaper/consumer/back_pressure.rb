@@ -3,9 +3,9 @@
 module WorkShaper
   class Consumer
     # Asks for no more messages than there is room for. While there is no room it asks for single messages, so that
-    # librdkafka is polled and answers rebalances; when that lasts, it pauses the partitions. (No sooner: librdkafka
-    # throws away what it has fetched of a paused partition, and after resuming, the next message takes almost half a
-    # second.)
+    # librdkafka is polled and answers rebalances; when that lasts, it pauses the partitions. A partition that takes up
+    # the room of the others is paused alone. (No sooner: librdkafka throws away what it has fetched of a paused
+    # partition, and after resuming, the next message takes almost half a second.)
     #
     # @private
     class BackPressure
@@ -15,18 +15,23 @@ module WorkShaper
       BATCH = 1000 # messages
       FEED_TIME = 0.01 # seconds that feeding a batch should take: the loop cannot poll meanwhile
 
-      # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
-      attr_reader :paused
-
       def initialize(pool, in_flight_limit, client, assignment)
         @pool = pool
         @in_flight_limit = in_flight_limit
+        @crowding = Crowding.new(pool, in_flight_limit.most, in_flight_limit.least)
         @client = client
         @assignment = assignment
         @batch = 1
-        @paused = {}
+        @most_at_a_time = [in_flight_limit.most / 4, 1].max # by more, one partition could leave the others nothing
+        @held = {} # all that are paused because there is no room
+        @alone = {} # those that are paused because of what they hold
         @quiet = false
         assignment.on_revoked { |gone| forget(gone) }
+      end
+
+      # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
+      def paused
+        @held.merge(@alone)
       end
 
       # Takes nothing more in from now on.
@@ -39,11 +44,12 @@ module WorkShaper
         return hold if @quiet
         return probe if @pool.held?
 
-        room = @in_flight_limit.await_room(FULL_WAIT, @paused.any?)
-        release if @paused.any? && a_quarter?(room)
-        return hold if @paused.any? || full_for_long?
+        room = @in_flight_limit.await_room(FULL_WAIT, @held.any?)
+        single_out if @crowding.due?
+        release if @held.any? && a_quarter?(room)
+        return hold if @held.any? || full_for_long?
 
-        room.clamp(1, @batch)
+        room.clamp(1, [@batch, @most_at_a_time].min)
       end
 
       # How many to ask for while others, for so many seconds, are not fed yet: librdkafka is to be polled.
@@ -76,29 +82,52 @@ module WorkShaper
       def probe
         return hold unless @pool.lacks_probe?
 
-        release if @paused.any?
+        release if @held.any?
         1
       end
 
       def hold
-        fresh = @assignment.partitions.except(*@paused.keys)
+        fresh = @assignment.partitions.except(*@held.keys, *@alone.keys)
         if fresh.any?
           @client.pause(fresh.values)
-          @paused = @paused.merge(fresh)
+          @held = @held.merge(fresh)
         end
         1
       end
 
       def release
-        @client.resume(@paused.values)
-        @paused = {}
+        @client.resume(@held.values)
+        @held = {}
+      end
+
+      # Pauses those that take up too much, and resumes those that no longer do.
+      def single_out
+        crowding = @crowding.look(@alone, @assignment.partitions.size > 1)
+        @in_flight_limit.make_way(crowding.each_value.sum(&:unfinished), @crowding.reserving?)
+        return if crowding.empty? && @alone.empty?
+
+        resume_alone(@alone.keys - crowding.keys)
+        pause_alone(crowding.keys - @alone.keys)
+      end
+
+      def pause_alone(names)
+        fresh = @assignment.partitions.slice(*names)
+        @client.pause((fresh.keys - @held.keys).map { |name| fresh[name] }) if (fresh.keys - @held.keys).any?
+        @alone = @alone.merge(fresh)
+        @held = @held.except(*fresh.keys)
+      end
+
+      def resume_alone(names)
+        @client.resume(@alone.values_at(*names)) if names.any?
+        @alone = @alone.except(*names)
       end
 
       # A partition that goes leaves no pause behind: librdkafka would remember it when the partition comes back.
       def forget(gone)
-        left = @paused.slice(*gone.keys)
+        left = paused.slice(*gone.keys)
         @client.resume(left.values) if left.any?
-        @paused = @paused.except(*left.keys)
+        @held = @held.except(*left.keys)
+        @alone = @alone.except(*left.keys)
       end
     end
 

@@ -16,8 +16,8 @@ module WorkShaper
       LOSS = 0.01 # seconds beyond that, for the average worker, at which it doubles
       CALM = 0.5 # seconds without that, after which it halves
 
-      # @return [Integer] messages
-      attr_reader :size
+      # @return [Integer] messages now, at most and at least
+      attr_reader :size, :most, :least
 
       # @param pool [Pool] is told the limit
       # @param concurrency [Integer] workers at most
@@ -26,12 +26,29 @@ module WorkShaper
         @pool = pool
         @most = most
         @least = [2 * concurrency, most].min
+        @aside = 0
+        @reserve = false
         resize(@least)
+      end
+
+      # Some partitions take up the room of the others.
+      #
+      # @param aside [Integer] messages of those that are paused because of that. They do not count: the others are to
+      #   have as much as without them, as far as all together stay below the most that there may be
+      # @param reserve [Boolean] whether the last quarter of all room is kept for the others, since one holds more than
+      #   half and is not paused
+      def make_way(aside, reserve)
+        return if aside == @aside && reserve == @reserve
+
+        @aside = aside
+        @pool.max_bytes = without_quarter(@pool.max_bytes, reserve) if reserve != @reserve
+        @reserve = reserve
+        tell_pool
       end
 
       # How many more messages may come in.
       def room
-        heavy? ? 0 : [@size - @pool.unfinished, 0].max
+        heavy? ? 0 : [@limit - @pool.unfinished, 0].max
       end
 
       # Seconds for which there has been no room.
@@ -78,7 +95,7 @@ module WorkShaper
 
       # Not while it is still overfull from the last time it shrank.
       def shrinkable?
-        @pool.unfinished <= @size * 1.25
+        @pool.unfinished <= @limit * 1.25
       end
 
       def note(now, idle)
@@ -87,9 +104,18 @@ module WorkShaper
       end
 
       def resize(size)
-        @pool.max_in_flight = @size = size
+        @size = size
         @lost = 0
         @resized_at = now
+        tell_pool
+      end
+
+      def tell_pool
+        @pool.max_in_flight = @limit = [@size + @aside, without_quarter(@most, @reserve)].min
+      end
+
+      def without_quarter(all, reserve)
+        reserve ? all - (all / 4) : all
       end
     end
 

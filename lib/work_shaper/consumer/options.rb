@@ -28,6 +28,7 @@ module WorkShaper
       # Those with the variable and the default that count when they are not passed, and what checks them.
       OWN = {
         max_bytes: ["WORK_SHAPER_MAX_BYTES", 64 * 1024 * 1024, RetryPolicy::Numbers.method(:bytes)],
+        max_in_queue: ["WORK_SHAPER_MAX_IN_QUEUE", 1000, RetryPolicy::Numbers.method(:messages)],
         start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10, RetryPolicy::Numbers.method(:seconds_or_none)],
         revoke_timeout: ["WORK_SHAPER_REVOKE_TIMEOUT", 5, RetryPolicy::Numbers.method(:seconds)]
       }.freeze
@@ -75,7 +76,7 @@ module WorkShaper
         @start_timeout = own(:start_timeout, settings)
         @revoke_timeout = check_revoke_timeout(settings)
         words = settings.slice(*RetryPolicy::WORDS)
-        @manager = check_manager(settings.except(*words.keys, *OWN.keys))
+        @manager = check_manager(settings.except(*words.keys, *OWN.keys), own(:max_in_queue, settings))
         @policy = RetryPolicy.new(words, defaults: { attempts: :unlimited }, topics: true,
                                          on_trouble: SafeLog.method(:trouble))
       end
@@ -234,10 +235,10 @@ module WorkShaper
         raise ArgumentError, "revoke_timeout is #{seconds}; it must be below #{name}, which is #{limit / 1000.0} s"
       end
 
-      def check_manager(settings)
+      def check_manager(settings, max_in_queue)
         Settings.refuse_unknown(settings, [*MANAGER, *OWN.keys, *RetryPolicy::WORDS])
         Settings.resolve(settings)
-        settings
+        settings.merge(max_in_queue: max_in_queue)
       end
     end
 

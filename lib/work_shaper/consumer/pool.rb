@@ -32,11 +32,6 @@ module WorkShaper
       # @return [Integer]
       attr_reader :max_bytes
 
-      # How many bytes may still come in.
-      def bytes_left
-        [max_bytes - bytes, 0].max
-      end
-
       # Enqueues messages without checking the limits. A message whose sub key cannot be found has no order: the error
       # is raised where its work would be done, and its sub key is asked for again at the next try.
       #

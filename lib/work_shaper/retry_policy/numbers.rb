@@ -48,6 +48,15 @@ module WorkShaper
           refuse(value, source, "seconds from 0 to #{LARGEST}", Numeric, String)
         end
 
+        # @return [Integer] messages
+        # @raise [TypeError, ArgumentError]
+        def messages(value, source)
+          number = parse(value)
+          return number if number.is_a?(Integer) && number.between?(1, LARGEST)
+
+          refuse(value, source, "an Integer from 1 to #{LARGEST}, or a String of its digits", Integer, String)
+        end
+
         # @return [Integer] bytes
         # @raise [TypeError, ArgumentError]
         def bytes(value, source)
