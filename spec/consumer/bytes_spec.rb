@@ -181,6 +181,18 @@ RSpec.describe WorkShaper::Consumer, "bytes" do
     end
   end
 
+  it "that the C library holds free go back to the system once the client is closed" do
+    trimmed = []
+    allow(inner(:Pool)).to receive(:new).and_wrap_original do |original, **arguments|
+      original.call(**arguments).tap do |pool|
+        allow(pool).to(receive(:trim_memory).and_wrap_original { |trim| trimmed << [client.closed?, trim.call] })
+      end
+    end
+    consumer = running(["orders", 0]) { nil }
+    stop(consumer)
+    expect(trimmed).to eq([[true, nil]])
+  end
+
   it "bound what the intake takes at a time" do
     topic = mock_topic
     mock.produce(topic, Array.new(300) { |number| [0, number.to_s, "x" * 10_000] })

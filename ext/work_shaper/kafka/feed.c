@@ -4,6 +4,7 @@
 #include "../manager/manager.h"
 #include "../manager/supervisor.h"
 #include "../ruby/clock.h"
+#include "../ruby/memory.h"
 #include "checkpoint.h"
 #include "message.h"
 #include "offset_map_object.h"
@@ -342,6 +343,16 @@ static VALUE next_offset(VALUE self, VALUE key) {
 }
 
 /*
+ * call-seq: trim_memory
+ *
+ * Gives back to the system what the C library holds free, of the whole process.
+ */
+static VALUE trim_memory(VALUE self) {
+    memory_trim();
+    return Qnil;
+}
+
+/*
  * call-seq: expect(milliseconds)
  *
  * The calling thread can do without the GVL for so long, but no longer: from then on workers give way to it between two
@@ -396,6 +407,7 @@ void init_feed(VALUE work_shaper) {
     rb_define_method(feeding, "calm", calm, 1);
     rb_define_method(feeding, "idle_time", idle_time, 0);
     rb_define_method(feeding, "await_room", await_room, 1);
+    rb_define_method(feeding, "trim_memory", trim_memory, 0);
     rb_define_method(feeding, "expect", expect, 1);
     init_checkpoint(feeding);
 }

@@ -1,13 +1,11 @@
 #include "registry.h"
 
+#include "../ruby/memory.h"
 #include "failure.h"
 #include "manager.h"
 
 #include <stddef.h>
 #include <stdlib.h>
-#ifdef HAVE_MALLOC_TRIM
-#include <malloc.h>
-#endif
 
 struct sub_key *sub_key_of(struct sub_key_queue *queue) {
     return (struct sub_key *)((char *)queue - offsetof(struct sub_key, queue));
@@ -346,18 +344,18 @@ void registry_destroy(struct manager *manager) {
 
 /* About 8 MB of slabs. */
 #define SLABS_WORTH_A_TRIM 1024
+/* Bytes of messages that came in. */
+#define WEIGHT_WORTH_A_TRIM ((uint64_t)64 << 20u)
 
 void registry_trim(struct manager *manager) {
-#ifdef HAVE_MALLOC_TRIM
-    /* Ruby's own pages lie between the slabs, so that glibc would keep them: 150 MB after a million messages. */
-    size_t freed = manager->scheduler.items.freed + manager->registry.sub_key_pool.freed;
-    if (freed - manager->registry.slabs_trimmed >= SLABS_WORTH_A_TRIM) {
-        manager->registry.slabs_trimmed = freed;
-        malloc_trim(0);
+    struct registry *registry = &manager->registry;
+    size_t freed = manager->scheduler.items.freed + registry->sub_key_pool.freed;
+    if (freed - registry->slabs_trimmed >= SLABS_WORTH_A_TRIM ||
+        manager->weight.came - registry->weight_trimmed >= WEIGHT_WORTH_A_TRIM) {
+        registry->slabs_trimmed = freed;
+        registry->weight_trimmed = manager->weight.came;
+        memory_trim();
     }
-#else
-    (void)manager;
-#endif
 }
 
 static void add_tracker_bytes(struct keyed *entry, void *data) {

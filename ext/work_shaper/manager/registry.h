@@ -36,7 +36,8 @@ struct registry {
     struct key_table sub_keys;
     struct key_table partitions;
     struct pool sub_key_pool;
-    size_t slabs_trimmed; /* how many slabs the pools had given back when registry_trim last ran */
+    size_t slabs_trimmed;    /* how many slabs the pools had given back when registry_trim last did it */
+    uint64_t weight_trimmed; /* and what all messages weighed that had come in */
 };
 
 /*
@@ -153,8 +154,8 @@ void registry_compact(struct manager *manager);
 void registry_destroy(struct manager *manager);
 
 /*
- * registry_trim - Asks the C library to give back to the system what the pools gave back to it, if that is a lot. It
- * may take some 10 ms, so call it when there is nothing to do.
+ * registry_trim - Has the C library give back to the system what it holds free, if that may be a lot. It may take some
+ * 10 ms, so call it when there is nothing to do.
  */
 void registry_trim(struct manager *manager);
 

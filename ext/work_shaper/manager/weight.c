@@ -25,6 +25,7 @@ void weight_add(struct manager *manager, struct partition *partition, VALUE mess
         size_t bytes = manager->weight.of(message);
         partition->weight += bytes;
         manager->weight.total += bytes;
+        manager->weight.came += bytes;
     }
 }
 

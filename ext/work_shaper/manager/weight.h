@@ -18,6 +18,7 @@ struct partition;
 struct weight {
     size_t (*of)(VALUE message); /* always the same for a message; runs no Ruby code. NULL: messages have none */
     uint64_t total;
+    uint64_t came; /* of all that ever came in */
     uint64_t most; /* from there on no room is left */
 };
 

@@ -95,11 +95,13 @@ module WorkShaper
         try ? { **place(try.partition), offset: try.offset, attempt: try.attempt, age_sec: try.seconds.round(1) } : {}
       end
 
-      # Ends the threads that help with failures. A dead letter that is not confirmed by now was not finished.
+      # Ends the threads that help with failures, and gives back memory: to be called last, when the client is closed. A
+      # dead letter that is not confirmed by now was not finished.
       def close(seconds)
         # Their partitions are gone: whatever is said of them has no effect, but lets the threads end.
         @dead_letters.close(seconds).each { |failure| __send__(:resume, failure, true) }
         @time_limit&.close
+        trim_memory
       end
 
       private
