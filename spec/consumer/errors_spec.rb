@@ -191,7 +191,7 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       mock.refuse(:fetch, *([29] * 200)) # other clients may ask, too
       consumer = mock_consumer(topic)
       start(consumer)
-      eventually { consumer.stats[:errors]&.positive? }
+      eventually { consumer.stats[:errors]&.positive? && log.messages("WARN").any? }
       expect(log.messages("WARN").first).to include(topic: topic, error: include("authorization"))
       expect(stop(consumer)).to be(true)
     ensure

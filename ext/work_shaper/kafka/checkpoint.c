@@ -6,6 +6,10 @@
 
 #include <stdlib.h>
 
+static bool nothing_finished(const struct offset_tracker *tracker) {
+    return tracker->received == tracker->abandoned + tracker->waiting + tracker->running;
+}
+
 /* The lowest unfinished offset of a partition. */
 struct frontier {
     int64_t offset;
@@ -68,12 +72,12 @@ static VALUE finished_beyond(const struct offset_tracker *tracker, const struct 
  * call-seq: checkpoint(partition)
  *
  * From where another owner of the partition would have to go on, and what is finished beyond that: an offset and a
- * text to be committed beside it, or nil. Nil when nothing of the partition came in.
+ * text to be committed beside it, or nil. Nil when nothing of the partition is finished.
  */
 static VALUE checkpoint(VALUE self, VALUE key) {
     const struct partition *partition = registry_partition(manager_get(self), key);
     manager_get(self); /* the key's #eql? may have forked */
-    if (!partition || partition->tracker.highest == OFFSET_NONE) {
+    if (!partition || nothing_finished(&partition->tracker)) {
         return Qnil;
     }
     const struct offset_tracker *tracker = &partition->tracker;

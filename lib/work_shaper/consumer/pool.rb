@@ -48,7 +48,7 @@ module WorkShaper
         @maps[partition] = map
       end
 
-      # What should be committed of partitions; of those of which nothing came in, nothing.
+      # What should be committed of partitions; of those of which nothing is finished, nothing.
       #
       # @param partitions [Hash{String => Array(String, Integer)}] topic and partition by name
       # @return [Hash{Array(String, Integer) => OffsetList::Committed}]
