@@ -117,6 +117,7 @@ module WorkShaper
       @on_error = Callbacks.check(:on_error, on_error) unless on_error.nil?
       @drain = drain
       @signals = signals
+      @signals_before = Signals.stops
       @commands = Thread::Queue.new
       @lock = Mutex.new
       @over = false
@@ -125,7 +126,8 @@ module WorkShaper
     # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
     # QUIT (a second one stops it at once, without waiting for what runs). TSTP ends only the intake, permanently; TTIN
     # logs the backtraces of all threads, and which message each worker has. All consumers of the process that handle
-    # signals get them. An exception raised into the calling thread also stops the consumer, and a second one hurries
+    # signals get them; a stop, those that begin only then, too, if they were made before it came, or others that it
+    # stops have not ended yet. An exception raised into the calling thread also stops the consumer, and a second one hurries
     # it; the last exception propagates once nothing of the consumer runs any more except work that it did not wait for.
     # A consumer can run only once.
     #
@@ -145,7 +147,7 @@ module WorkShaper
       claim
       SafeLog.info(message: "Starting", **@options.overview)
       @poll_loop = PollLoop.new(@options, callbacks, drain: @drain)
-      @signals ? Signals.trapped(@commands) { supervise } : supervise
+      @signals ? Signals.trapped(@commands, @signals_before) { supervise } : supervise
       raise @poll_loop.failure if @poll_loop.failure
       raise Error, "the polling thread was killed" if @poll_loop.result.nil?
 
@@ -238,6 +240,7 @@ module WorkShaper
 
     def supervise
       wait_for_commands do
+        execute(@commands.pop) until @commands.empty? # who is to stop already need not join the group
         Thread.handle_interrupt(Object => :never) do
           @poll_loop.start do
             @over = true

@@ -40,6 +40,68 @@ RSpec.describe WorkShaper::Consumer, "beside others in one process" do
     end
   end
 
+  describe "when a signal to stop comes between two starts" do
+    it "is stopped, too, as it was made before" do
+      expect_several_to_pass(<<~RUBY)
+        _consumer, _client, thread = started.call
+        @client = nil
+        made = fake_consumer { |_message| nil }
+        Process.kill(:TERM, Process.pid)
+        same(true, ended(thread).value, "run of the first")
+        same(before, handlers.call, "handlers between them")
+        same(true, ended(Thread.new { made.run }).value, "run of the second")
+        check(client.closed?, "closed")
+        same([], client.calls & %i[subscribe], "joined")
+      RUBY
+    end
+
+    it "is stopped, too, as others still end" do
+      expect_several_to_pass(<<~RUBY)
+        gate = Queue.new
+        @client = nil
+        client.produce("orders", 0, "slow")
+        first = fake_consumer { |_message| gate.pop }
+        thread = Thread.new { first.run }
+        client.assign(["orders", 0])
+        wait_until("at work") { gate.num_waiting == 1 }
+        Process.kill(:TERM, Process.pid)
+        wait_until("winds down") { first.stats[:shutting_down] }
+        @client = nil
+        second = fake_consumer { |_message| nil }
+        same(true, ended(Thread.new { second.run }).value, "run of the second")
+        check(thread.alive?, "the first still ends")
+        gate << :go
+        same(true, ended(thread).value, "run of the first")
+      RUBY
+    end
+
+    it "runs if it was made afterwards, when all others have ended" do
+      expect_several_to_pass(<<~RUBY)
+        _consumer, _client, thread = started.call
+        Process.kill(:INT, Process.pid)
+        ended(thread)
+        consumer, _client, thread = started.call
+        check(consumer.healthy?, "healthy")
+        Process.kill(:INT, Process.pid)
+        same(true, ended(thread).value, "run of the second")
+      RUBY
+    end
+
+    it "runs if it leaves signals alone" do
+      expect_several_to_pass(<<~RUBY)
+        _consumer, _client, thread = started.call
+        @client = nil
+        second = fake_consumer(signals: false) { |_message| nil }
+        Process.kill(:TERM, Process.pid)
+        ended(thread)
+        runner = Thread.new { second.run }
+        wait_until("runs") { client.takes > 3 }
+        second.stop
+        same(true, ended(runner).value, "run of the second")
+      RUBY
+    end
+  end
+
   it "ends its intake with them on TSTP" do
     expect_several_to_pass(<<~RUBY)
       all = Array.new(2) { started.call }

@@ -18,12 +18,19 @@ module WorkShaper
       @lock = Mutex.new
       @running = [].freeze # the queue of each consumer
       @before = {} # the handlers that were there before ours
+      @stops = 0
+      @stopping = false # whether one of those that run was told to stop by a signal
 
       class << self
+        # @return [Integer] how many signals came that stop consumers
+        attr_reader :stops
+
         # Sends commands to a queue while the block runs. When no consumer is left, the handlers that were there before
-        # are put back.
-        def trapped(commands)
-          undisturbed { enter(commands) }
+        # are put back. A stop that came before is sent, too: see decision 058.
+        #
+        # @param stops [Integer] how many signals had come when the consumer was made
+        def trapped(commands, stops)
+          undisturbed { enter(commands, stops) }
           yield
         ensure
           undisturbed { leave(commands) }
@@ -37,11 +44,14 @@ module WorkShaper
         end
 
         # In a forked child it starts afresh: the parent's consumers do not run there.
-        def enter(commands)
-          others = Process.pid == @pid ? @running : []
+        def enter(commands, stops)
+          here = Process.pid == @pid
+          others = here ? @running : []
+          @stopping = false if others.empty?
           @running = [*others, commands].freeze
           @pid = Process.pid
           HANDLERS.each { |signal, handler| set(signal, handler) } if others.empty?
+          commands << :stop if @stopping || (here && @stops != stops)
         end
 
         def leave(commands)
@@ -65,10 +75,18 @@ module WorkShaper
         # A child that the work forked has inherited the handler, but no consumer: there the signal does what it did
         # before.
         def on_signal(signal, command)
-          return @running.each { |commands| commands << command } if Process.pid == @pid
+          return send_to_all(command) if Process.pid == @pid
 
           Signal.trap(signal, @before.fetch(signal, "DEFAULT"))
           Process.kill(signal, Process.pid)
+        end
+
+        def send_to_all(command)
+          if command == :stop
+            @stopping = true
+            @stops += 1
+          end
+          @running.each { |commands| commands << command }
         end
       end
     end
