@@ -33,6 +33,7 @@ require_relative "consumer/in_flight_limit"
 require_relative "consumer/crowding"
 require_relative "consumer/back_pressure"
 require_relative "consumer/arrival"
+require_relative "consumer/waiting"
 require_relative "consumer/departure"
 require_relative "consumer/reachability"
 require_relative "consumer/lookout"
@@ -127,8 +128,13 @@ module WorkShaper
     # QUIT (a second one stops it at once, without waiting for what runs). TSTP ends only the intake, permanently; TTIN
     # logs the backtraces of all threads, and which message each worker has. All consumers of the process that handle
     # signals get them; a stop, those that begin only then, too, if they were made before it came, or others that it
-    # stops have not ended yet. An exception raised into the calling thread also stops the consumer, and a second one hurries
-    # it; the last exception propagates once nothing of the consumer runs any more except work that it did not wait for.
+    # stops have not ended yet. An exception raised into the calling thread also stops the consumer, and a second one
+    # hurries it; the last exception propagates once nothing of the consumer runs any more except work that it did not
+    # wait for.
+    #
+    # With KIP-848 a `group.instance.id` is refused for as long as the group does not know that the process which had it
+    # before is dead: run tries again until that one's session must be over, and says so in the log.
+    #
     # A consumer can run only once.
     #
     # @return [Boolean] whether all that ran was finished and committed within the timeout

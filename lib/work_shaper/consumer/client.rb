@@ -142,6 +142,12 @@ module WorkShaper
         call(:int, "assignment_lost", @native).positive?
       end
 
+      # The name of the error that was fatal; nil: none was.
+      def fatal_reason
+        code = call(:int, "fatal_error", @native, nil, 0)
+        Rdkafka::RdkafkaError.new(code).code unless code.zero?
+      end
+
       def pause(topic_partitions)
         @consumer.pause(list(topic_partitions))
       end

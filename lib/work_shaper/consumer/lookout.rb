@@ -45,7 +45,6 @@ module WorkShaper
         @reachability = Reachability.new(fetch_time)
         @committed = @beginnings = @ends = {}.freeze
         @newer = @older = NOTHING
-        @requests = {}
         @lock = Mutex.new
         @wake = ConditionVariable.new
       end
@@ -54,6 +53,8 @@ module WorkShaper
       def start(client)
         @client = client
         @queries = client.queries
+        @requests = {}
+        @over = false
         answered
         @thread = Thread.new do
           Thread.current.name = "work_shaper lookout"

@@ -130,6 +130,17 @@ module WorkShaper
         arrival.check_dead_letter_topics
         @client.subscribe(@options.topics)
         @lookout.start(@client)
+        (@waiting ||= Waiting.new(@options, @assignment)).joined
+      end
+
+      # With another client, as the group did not take the one before.
+      def join_again
+        @lookout.close
+        Client.shielded { @client.close }
+        @client = nil
+        @turned_at = now
+        sleep(Waiting::RETRY_WAIT) unless over? # a stop wakes it
+        join_group unless over?
       end
 
       def over?
@@ -146,8 +157,11 @@ module WorkShaper
         @assignment.proceed
         @lookout.hurry unless @assignment.version == version
         @checkpoints.commit_due
+        @waiting.tell
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked
+      rescue Rdkafka::RdkafkaError => e
+        @waiting.again?(e, @client.fatal_reason) ? join_again : raise
       end
 
       def take_to_feed

@@ -32,6 +32,8 @@ module ConsumerHelpers
     attr_writer :answered, :replacing, :commit_succeeds
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
+    # The name of the error that was fatal.
+    attr_accessor :fatal_reason
     # Are called with the messages before take returns them; with what committed? was given, to answer it; before the
     # client is closed.
     attr_accessor :on_take, :on_commit, :on_close
