@@ -27,7 +27,7 @@ module WorkShaper
 
       # To be called when it has joined.
       def joined
-        @began ||= now
+        @began = now
       end
 
       # Writes the line, if it is time. To be called in each turn of the poll loop.
