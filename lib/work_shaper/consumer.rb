@@ -36,6 +36,7 @@ require_relative "consumer/arrival"
 require_relative "consumer/waiting"
 require_relative "consumer/departure"
 require_relative "consumer/reachability"
+require_relative "consumer/troubles"
 require_relative "consumer/lookout"
 require_relative "consumer/numbers"
 require_relative "consumer/poll_loop"
@@ -181,6 +182,8 @@ module WorkShaper
     #   room, because they take up that of others, or after TSTP
     # * `bytes`: what the messages that wait or run weigh: their payloads, keys and headers
     # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
+    # * `troubles`: what keeps messages from coming, by topic or partition ("orders", "orders/0"): `error` (the name of
+    #   librdkafka's error, a Symbol) and `since` (Time)
     # * `errors`: how many errors librdkafka reported that did not end the consumer
     # * `kafka`: `reachable` (Boolean), `since` (Time)
     # * `commits`: `last_confirmed_at` (Time or nil), `confirmed`, `refused`: how many commits were
@@ -193,16 +196,17 @@ module WorkShaper
     end
 
     # Whether it runs, its poll loop turns and no work is stuck: for a liveness probe. What waits to be tried again, for
-    # the breaker or for a dead letter to be confirmed does not make it unhealthy, nor does an outage of Kafka.
+    # the breaker or for a dead letter to be confirmed does not make it unhealthy, nor does an outage of Kafka. A topic
+    # that is gone or must not be read and a partition that cannot be read do, once that has lasted.
     #
     # @param max_silence [Numeric] the most seconds that may have passed since the last turn of the loop
-    # @param max_age [Numeric] the most seconds that one try may have run
+    # @param max_age [Numeric] the most seconds that one try may have run, and that one of the `troubles` may have lasted
     # @return [Boolean]
     # @example
     #   consumer.healthy?(max_silence: 10)
     def healthy?(max_silence: 30, max_age: 600)
       running? && @poll_loop.result.nil? && @poll_loop.failure.nil? && @poll_loop.silence <= max_silence &&
-        @poll_loop.oldest_try_sec <= max_age
+        @poll_loop.oldest_try_sec <= max_age && @poll_loop.oldest_trouble_sec <= max_age
     end
 
     # The topics, the group and whether it runs; nothing else of the config, which may hold passwords.

@@ -108,6 +108,11 @@ module KafkaSupport
       command("tool", name, "--bootstrap-server", servers, *arguments)
     end
 
+    # The file of a partition's messages (there is one more for each gigabyte).
+    def segment(topic, partition)
+      Dir.glob(File.join(@directory, "data-*", "#{topic}-#{partition}", "*.log")).min
+    end
+
     def close
       @pipe&.close
       @guard&.join

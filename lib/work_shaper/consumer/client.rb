@@ -104,7 +104,7 @@ module WorkShaper
         messages = @intake.take(count, milliseconds, rows, bytes)
         raise @config.failure if @config.failure
 
-        rows.each { |code, text, topic, _partition| @failures << Failure.new(code, text, topic) } unless rows.empty?
+        rows.each { |row| @failures << Failure.new(*row) } unless rows.empty?
         messages
       end
 
@@ -184,10 +184,10 @@ module WorkShaper
       # @private
       Report = Struct.new(:code, :reason)
 
-      # An error that came instead of a message.
+      # An error that came instead of a message. The partition is negative when it is about a topic, or none.
       #
       # @private
-      Failure = Struct.new(:response, :text, :topic) do
+      Failure = Struct.new(:response, :text, :topic, :partition) do
         def error
           Rdkafka::RdkafkaError.new(response, text)
         end

@@ -14,6 +14,7 @@ module WorkShaper
       PARTITIONS = 200 # that are asked for in a second; more take longer: each costs 50 us of CPU
       ANSWER_TIME = 1000 # milliseconds for the coordinator's answer, during which nobody looks for a stop
       SLICE = 100 # milliseconds for all others, the same
+      TOPICS_PERIOD = 5 # seconds between two questions about the topics
       CLOSING_TIME = 5 # seconds until its thread has ended
 
       # Positions as librdkafka has them; when, and in which assignment.
@@ -36,10 +37,12 @@ module WorkShaper
       attr_reader :reachability
 
       # @param assignment [Assignment]
+      # @param troubles [Troubles]
       # @param fetch_time [Numeric] seconds for which a broker may keep an answer back
       # @yieldreturn [Numeric, nil] what was taken before that time is let in; nil: what is taken is left to others
-      def initialize(assignment, fetch_time, &let_in)
+      def initialize(assignment, troubles, fetch_time, &let_in)
         @assignment = assignment
+        @troubles = troubles
         @let_in = let_in
         @let_in_at = 0
         @reachability = Reachability.new(fetch_time)
@@ -55,6 +58,7 @@ module WorkShaper
         @queries = client.queries
         @requests = {}
         @over = false
+        @topics_asked_at = now # what is wrong at the start librdkafka says, or else later
         answered
         @thread = Thread.new do
           Thread.current.name = "work_shaper lookout"
@@ -112,10 +116,12 @@ module WorkShaper
         note_positions(partitions)
         heard = ask_committed(partitions)
         request_offsets(partitions)
+        request_topics
         @requests[:presence] ||= @queries.request_presence unless heard
         heard = await_answers(now + PERIOD) || heard
         return if @over
 
+        @troubles.settle { |topic_partition| nothing_left?(topic_partition) }
         heard ? answered : unanswered
         @client.commits.tell
       rescue Rdkafka::ClosedConsumerError, Rdkafka::ClosedInnerError
@@ -161,6 +167,21 @@ module WorkShaper
         @requests[:beginnings] ||= @queries.request_offsets(behind, Queries::EARLIEST) if behind.any?
       end
 
+      # Those in trouble in each round, so that its end is seen soon.
+      def request_topics
+        due = now - @topics_asked_at >= TOPICS_PERIOD
+        names = @troubles.topics(urgent: !due)
+        @topics_asked_at = now if due
+        @requests[:topics] ||= @queries.request_topics(names) if names.any?
+      end
+
+      # Whether that is known of a partition.
+      def nothing_left?(topic_partition)
+        known = [@newer.offsets, @committed, @beginnings].filter_map { |offsets| offsets[topic_partition] }
+        offset = known.max
+        offset && @ends[topic_partition] && offset >= @ends[topic_partition]
+      end
+
       def at_end?(topic_partition)
         offset = @newer.offsets[topic_partition] || @committed[topic_partition]
         offset && @ends[topic_partition] && offset >= @ends[topic_partition]
@@ -191,6 +212,7 @@ module WorkShaper
         case what
         when :ends then @ends = @ends.merge(answer).freeze
         when :beginnings then @beginnings = @beginnings.merge(answer).freeze
+        when :topics then @troubles.answered(answer)
         else return true
         end
         answer.any?

@@ -13,10 +13,12 @@ module WorkShaper
       # @param pool [Pool]
       # @param assignment [Assignment]
       # @param lookout [Lookout]
-      def initialize(pool, assignment, lookout)
+      # @param troubles [Troubles]
+      def initialize(pool, assignment, lookout, troubles)
         @pool = pool
         @assignment = assignment
         @lookout = lookout
+        @troubles = troubles
       end
 
       # @param commits [CommitResults, nil]
@@ -26,7 +28,7 @@ module WorkShaper
         stats[:partitions] = rows(stats[:partitions])
         ages = stats[:partitions].each_value.filter_map { |row| row[:oldest_age_sec] }
         stats.merge(assignment: stats[:partitions].keys, oldest_age_sec: ages.max, kafka: @lookout.reachability.to_h,
-                    commits: (commits || CommitResults.new).to_h)
+                    commits: (commits || CommitResults.new).to_h, troubles: @troubles.to_h)
       end
 
       private

@@ -8,9 +8,11 @@ module WorkShaper
     class Options
       # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: once its
       # queue was full, it looks again only after a second; and it commits what is stored only every five seconds. And
-      # they let a new group begin at the end, which skips what is there before the consumer is.
+      # they let a new group begin at the end, which skips what is there before the consumer is. And whether topics are
+      # there and may be read they look only every five minutes (what they know is to be kept as long as by default).
       DEFAULTS = {
-        "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100, "auto.offset.reset" => "earliest"
+        "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100, "auto.offset.reset" => "earliest",
+        "topic.metadata.refresh.interval.ms" => 10_000, "metadata.max.age.ms" => 900_000
       }.freeze
 
       # Settings that must have this value, and why.
@@ -101,6 +103,11 @@ module WorkShaper
         topics.find { |name| pattern?(name) ? topic.match?(Regexp.new(name)) : name == topic }
       rescue RegexpError
         nil # librdkafka knows other expressions than Ruby
+      end
+
+      # The topics that are to be there.
+      def named_topics
+        topics_may_appear? ? [] : topics.reject { |name| pattern?(name) }
       end
 
       # Whether a topic that does not exist may appear by itself.

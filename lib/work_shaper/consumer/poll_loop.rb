@@ -37,8 +37,7 @@ module WorkShaper
                                                          acks: :latest, ack: method(:store))
         @in_flight_limit = in_flight_limit
         @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
-        @lookout = Lookout.new(@assignment, options.fetch_time) { turned_at unless @quiet || over? }
-        @numbers = Numbers.new(@pool, @assignment, @lookout)
+        look_out
         @unfed = [] # messages that were taken
         @assignment.on_revoked { |gone| forget_unfed(gone) }
         @assignment.on_restarted { |restarted| forget_unfed(restarted) }
@@ -91,6 +90,11 @@ module WorkShaper
         @pool.oldest_try_sec
       end
 
+      # Seconds that the oldest trouble has lasted.
+      def oldest_trouble_sec
+        @troubles.oldest_sec
+      end
+
       # What the log says of the message that a thread has; nothing, if it has none.
       def work_of(thread)
         @pool.work_of(thread)
@@ -116,6 +120,12 @@ module WorkShaper
 
       def in_flight_limit
         InFlightLimit.new(@pool, *Settings.resolve(@options.manager).values_at(:concurrency, :max_in_flight))
+      end
+
+      def look_out
+        @troubles = Troubles.new(@options.named_topics, @assignment)
+        @lookout = Lookout.new(@assignment, @troubles, @options.fetch_time) { turned_at unless @quiet || over? }
+        @numbers = Numbers.new(@pool, @assignment, @lookout, @troubles)
       end
 
       def join_group
@@ -194,7 +204,8 @@ module WorkShaper
         messages = Client.shielded { @client.take(count, wait, @pool.bytes_left) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
-        raise_or_log_errors
+        raise_or_report_errors
+        @troubles.came(messages)
         messages
       end
 
@@ -202,8 +213,8 @@ module WorkShaper
         @assignment.changing? ? BUSY_WAIT : [@pool.calm(IDLE_WAIT), BUSY_WAIT].max
       end
 
-      # Raises what ends the consumer, and logs librdkafka's other errors.
-      def raise_or_log_errors
+      # Raises what ends the consumer, and reports librdkafka's other errors.
+      def raise_or_report_errors
         raise @assignment.failure if @assignment.failure
 
         while (failure = @client.failures.shift)
@@ -211,7 +222,7 @@ module WorkShaper
 
           refuse_missing_topic(failure)
           @errors += 1
-          SafeLog.warn(message: "Kafka", error: failure.error.message, topic: failure.topic)
+          @troubles.report(failure)
         end
       end
 
@@ -265,6 +276,7 @@ module WorkShaper
       # What still runs is fenced first, so that nothing is stored in a client that is closed.
       def leave_group
         rows = { **@assignment.unconfirmed, **@pool.checkpoints(@assignment.held) }
+        rows.reject! { |(topic, _), _| @troubles.gone?(topic) }
         @assignment.leave_all
         @pool.request_shutdown
         expect_confirmed(rows) if @client

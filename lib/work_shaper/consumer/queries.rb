@@ -13,6 +13,8 @@ module WorkShaper
 
       READ_COMMITTED = 1
 
+      INTERNAL_TOPIC = "__consumer_offsets"
+
       # @param consumer [Rdkafka::Consumer]
       # @param read_committed [Boolean] whether the end of a partition is the end of what such a reader gets
       def initialize(consumer, read_committed)
@@ -57,11 +59,18 @@ module WorkShaper
         OffsetsRequest.new(@guard, list(topic_partitions, offset), @read_committed ? READ_COMMITTED : 0)
       end
 
-      # Asks a broker for nothing but an answer.
+      # Asks a broker whether topics are there, and may be read.
       #
-      # @return [PresenceRequest]
+      # @return [TopicsRequest]
+      def request_topics(names)
+        TopicsRequest.new(@guard, names)
+      end
+
+      # Asks a broker for nothing but an answer, by a topic of Kafka's own, whatever is said of that.
+      #
+      # @return [TopicsRequest]
       def request_presence
-        PresenceRequest.new(@guard)
+        TopicsRequest.new(@guard, [INTERNAL_TOPIC])
       end
 
       private

@@ -51,20 +51,28 @@ module WorkShaper
       end
     end
 
-    # Asks about a topic of Kafka's own: for nothing but an answer, whatever it is. (librdkafka's own question for
-    # metadata may make a topic that was deleted; that for the cluster is a crash where it has no id, as on Azure Event
-    # Hubs.)
+    # Asks whether topics are there, and may be read. (librdkafka's own question for metadata may make a topic that was
+    # deleted; that for the cluster is a crash where it has no id, as on Azure Event Hubs.)
     #
     # @private
-    class PresenceRequest < Request
-      TOPIC = "__consumer_offsets"
+    class TopicsRequest < Request
+      READ = 3 # RD_KAFKA_ACL_OPERATION_READ
+      NOT_ALLOWED = 29 # Kafka's TOPIC_AUTHORIZATION_FAILED
+
+      # @param names [Array<String>]
+      def initialize(guard, names)
+        @names = names
+        super(guard)
+      end
 
       private
 
       def submit(inner, options, queue)
-        name = FFI::MemoryPointer.from_string(TOPIC)
-        names = FFI::MemoryPointer.new(:pointer).write_pointer(name)
-        topics = of_names.call(names, 1)
+        error = call(:pointer, "AdminOptions_set_include_authorized_operations", options, 1)
+        call(:void, "error_destroy", error) unless error.null?
+        strings = @names.map { |name| FFI::MemoryPointer.from_string(name) }
+        names = FFI::MemoryPointer.new(:pointer, strings.size).write_array_of_pointer(strings)
+        topics = of_names.call(names, strings.size)
         call(:void, "DescribeTopics", inner, topics, options, queue)
       ensure
         call(:void, "TopicCollection_destroy", topics) if topics
@@ -74,8 +82,29 @@ module WorkShaper
         FFI::Function.new(:pointer, %i[pointer size_t], Client.find("rd_kafka_TopicCollection_of_topic_names"))
       end
 
-      def result(_event)
-        true
+      # librdkafka's response by topic; 0: it may be read.
+      def result(event)
+        descriptions(call(:pointer, "event_DescribeTopics_result", event)).to_h do |description|
+          code = call(:int, "error_code", call(:pointer, "TopicDescription_error", description))
+          code = NOT_ALLOWED if code.zero? && !readable?(description)
+          [call(:string, "TopicDescription_name", description), code]
+        end
+      end
+
+      def descriptions(result)
+        FFI::MemoryPointer.new(:size_t) do |count|
+          topics = call(:pointer, "DescribeTopics_result_topics", result, count)
+          return topics.read_array_of_pointer(count.read(:size_t))
+        end
+      end
+
+      # Some brokers do not say what is allowed.
+      def readable?(description)
+        FFI::MemoryPointer.new(:size_t) do |count|
+          operations = call(:pointer, "TopicDescription_authorized_operations", description, count)
+          size = count.read(:size_t)
+          return operations.null? || size.zero? || operations.read_array_of_int(size).include?(READ)
+        end
       end
     end
 
@@ -122,7 +151,7 @@ module WorkShaper
     end
 
     private_constant :Request
-    private_constant :PresenceRequest
+    private_constant :TopicsRequest
     private_constant :OffsetsRequest
   end
 end

@@ -104,8 +104,8 @@ module ConsumerHelpers
     end
 
     # An error comes instead of a message.
-    def fail_with(code, text = "", topic = nil)
-      failure = ConsumerHelpers.client_class::Failure.new(code, text, topic)
+    def fail_with(code, text = "", topic = nil, partition = -1)
+      failure = ConsumerHelpers.client_class::Failure.new(code, text, topic, partition)
       within_take { @failures << failure }
     end
 

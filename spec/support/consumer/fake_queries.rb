@@ -18,6 +18,8 @@ module ConsumerHelpers
     # Whether nobody answers; what the coordinator says instead of an answer, if anything; the first offset of every
     # partition; how many offsets behind its last message a partition ends, and librdkafka's position with it.
     attr_accessor :silent, :refusal, :beginning, :skipped
+    # Topic => librdkafka's response, where something is wrong with it.
+    attr_reader :wrong
     # How often somebody began to ask.
     attr_reader :rounds
 
@@ -26,11 +28,17 @@ module ConsumerHelpers
       @log = log
       @positions = positions
       @beginning = @skipped = @rounds = 0
+      @wrong = {}
     end
 
     def request_presence
       ask
       Request.new(silent ? nil : true)
+    end
+
+    def request_topics(names)
+      ask
+      Request.new(silent ? nil : names.to_h { |name| [name, wrong.fetch(name, 0)] })
     end
 
     def committed(topic_partitions, _milliseconds)
