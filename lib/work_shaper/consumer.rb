@@ -200,7 +200,7 @@ module WorkShaper
     # that is gone or must not be read and a partition that cannot be read do, once that has lasted.
     #
     # @param max_silence [Numeric] the most seconds that may have passed since the last turn of the loop
-    # @param max_age [Numeric] the most seconds that one try may have run, and that one of the `troubles` may have lasted
+    # @param max_age [Numeric] the most seconds that one try may have run, or one of the `troubles` may have lasted
     # @return [Boolean]
     # @example
     #   consumer.healthy?(max_silence: 10)

@@ -175,10 +175,9 @@ module WorkShaper
         @requests[:topics] ||= @queries.request_topics(names) if names.any?
       end
 
-      # Whether that is known of a partition.
+      # Whether that is known of a partition. Not by librdkafka's position: that goes on with each error.
       def nothing_left?(topic_partition)
-        known = [@newer.offsets, @committed, @beginnings].filter_map { |offsets| offsets[topic_partition] }
-        offset = known.max
+        offset = [@committed[topic_partition], @beginnings[topic_partition]].compact.max
         offset && @ends[topic_partition] && offset >= @ends[topic_partition]
       end
 

@@ -107,7 +107,10 @@ module WorkShaper
         place.is_a?(Array) ? { topic: place.first, partition: place.last } : { topic: place }
       end
 
+      # Of a damaged batch librdkafka says one thing and then, reading on in it, another: the first counts.
       def note(place, error)
+        return if place.is_a?(Array) && @all.key?(place)
+
         known = @lock.synchronize do
           before = @all[place]
           kept = before || Trouble.new(nil, Time.now, now)
