@@ -104,7 +104,7 @@ module WorkShaper
         messages = @intake.take(count, milliseconds, rows, bytes)
         raise @config.failure if @config.failure
 
-        rows.each { |row| @failures << Failure.new(*row) } unless rows.empty?
+        rows.each { |row| note_failure(Failure.new(*row)) } unless rows.empty?
         messages
       end
 
@@ -201,6 +201,12 @@ module WorkShaper
 
       def call(...)
         self.class.call(...)
+      end
+
+      # librdkafka's position goes on with an error, to anywhere in a damaged batch.
+      def note_failure(failure)
+        @failures << failure
+        @queries.rewound(failure.topic, failure.partition) if failure.topic && !failure.partition.negative?
       end
 
       # Takes the place of rdkafka's callback, which the user may have given something to call.
