@@ -81,8 +81,7 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
     rounds
     expect(told).to be_empty
     client.queries.silent = true
-    eventually { told.any? }
-    expect(consumer.stats[:kafka]).to include(reachable: false)
+    eventually { told.any? && consumer.stats[:kafka][:reachable] == false } # one answer may be on its way
   end
 
   it "is patient: a single late answer is no outage" do
