@@ -30,7 +30,7 @@ RSpec.describe "Signals" do
         wait_until("handled") { seen.size == 4 }
         same([#{name == "in shutdown"}, #{name == "in shutdown"}, nil, true], seen, "seen by the handler")
         gate.close
-        wait_until("winds down by itself") { manager_threads.empty? }
+        wait_until("winds down by itself") { acked[0].size == 3 && manager_threads.empty? }
         same([0, 1, 2], acked[0], "acked")
         same(true, m.shutdown, "shutdown")
         passed

@@ -110,7 +110,7 @@ module ConsumerHelpers
 
     def producer
       @producer ||= Rdkafka::Config.new("bootstrap.servers": bootstrap_servers, "linger.ms": 1,
-                                        "message.max.bytes": 3_000_000).producer
+                                        "reconnect.backoff.max.ms": 200, "message.max.bytes": 3_000_000).producer
     end
 
     # It never joins the group.
