@@ -52,6 +52,7 @@ module WorkShaper
         @client.unsubscribe unless @static
         limit = now + PARTING_TIME
         nil until (poll(PARTING_WAIT) && (@static || @client.assigned.empty?)) || now >= limit
+        poll(PARTING_WAIT) # the one in which the partitions went came back at once; that we leave is to be sent
       ensure
         Client.shielded { @client.close }
         @assignment.proceed
