@@ -75,8 +75,7 @@ static VALUE finished_beyond(const struct offset_tracker *tracker, const struct 
  * text to be committed beside it, or nil. Nil when nothing of the partition is finished.
  */
 static VALUE checkpoint(VALUE self, VALUE key) {
-    const struct partition *partition = registry_partition(manager_get(self), key);
-    manager_get(self); /* the key's #eql? may have forked */
+    const struct partition *partition = manager_partition(self, key);
     if (!partition || nothing_finished(&partition->tracker)) {
         return Qnil;
     }

@@ -113,8 +113,7 @@ static VALUE forget(VALUE self, VALUE key) {
     struct revoke revoke = {.waiter = {.manager = manager, .over = turn_over, .deadline = NEVER},
                             .turn = acknowledger->turn};
     bool underway = registry_acknowledging(manager, key);
-    struct partition *partition = registry_partition(manager, key);
-    manager_get(self); /* the key's #eql? may have forked */
+    struct partition *partition = manager_partition(self, key);
     if (partition && acknowledger->partition == partition) {
         revoke.turn = acknowledger->turn;
         underway = true;
@@ -160,8 +159,7 @@ static VALUE at_rest(VALUE self, VALUE key, VALUE timeout) {
     struct manager *manager = manager_get(self);
     uint64_t deadline = deadline_after(timeout);
     refuse_inside_callback(manager, "await");
-    struct partition *partition = registry_partition(manager, key);
-    manager_get(self); /* the key's #eql? may have forked */
+    struct partition *partition = manager_partition(self, key);
     if (!partition) {
         return Qtrue;
     }

@@ -31,8 +31,7 @@ static VALUE drop_waiting(VALUE self) {
  */
 static VALUE drop_waiting_of(VALUE self, VALUE key) {
     struct manager *manager = manager_get(self);
-    struct partition *partition = registry_partition(manager, key);
-    manager_get(self); /* the key's #eql? may have forked */
+    struct partition *partition = manager_partition(self, key);
     if (!partition) {
         return INT2FIX(0);
     }

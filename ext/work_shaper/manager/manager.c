@@ -71,6 +71,12 @@ struct manager *manager_get(VALUE self) {
     return manager;
 }
 
+struct partition *manager_partition(VALUE self, VALUE key) {
+    struct partition *partition = registry_partition(manager_get(self), key);
+    manager_get(self); /* the key's #eql? may have forked */
+    return partition;
+}
+
 VALUE manager_allocate(VALUE class) {
     struct manager *manager;
     VALUE self = TypedData_Make_Struct(class, struct manager, &manager_type, manager);

@@ -79,6 +79,12 @@ void manager_prepare(struct manager *manager, VALUE failures, VALUE settings);
 struct manager *manager_get(VALUE self);
 
 /*
+ * manager_partition - The partition of a key; NULL: nothing of it was received. Runs Ruby code (the key's #hash and
+ * #eql?), and raises what manager_get raises, also after that.
+ */
+struct partition *manager_partition(VALUE self, VALUE key);
+
+/*
  * manager_of - The manager behind a Ruby object, in whatever process and state.
  */
 struct manager *manager_of(VALUE self);
