@@ -132,9 +132,7 @@ module WorkShaper
       def unassign(topic_partitions, incremental:)
         return replace(FFI::Pointer::NULL) unless incremental
 
-        OffsetList.with(topic_partitions.to_h { |place| [place, nil] }) do |native|
-          change("incremental_unassign", native)
-        end
+        OffsetList.with(OffsetList.every(topic_partitions)) { |native| change("incremental_unassign", native) }
       end
 
       # Whether the partitions that are ours may have other owners already.

@@ -10,9 +10,6 @@ module WorkShaper
       LOST = %i[state unknown_partition assignment_lost illegal_generation unknown_member_id rebalance_in_progress
                 stale_member_epoch fenced_member_epoch].freeze
 
-      # Stands for the end of a partition where librdkafka takes a time.
-      LATEST = -1
-
       ASYNCHRONOUS = 1
 
       # Stores the offset for the next commit: everything below it is done. Returns false when the partition is not ours
@@ -42,7 +39,7 @@ module WorkShaper
       # @return [Hash{Array(String, Integer) => Committed}] those that have a commit
       # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
       def committed(topic_partitions, milliseconds)
-        ask("committed", topic_partitions, nil, milliseconds)
+        OffsetList.ask(topic_partitions) { |native| call(:int, "committed", @native, native, milliseconds) }
       end
 
       # Where partitions end now, as the broker says.
@@ -50,7 +47,9 @@ module WorkShaper
       # @return [Hash{Array(String, Integer) => Committed}]
       # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
       def end_offsets(topic_partitions, milliseconds)
-        ask("offsets_for_times", topic_partitions, LATEST, milliseconds)
+        OffsetList.ask(topic_partitions, Queries::LATEST) do |native|
+          call(:int, "offsets_for_times", @native, native, milliseconds)
+        end
       end
 
       # Commits these offsets, of partitions that are ours at this moment, and waits for the answer. They are stored,
@@ -93,17 +92,6 @@ module WorkShaper
 
       def store_all(rows)
         rows.each { |(topic, partition), row| store(topic, partition, row.offset, row.metadata) }
-      end
-
-      def ask(what, topic_partitions, offset, milliseconds)
-        return {} if topic_partitions.empty?
-
-        OffsetList.with(topic_partitions.to_h { |place| [place, offset] }) do |native|
-          code = call(:int, what, @native, native, milliseconds)
-          raise Rdkafka::RdkafkaError, code unless code.zero?
-
-          OffsetList.read(native)
-        end
       end
 
       # Those of the rows that are not committed. Nil: the broker does not answer.

@@ -14,6 +14,10 @@ module WorkShaper
         end
       end
 
+      # Of an entry in a native list, in bytes: how large it is, and where its offset lies.
+      SIZE = Rdkafka::Bindings::TopicPartition.size
+      OFFSET = Rdkafka::Bindings::TopicPartition.offset_of(:offset)
+
       # The type of the list's memory: rd_kafka_mem_malloc(rk, size).
       ALLOCATION = %i[pointer size_t].freeze
 
@@ -31,28 +35,42 @@ module WorkShaper
           Rdkafka::Bindings.rd_kafka_topic_partition_list_destroy(native) if native
         end
 
+        # @return [Hash{Array(String, Integer) => Integer, nil}] every partition with the same offset
+        def every(topic_partitions, offset = nil)
+          topic_partitions.to_h { |place| [place, offset] }
+        end
+
+        # Has one of librdkafka's functions write the offsets of partitions into a native list.
+        #
+        # @param offset [Integer, nil] what is asked for
+        # @yieldparam native [FFI::Pointer]
+        # @yieldreturn [Integer] librdkafka's response
+        # @return [Hash{Array(String, Integer) => Committed}] those that have an offset
+        # @raise [Rdkafka::RdkafkaError]
+        def ask(topic_partitions, offset = nil)
+          return {} if topic_partitions.empty?
+
+          with(every(topic_partitions, offset)) do |native|
+            code = yield native
+            raise Rdkafka::RdkafkaError, code unless code.zero?
+
+            read(native)
+          end
+        end
+
         # @param native [FFI::Pointer]
         # @return [Hash{Array(String, Integer) => Committed}] those that have an offset
         def read(native)
-          known = entries(native).reject { |entry| entry[:offset].negative? }
-          known.to_h { |entry| [place(entry), Committed.new(entry[:offset], metadata(entry))] }
+          known(native).to_h { |entry| [place(entry), Committed.new(entry[:offset], metadata(entry))] }
         end
 
-        # Goes through those that have an offset. librdkafka's lists of commits have all partitions that are ours, ten
-        # times a second, most of them without one.
+        # Goes through those that have an offset.
         #
         # @yieldparam place [Array(String, Integer)]
         # @yieldparam offset [Integer]
         # @yieldparam code [Integer] librdkafka's response
         def each(native)
-          list = Rdkafka::Bindings::TopicPartitionList.new(native)
-          type = Rdkafka::Bindings::TopicPartition
-          (0...list[:cnt]).each do |index|
-            next if list[:elems].get_int64((index * type.size) + type.offset_of(:offset)).negative?
-
-            entry = type.new(list[:elems] + (index * type.size))
-            yield place(entry), entry[:offset], entry[:err]
-          end
+          known(native).each { |entry| yield place(entry), entry[:offset], entry[:err] }
         end
 
         # @param native [FFI::Pointer]
@@ -65,8 +83,21 @@ module WorkShaper
 
         def entries(native)
           list = Rdkafka::Bindings::TopicPartitionList.new(native)
-          size = Rdkafka::Bindings::TopicPartition.size
-          Array.new(list[:cnt]) { |i| Rdkafka::Bindings::TopicPartition.new(list[:elems] + (i * size)) }
+          (0...list[:cnt]).map { |index| entry(list, index) }
+        end
+
+        # librdkafka's lists of commits have all partitions that are ours, ten times a second, most of them without an
+        # offset: of these no object is made.
+        def known(native)
+          list = Rdkafka::Bindings::TopicPartitionList.new(native)
+          elements = list[:elems]
+          (0...list[:cnt]).filter_map do |index|
+            entry(list, index) unless elements.get_int64((index * SIZE) + OFFSET).negative?
+          end
+        end
+
+        def entry(list, index)
+          Rdkafka::Bindings::TopicPartition.new(list[:elems] + (index * SIZE))
         end
 
         def place(entry)

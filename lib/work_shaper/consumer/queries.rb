@@ -18,7 +18,6 @@ module WorkShaper
       # @param consumer [Rdkafka::Consumer]
       # @param read_committed [Boolean] whether the end of a partition is the end of what such a reader gets
       def initialize(consumer, read_committed)
-        @consumer = consumer
         @guard = consumer.instance_variable_get(:@native_kafka)
         @read_committed = read_committed
         @rewound = {}.freeze
@@ -29,7 +28,10 @@ module WorkShaper
       # @return [Hash{Array(String, Integer) => Integer, nil}]
       # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
       def committed(topic_partitions, milliseconds)
-        offsets_of(@consumer.committed(list(topic_partitions), milliseconds))
+        known = OffsetList.ask(topic_partitions) do |native|
+          @guard.with_inner { |inner| Client.call(:int, "committed", inner, native, milliseconds) }
+        end
+        topic_partitions.to_h { |place| [place, known[place]&.offset] }
       end
 
       # Behind the last message that was taken, and what was skipped behind it: control records, aborted transactions.
@@ -37,11 +39,14 @@ module WorkShaper
       #
       # @return [Hash{Array(String, Integer) => Integer, nil}]
       def positions(topic_partitions)
-        offsets = with_native_list(list(topic_partitions)) do |native|
-          call(:int, "position", native)
-          offsets_of(Rdkafka::Consumer::TopicPartitionList.from_native_tpl(native))
+        known = OffsetList.with(OffsetList.every(topic_partitions)) do |native|
+          @guard.with_inner { |inner| Client.call(:int, "position", inner, native) }
+          OffsetList.read(native)
         end
-        offsets.to_h { |name, offset| [name, offset && offset > @rewound.fetch(name, -1) ? offset : nil] }
+        topic_partitions.to_h do |place|
+          offset = known[place]&.offset
+          [place, offset && offset > @rewound.fetch(place, -1) ? offset : nil]
+        end
       end
 
       # The offsets of the partition went back. librdkafka's position does not, until it is passed.
@@ -56,7 +61,7 @@ module WorkShaper
       # @param offset [Integer] EARLIEST or LATEST
       # @return [OffsetsRequest]
       def request_offsets(topic_partitions, offset)
-        OffsetsRequest.new(@guard, list(topic_partitions, offset), @read_committed ? READ_COMMITTED : 0)
+        OffsetsRequest.new(@guard, OffsetList.every(topic_partitions, offset), @read_committed ? READ_COMMITTED : 0)
       end
 
       # Asks a broker whether topics are there, and may be read.
@@ -71,33 +76,6 @@ module WorkShaper
       # @return [TopicsRequest]
       def request_presence
         TopicsRequest.new(@guard, [INTERNAL_TOPIC])
-      end
-
-      private
-
-      def call(result, name, *arguments)
-        @guard.with_inner { |inner| Client.call(result, name, inner, *arguments) }
-      end
-
-      def with_native_list(list)
-        native = list.to_native_tpl
-        yield native
-      ensure
-        Client.call(:void, "topic_partition_list_destroy", native) if native
-      end
-
-      def list(topic_partitions, offset = nil)
-        Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
-          topic_partitions.group_by(&:first).each do |topic, pairs|
-            list.add_topic_and_partitions_with_offsets(topic, pairs.to_h { |_, partition| [partition, offset] })
-          end
-        end
-      end
-
-      def offsets_of(list)
-        list.to_h.flat_map do |topic, entries|
-          entries.map { |entry| [[topic, entry.partition], entry.offset&.negative? ? nil : entry.offset] }
-        end.to_h
       end
     end
 

@@ -43,6 +43,17 @@ module WorkShaper
         Client.call(...)
       end
 
+      # Sets one of the options of a question.
+      def set(options, name, value)
+        error = call(:pointer, "AdminOptions_set_#{name}", options, value)
+        call(:void, "error_destroy", error) unless error.null?
+      end
+
+      # What librdkafka has as an array: a pointer to it, which may be null, and its size.
+      def array(name, owner)
+        FFI::MemoryPointer.new(:size_t) { |count| return [call(:pointer, name, owner, count), count.read(:size_t)] }
+      end
+
       def checked(event)
         code = call(:int, "event_error", event)
         raise Rdkafka::RdkafkaError, code unless code.zero?
@@ -68,8 +79,7 @@ module WorkShaper
       private
 
       def submit(inner, options, queue)
-        error = call(:pointer, "AdminOptions_set_include_authorized_operations", options, 1)
-        call(:void, "error_destroy", error) unless error.null?
+        set(options, "include_authorized_operations", 1)
         strings = @names.map { |name| FFI::MemoryPointer.from_string(name) }
         names = FFI::MemoryPointer.new(:pointer, strings.size).write_array_of_pointer(strings)
         topics = of_names.call(names, strings.size)
@@ -92,19 +102,14 @@ module WorkShaper
       end
 
       def descriptions(result)
-        FFI::MemoryPointer.new(:size_t) do |count|
-          topics = call(:pointer, "DescribeTopics_result_topics", result, count)
-          return topics.read_array_of_pointer(count.read(:size_t))
-        end
+        topics, size = array("DescribeTopics_result_topics", result)
+        topics.read_array_of_pointer(size)
       end
 
       # Some brokers do not say what is allowed.
       def readable?(description)
-        FFI::MemoryPointer.new(:size_t) do |count|
-          operations = call(:pointer, "TopicDescription_authorized_operations", description, count)
-          size = count.read(:size_t)
-          return operations.null? || size.zero? || operations.read_array_of_int(size).include?(READ)
-        end
+        operations, size = array("TopicDescription_authorized_operations", description)
+        operations.null? || size.zero? || operations.read_array_of_int(size).include?(READ)
       end
     end
 
@@ -112,10 +117,10 @@ module WorkShaper
     #
     # @private
     class OffsetsRequest < Request
-      # @param list [Rdkafka::Consumer::TopicPartitionList] with what is asked for in place of offsets
+      # @param offsets [Hash{Array(String, Integer) => Integer}] by topic and partition what is asked for
       # @param isolation_level [Integer] as librdkafka has it
-      def initialize(guard, list, isolation_level)
-        @list = list
+      def initialize(guard, offsets, isolation_level)
+        @offsets = offsets
         @isolation_level = isolation_level
         super(guard)
       end
@@ -123,12 +128,8 @@ module WorkShaper
       private
 
       def submit(inner, options, queue)
-        error = call(:pointer, "AdminOptions_set_isolation_level", options, @isolation_level)
-        call(:void, "error_destroy", error) unless error.null?
-        native = @list.to_native_tpl
-        call(:void, "ListOffsets", inner, native, options, queue)
-      ensure
-        call(:void, "topic_partition_list_destroy", native) if native
+        set(options, "isolation_level", @isolation_level)
+        OffsetList.with(@offsets) { |native| call(:void, "ListOffsets", inner, native, options, queue) }
       end
 
       # By topic and partition, without those whose leader does not know.
@@ -139,13 +140,9 @@ module WorkShaper
       end
 
       def entries(offsets)
-        topic_partition = FFI::Function.new(:pointer, %i[pointer],
-                                            Client.find("rd_kafka_ListOffsetsResultInfo_topic_partition"))
-        FFI::MemoryPointer.new(:size_t) do |count|
-          infos = call(:pointer, "ListOffsets_result_infos", offsets, count)
-          return infos.read_array_of_pointer(count.read(:size_t)).map do |info|
-            Rdkafka::Bindings::TopicPartition.new(topic_partition.call(info))
-          end
+        infos, size = array("ListOffsets_result_infos", offsets)
+        infos.read_array_of_pointer(size).map do |info|
+          Rdkafka::Bindings::TopicPartition.new(call(:pointer, "ListOffsetsResultInfo_topic_partition", info))
         end
       end
     end
