@@ -51,19 +51,13 @@ module WorkShaper
         # @return [Integer] messages
         # @raise [TypeError, ArgumentError]
         def messages(value, source)
-          number = parse(value)
-          return number if number.is_a?(Integer) && number.between?(1, LARGEST)
-
-          refuse(value, source, "an Integer from 1 to #{LARGEST}, or a String of its digits", Integer, String)
+          whole(value, source, LARGEST, LARGEST.to_s)
         end
 
         # @return [Integer] bytes
         # @raise [TypeError, ArgumentError]
         def bytes(value, source)
-          number = parse(value)
-          return number if number.is_a?(Integer) && number.between?(1, MOST_BYTES)
-
-          refuse(value, source, "an Integer from 1 to #{MOST_BYTES} bytes, or a String of its digits", Integer, String)
+          whole(value, source, MOST_BYTES, "#{MOST_BYTES} bytes")
         end
 
         # @return [Integer, Float] from 0 to 1
@@ -103,6 +97,15 @@ module WorkShaper
         def refuse(value, source, accepted, *kinds)
           error = kinds.any? { |kind| value.is_a?(kind) } ? ArgumentError : TypeError
           raise error, "#{source} is #{value.inspect}; it must be #{accepted}"
+        end
+
+        private
+
+        def whole(value, source, most, up_to)
+          number = parse(value)
+          return number if number.is_a?(Integer) && number.between?(1, most)
+
+          refuse(value, source, "an Integer from 1 to #{up_to}, or a String of its digits", Integer, String)
         end
       end
     end
