@@ -116,7 +116,7 @@ module WorkShaper
 
       # Topic and partition of one that is ours, even if it is about to go; or nil.
       def [](name)
-        @partitions[name] || @handover&.[](name)
+        @partitions[name] || @handover&.partitions&.fetch(name, nil)
       end
 
       # Those that are ours, even if they are about to go.
@@ -189,12 +189,13 @@ module WorkShaper
       # Returns what librdkafka says is wrong.
       def begin_with(change, coming)
         begins = @beginning.of(coming.except(*@partitions.keys), @unconfirmed)
-        offsets = { **begins.transform_values(&:offset), **positions(@partitions.slice(*coming.keys)) }
+        offsets = { **begins.transform_values(&:offset), **restart(@partitions.slice(*coming.keys)) }
         change.carry_out(offsets).tap { begins.each { |place, row| @client.store(*place, *row) } }
       end
 
-      # Where those partitions go on that librdkafka takes away and gives back at once: nothing of them is repeated.
-      def positions(staying)
+      # librdkafka takes these partitions away and gives them back at once. Returns where they go on: nothing of them is
+      # repeated.
+      def restart(staying)
         @restart_hooks.each { |block| block.call(staying) } if staying.any?
         staying.to_h { |name, topic_partition| [topic_partition, @pool.next_offset(name)] }.compact
       end

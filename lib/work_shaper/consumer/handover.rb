@@ -44,10 +44,6 @@ module WorkShaper
         @pool.flush
         @checkpoints.commit(@partitions, COMMIT_TIME)
       end
-
-      def [](name)
-        @partitions[name]
-      end
     end
 
     private_constant :Handover
