@@ -13,13 +13,7 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
       end.new([], 800, 0, 0)
     end
 
-    before do
-      @now = 100.0
-      spec = Thread.current
-      allow(Process).to receive(:clock_gettime).and_wrap_original do |original, *arguments|
-        Thread.current == spec && arguments == [Process::CLOCK_MONOTONIC] ? @now : original.call(*arguments)
-      end
-    end
+    before { control_clock }
 
     def crowding
       @crowding ||= inner(:Crowding).new(pool, 400, 20)

@@ -25,11 +25,7 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
       { TOLERATED: 0.01, LOSS: 0.0015, CALM: 1.0 }.each do |name, value|
         replace_constant(inner(:InFlightLimit), name, value)
       end
-      @now = 100.0
-      spec = Thread.current
-      allow(Process).to receive(:clock_gettime).and_wrap_original do |original, *arguments|
-        Thread.current == spec && arguments == [Process::CLOCK_MONOTONIC] ? @now : original.call(*arguments)
-      end
+      control_clock
     end
 
     def limit(most = 10_000)
