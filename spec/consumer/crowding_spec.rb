@@ -13,10 +13,10 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
       end.new([], 800, 0, 0)
     end
 
-    before { control_clock }
+    before { @now = 100.0 }
 
     def crowding
-      @crowding ||= inner(:Crowding).new(pool, 400, 20)
+      @crowding ||= on_own_clock(inner(:Crowding)).new(pool, 400, 20)
     end
 
     # "a" holds so much, and "b" next to nothing.
@@ -72,7 +72,7 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
     end
 
     it "takes no less than workers need for too much" do
-      small = inner(:Crowding).new(pool, 30, 20)
+      small = on_own_clock(inner(:Crowding)).new(pool, 30, 20)
       load(unfinished: 30)
       expect(Array.new(3) { (@now += 0.1) && small.look({}, true) }).to all(be_empty)
     end

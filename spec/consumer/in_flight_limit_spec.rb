@@ -25,11 +25,11 @@ RSpec.describe WorkShaper::Consumer, "in-flight limit" do
       { TOLERATED: 0.01, LOSS: 0.0015, CALM: 1.0 }.each do |name, value|
         replace_constant(inner(:InFlightLimit), name, value)
       end
-      control_clock
+      @now = 100.0
     end
 
     def limit(most = 10_000)
-      @limit ||= inner(:InFlightLimit).new(pool, concurrency, most)
+      @limit ||= on_own_clock(inner(:InFlightLimit)).new(pool, concurrency, most)
     end
 
     def fill(size = limit.size)

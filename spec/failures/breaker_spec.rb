@@ -29,7 +29,7 @@ RSpec.describe "Breaker" do
   end
 
   def breaker(share: 0.5, of: 20, wait: 5..60)
-    WorkShaper.const_get(:Breaker).new(share: share, of: of, wait: wait, holder: holder)
+    on_own_clock(WorkShaper.const_get(:Breaker)).new(share: share, of: of, wait: wait, holder: holder)
   end
 
   def holder
@@ -60,8 +60,7 @@ RSpec.describe "Breaker" do
 
   # So many seconds pass.
   def pass(seconds)
-    now = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
-    allow(Process).to receive(:clock_gettime).and_return(now)
+    @now = (@now || Process.clock_gettime(Process::CLOCK_MONOTONIC)) + seconds
   end
 
   describe "when it is closed" do

@@ -34,15 +34,6 @@ module ConsumerHelpers
     set_constant(owner, name, value)
   end
 
-  # For the thread of the example it is always @now, in seconds.
-  def control_clock
-    @now = 100.0
-    spec = Thread.current
-    allow(Process).to receive(:clock_gettime).and_wrap_original do |original, *arguments|
-      Thread.current == spec && arguments == [Process::CLOCK_MONOTONIC] ? @now : original.call(*arguments)
-    end
-  end
-
   def client
     once(:@client) { FakeClient.new }
   end

@@ -206,6 +206,13 @@ module ManagerHelpers
     shaper
   end
 
+  # A class for whose objects it is @now, once that is set. (Process must not be stubbed: when the stub goes, the method
+  # is away for a moment, and threads that ask for the time then die of it.)
+  def on_own_clock(owner)
+    example = self
+    Class.new(owner) { define_method(:now) { example.instance_variable_get(:@now) || super() } }
+  end
+
   def gate
     Gate.new.tap { |made| (@gates ||= []) << made }
   end
