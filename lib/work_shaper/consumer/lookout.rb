@@ -186,10 +186,10 @@ module WorkShaper
         offset && @ends[topic_partition] && offset >= @ends[topic_partition]
       end
 
-      # Waits for what was requested until some time. Returns whether anybody answered.
+      # Waits for what was requested until some time, unless somebody is in a hurry. Returns whether anybody answered.
       def await_answers(limit)
         heard = false
-        until @requests.empty? || @over
+        until @requests.empty? || @over || @hurried
           milliseconds = ((limit - now) * 1000).to_i.clamp(0, SLICE)
           heard = @requests.keys.map { |what| receive(what, milliseconds) }.any? || heard
           break if milliseconds.zero?
