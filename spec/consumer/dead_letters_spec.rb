@@ -567,8 +567,8 @@ RSpec.describe "dead letters" do
         made.deliver(failure, "dead")
         expect(answer.last).to be_nil
       end
-      wait_until("rest") { thread_of(made).status == "sleep" }
-      expect(made.instance_variable_get(:@queue).num_waiting).to eq(1)
+      wait_until("rest") { made.instance_variable_get(:@queue).num_waiting == 1 }
+      expect(thread_of(made)).to be_alive
     end
 
     it "is replaced when it is killed, and loses and repeats nothing" do
