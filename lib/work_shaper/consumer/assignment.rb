@@ -16,6 +16,9 @@ module WorkShaper
       # @return [Integer] how many times it changed
       attr_reader :version
 
+      # @return [Hash{Array(String, Integer) => Integer}] the version in which each partition came, or began anew
+      attr_reader :since
+
       # What was raised while librdkafka called us (it would swallow that), or by the caller's listener.
       attr_reader :failure
 
@@ -30,7 +33,7 @@ module WorkShaper
         @pool = pool
         @listener = listener
         @revoke_timeout = revoke_timeout
-        @partitions = {}.freeze
+        @partitions = @since = {}.freeze
         @version = 0
         @unconfirmed = {}
         @revoke_hooks = []
@@ -55,7 +58,7 @@ module WorkShaper
         @revoke_hooks << block
       end
 
-      # Calls the block with the partitions that are taken again from the first offset that was not fed.
+      # Calls the block with the partitions of which what was taken and not fed is taken again, or never.
       def on_restarted(&block)
         @restart_hooks << block
       end
@@ -93,11 +96,19 @@ module WorkShaper
       #
       # @param message [Message] the first that was taken from where it goes on
       def begin_anew(message)
-        name = Assignment.name_of(message.topic, message.partition)
-        dropped = @pool.revoke(name).size
-        @client.rewind(message.topic, message.partition, message.offset)
-        SafeLog.warn(message: "Offsets went back: the topic was made anew, or its log was cut short",
-                     partition: name, offset: message.offset, dropped: dropped)
+        forget_log([message.topic, message.partition], message.offset,
+                   "Offsets went back: the topic was made anew, or its log was cut short")
+      end
+
+      # The topic of partitions that stay ours was deleted and made again: all of it is to be worked on.
+      def begin_at_first(topic_partitions)
+        refusal = @client.seek_to_first(topic_partitions)
+        return SafeLog.warn(message: "Kafka", error: refusal) if refusal # the next look tries again
+
+        topic_partitions.each do |place|
+          @restart_hooks.each { |block| block.call(Assignment.name_of(*place) => place) }
+          forget_log(place, 0, "The topic was made anew")
+        end
       end
 
       # Fences everything, permanently: no more offsets are stored.
@@ -148,6 +159,14 @@ module WorkShaper
         @deferred << -> { SafeLog.warn(message: "Kafka", error: error) } if error
       end
 
+      def forget_log(place, offset, message)
+        name = Assignment.name_of(*place)
+        dropped = @pool.revoke(name).size
+        @since = @since.merge(place.freeze => @version += 1).freeze
+        @client.rewind(*place, offset)
+        SafeLog.warn(message: message, partition: name, offset: offset, dropped: dropped)
+      end
+
       # The partitions that the next change takes from us.
       def going
         change = @changes.first
@@ -161,6 +180,7 @@ module WorkShaper
         return gone if gone.empty?
 
         @partitions = @partitions.except(*gone.keys).freeze
+        @since = @since.except(*gone.values).freeze
         @version += 1
         @revoke_hooks.each { |block| block.call(gone) } unless @over # paused ones stay so: nothing more may come
         gone
@@ -204,6 +224,7 @@ module WorkShaper
         fresh = partitions.except(*@partitions.keys)
         @partitions = @partitions.merge(fresh).freeze
         @version += 1
+        @since = @since.merge(fresh.values.to_h { |place| [place, @version] }).freeze
         @unconfirmed = @unconfirmed.except(*fresh.values)
         log(message: "Assigned", partitions: fresh.keys) if fresh.any?
       end

@@ -123,7 +123,7 @@ module WorkShaper
       # @param incremental [Boolean] whether they come beside those that are there, not instead of them
       # @return [String, nil] what librdkafka says is wrong
       def assign(offsets, incremental:)
-        OffsetList.with(offsets) { |native| incremental ? change("incremental_assign", native) : replace(native) }
+        OffsetList.with(offsets) { |native| incremental ? refusal("incremental_assign", native) : replace(native) }
       end
 
       # Has the partitions go, or (unless `incremental`) all that are there.
@@ -132,7 +132,7 @@ module WorkShaper
       def unassign(topic_partitions, incremental:)
         return replace(FFI::Pointer::NULL) unless incremental
 
-        OffsetList.with(OffsetList.every(topic_partitions)) { |native| change("incremental_unassign", native) }
+        OffsetList.with(OffsetList.every(topic_partitions)) { |native| refusal("incremental_unassign", native) }
       end
 
       # Whether the partitions that are ours may have other owners already.
@@ -231,8 +231,9 @@ module WorkShaper
         end
       end
 
-      def change(how, native)
-        error = call(:pointer, how, @native, native)
+      # Calls a function that returns an error as an object. Returns what it says.
+      def refusal(name, *arguments)
+        error = call(:pointer, name, @native, *arguments)
         return if error.null?
 
         call(:string, "error_string", error).dup.tap { call(:void, "error_destroy", error) }

@@ -11,6 +11,7 @@ module WorkShaper
                 stale_member_epoch fenced_member_epoch].freeze
 
       ASYNCHRONOUS = 1
+      NO_WAIT = 0 # milliseconds
 
       # Stores the offset for the next commit: everything below it is done. Returns false when the partition is not ours
       # any more.
@@ -32,6 +33,15 @@ module WorkShaper
         return unless store(topic, partition, offset)
 
         OffsetList.with([topic, partition] => offset) { |native| call(:int, "commit", @native, native, ASYNCHRONOUS) }
+      end
+
+      # Has partitions that are ours go on from their first offset. What was taken before, and not given, is not given.
+      #
+      # @return [String, nil] what librdkafka says is wrong
+      def seek_to_first(topic_partitions)
+        OffsetList.with(OffsetList.every(topic_partitions, Queries::EARLIEST)) do |native|
+          refusal("seek_partitions", native, NO_WAIT)
+        end
       end
 
       # What the broker says is committed.

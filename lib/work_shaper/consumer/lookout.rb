@@ -36,6 +36,9 @@ module WorkShaper
       # @return [Reachability]
       attr_reader :reachability
 
+      # @return [TopicIds]
+      attr_reader :topic_ids
+
       # @param assignment [Assignment]
       # @param troubles [Troubles]
       # @param fetch_time [Numeric] seconds for which a broker may keep an answer back
@@ -46,6 +49,7 @@ module WorkShaper
         @let_in = let_in
         @let_in_at = 0
         @reachability = Reachability.new(fetch_time)
+        @topic_ids = TopicIds.new
         @committed = @beginnings = @ends = {}.freeze
         @newer = @older = NOTHING
         @lock = Mutex.new
@@ -167,12 +171,17 @@ module WorkShaper
         @requests[:beginnings] ||= @queries.request_offsets(behind, Queries::EARLIEST) if behind.any?
       end
 
-      # Those in trouble in each round, so that its end is seen soon.
+      # Those in trouble in each round, so that its end is seen soon; those of partitions that have come, for their ids.
       def request_topics
         due = now - @topics_asked_at >= TOPICS_PERIOD
+        since = @assignment.since
         names = @troubles.topics(urgent: !due)
+        names |= since.keys.map(&:first).uniq if due || !since.equal?(@asked_since)
+        return if names.empty? || @requests[:topics]
+
         @topics_asked_at = now if due
-        @requests[:topics] ||= @queries.request_topics(names) if names.any?
+        @asked_since = since
+        @requests[:topics] = @queries.request_topics(names)
       end
 
       # Whether that is known of a partition. Not by librdkafka's position: that goes on with each error.
@@ -211,10 +220,15 @@ module WorkShaper
         case what
         when :ends then @ends = @ends.merge(answer).freeze
         when :beginnings then @beginnings = @beginnings.merge(answer).freeze
-        when :topics then @troubles.answered(answer)
+        when :topics then note_topics(answer)
         else return true
         end
         answer.any?
+      end
+
+      def note_topics(answers)
+        @troubles.answered(answers.transform_values(&:code))
+        @topic_ids.answered(answers.transform_values(&:id), @asked_since)
       end
 
       def answered

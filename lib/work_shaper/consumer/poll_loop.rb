@@ -165,6 +165,7 @@ module WorkShaper
         @quiet ? @unfed.clear : feed
         version = @assignment.version
         @assignment.proceed
+        follow_topics
         @lookout.hurry unless @assignment.version == version
         @checkpoints.commit_due
         @waiting.tell
@@ -172,6 +173,14 @@ module WorkShaper
         raise unless over? # over: the pool shut down by itself since the loop last looked
       rescue Rdkafka::RdkafkaError => e
         @waiting.again?(e, @client.fatal_reason) ? join_again : raise
+      end
+
+      # A topic that was made again is worked on from its first message.
+      def follow_topics
+        return if @assignment.changing?
+
+        made_again = @lookout.topic_ids.made_again(@assignment.since)
+        @assignment.begin_at_first(made_again) if made_again.any?
       end
 
       def take_to_feed

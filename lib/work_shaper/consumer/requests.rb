@@ -62,13 +62,17 @@ module WorkShaper
       end
     end
 
-    # Asks whether topics are there, and may be read. (librdkafka's own question for metadata may make a topic that was
-    # deleted; that for the cluster is a crash where it has no id, as on Azure Event Hubs.)
+    # Asks whether topics are there, may be read, and which ids they have. (librdkafka's own question for metadata may
+    # make a topic that was deleted; that for the cluster is a crash where it has no id, as on Azure Event Hubs.)
     #
     # @private
     class TopicsRequest < Request
       READ = 3 # RD_KAFKA_ACL_OPERATION_READ
       NOT_ALLOWED = 29 # Kafka's TOPIC_AUTHORIZATION_FAILED
+      NO_ID = "AAAAAAAAAAAAAAAAAAAAAA" # older brokers, and those that do not know the topic
+
+      # Of a topic: librdkafka's response (0: it may be read), and its id; nil: it has none.
+      Answer = Struct.new(:code, :id)
 
       # @param names [Array<String>]
       def initialize(guard, names)
@@ -92,13 +96,19 @@ module WorkShaper
         FFI::Function.new(:pointer, %i[pointer size_t], Client.find("rd_kafka_TopicCollection_of_topic_names"))
       end
 
-      # librdkafka's response by topic; 0: it may be read.
+      # By topic.
       def result(event)
         descriptions(call(:pointer, "event_DescribeTopics_result", event)).to_h do |description|
           code = call(:int, "error_code", call(:pointer, "TopicDescription_error", description))
           code = NOT_ALLOWED if code.zero? && !readable?(description)
-          [call(:string, "TopicDescription_name", description), code]
+          [call(:string, "TopicDescription_name", description), Answer.new(code, id(description))]
         end
+      end
+
+      def id(description)
+        uuid = call(:pointer, "TopicDescription_topic_id", description)
+        text = call(:string, "Uuid_base64str", uuid) unless uuid.null?
+        text unless text == NO_ID
       end
 
       def descriptions(result)

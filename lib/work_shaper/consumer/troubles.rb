@@ -50,9 +50,9 @@ module WorkShaper
 
       # What brokers say of topics.
       #
-      # @param answer [Hash{String => Integer}] librdkafka's response by topic; 0: nothing is wrong
-      def answered(answer)
-        answer.each do |topic, code|
+      # @param codes [Hash{String => Integer}] librdkafka's response by topic; 0: nothing is wrong
+      def answered(codes)
+        codes.each do |topic, code|
           error = Rdkafka::RdkafkaError.new(code)
           bad = code.positive? && OF_TOPICS.include?(error.code) && wanted?(topic, error.code)
           bad ? note(topic, error) : over(topic)

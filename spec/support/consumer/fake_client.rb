@@ -29,7 +29,7 @@ module ConsumerHelpers
     attr_reader :inside
     # What reachable? says; whether assignments replace each other, and what goes is not revoked (as in KIP-848 on
     # librdkafka 2.8.0); whether commits succeed.
-    attr_writer :answered, :replacing, :commit_succeeds
+    attr_writer :answered, :replacing, :commit_succeeds, :seek_refusal
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
     # The name of the error that was fatal.
@@ -75,6 +75,13 @@ module ConsumerHelpers
                                        payload: "#{key}:#{log.size}")
       end
       wake
+    end
+
+    # The topic is deleted and made again, with such keys in the partition.
+    def make_again(topic, partition, id, *keys)
+      @log[[topic, partition]].clear
+      produce(topic, partition, *keys)
+      queries.ids[topic] = id
     end
 
     # The partitions come at the next take, added to what is there; or, when replacing, instead of it. Returns when they
@@ -209,12 +216,6 @@ module ConsumerHelpers
       (accepted ? @stored : @refused) << [topic, partition, offset]
       @kept[[topic, partition]] = [offset, metadata] if accepted
       accepted
-    end
-
-    # Like store, and it is committed at once.
-    def rewind(topic, partition, offset)
-      note(:rewind)
-      store(topic, partition, offset) && @committed[[topic, partition]] = offset
     end
 
     # How many messages a partition has.

@@ -3,6 +3,21 @@
 module ConsumerHelpers
   # The half of FakeClient that is about what the group has committed: see GroupOffsets.
   module FakeOffsets
+    # Like store, and it is committed at once.
+    def rewind(topic, partition, offset)
+      note(:rewind)
+      store(topic, partition, offset) && @committed[[topic, partition]] = offset
+    end
+
+    # What was given and not taken is thrown away. Refused with what `seek_refusal` says.
+    def seek_to_first(topic_partitions)
+      note(:seek)
+      return @seek_refusal if @seek_refusal
+
+      topic_partitions.each { |place| @positions[place] = 0 }
+      nil
+    end
+
     # Unless `commit_succeeds` is false.
     def commit(rows, _milliseconds)
       note(:handover)

@@ -18,8 +18,8 @@ module ConsumerHelpers
     # Whether nobody answers; what the coordinator says instead of an answer, if anything; the first offset of every
     # partition; how many offsets behind its last message a partition ends, and librdkafka's position with it.
     attr_accessor :silent, :refusal, :beginning, :skipped
-    # Topic => librdkafka's response, where something is wrong with it.
-    attr_reader :wrong
+    # Topic => librdkafka's response, where something is wrong with it; topic => its id.
+    attr_reader :wrong, :ids
     # How often somebody began to ask.
     attr_reader :rounds
 
@@ -29,6 +29,7 @@ module ConsumerHelpers
       @positions = positions
       @beginning = @skipped = @rounds = 0
       @wrong = {}
+      @ids = {}
     end
 
     def request_presence
@@ -38,7 +39,8 @@ module ConsumerHelpers
 
     def request_topics(names)
       ask
-      Request.new(silent ? nil : names.to_h { |name| [name, wrong.fetch(name, 0)] })
+      answer = ConsumerHelpers.inner(:TopicsRequest)::Answer
+      Request.new(silent ? nil : names.to_h { |name| [name, answer.new(wrong.fetch(name, 0), ids[name])] })
     end
 
     def committed(topic_partitions, _milliseconds)

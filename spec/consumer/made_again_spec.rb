@@ -1,0 +1,125 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many messages as it had" do
+  let(:topic_partition) { ["orders", 0] }
+  let(:done) { Queue.new }
+
+  before do
+    replace_constant(inner(:Lookout), :PERIOD, 0.02)
+    replace_constant(inner(:Lookout), :TOPICS_PERIOD, 0)
+    client.queries.ids["orders"] = "first"
+  end
+
+  def payloads
+    Array.new(done.size) { done.pop }
+  end
+
+  def told
+    log.entries(/made anew/)
+  end
+
+  # The brokers were asked twice since then, so what they say has been heard of.
+  def look
+    enough = client.queries.rounds + 3
+    eventually("Kafka is not asked") { client.queries.rounds >= enough }
+    client.within_take { nil }
+  end
+
+  def working(count)
+    consumer = running(topic_partition) { |message| done << message.payload }
+    client.produce("orders", 0, *Array.new(count) { |number| "k#{number % 3}" })
+    eventually { client.stored_of("orders", 0).last == count }
+    look
+    payloads
+    consumer
+  end
+
+  it "works on all of it, and commits its offsets" do
+    consumer = working(5)
+    client.within_take { client.make_again("orders", 0, "second", *%w[a b a c a]) && nil }
+    eventually { done.size == 5 && client.stored_of("orders", 0).last == 5 }
+    expect(payloads).to contain_exactly("a:0", "b:1", "a:2", "c:3", "a:4")
+    expect(told).to match([include(message: "The topic was made anew", partition: "orders/0", offset: 0, dropped: 0)])
+    expect(client.stored_of("orders", 0).drop(1)).to include(0)
+    look
+    expect(done).to be_empty
+    expect(stop(consumer)).to be(true)
+    expect(client.committed[topic_partition]).to eq(5)
+  end
+
+  it "fences what runs of the old one, and drops what waits" do
+    gate = self.gate
+    consumer = running(topic_partition, concurrency: 2) do |message|
+      gate.pass if message.payload == "a:1"
+      done << message.payload
+    end
+    client.produce("orders", 0, *%w[b a a b])
+    eventually { gate.waiting == 1 && done.size == 2 }
+    look
+    client.within_take { client.make_again("orders", 0, "second", *%w[c c c c]) && nil }
+    eventually { done.size == 6 }
+    gate.open
+    eventually { done.size == 7 && client.stored_of("orders", 0).last == 4 }
+    expect(payloads).to contain_exactly("b:0", "b:3", "c:0", "c:1", "c:2", "c:3", "a:1")
+    expect(told).to match([include(dropped: 1)])
+    expect(stop(consumer)).to be(true)
+  end
+
+  it "begins once where its offsets went back, too" do
+    consumer = working(5)
+    client.within_take do
+      client.queries.ids["orders"] = "second"
+      [WorkShaper::Message.new(topic: "orders", partition: 0, offset: 0, key: "k", payload: "new")]
+    end
+    look
+    expect(payloads).to eq(["new"])
+    expect(told).to match([include(message: /Offsets went back/)])
+    expect(client.calls).not_to include(:seek)
+    expect(stop(consumer)).to be(true)
+  end
+
+  it "tries again when librdkafka refuses to go back" do
+    consumer = working(2)
+    client.seek_refusal = "Local: Erroneous state"
+    client.within_take { client.make_again("orders", 0, "second", "a", "b") && nil }
+    eventually { log.entries(/\AKafka\z/).any? }
+    expect(done).to be_empty
+    client.seek_refusal = nil
+    eventually { done.size == 2 }
+    expect(log.entries(/\AKafka\z/).first).to include(error: "Local: Erroneous state")
+    expect(stop(consumer)).to be(true)
+  end
+
+  it "leaves topics alone that are not there, or have no id, for a while" do
+    consumer = working(3)
+    client.queries.ids.delete("orders")
+    look
+    client.queries.ids["orders"] = "first"
+    look
+    expect(client.calls).not_to include(:seek)
+    expect(stop(consumer)).to be(true)
+  end
+
+  describe "the ids" do
+    let(:ids) { inner(:TopicIds).new }
+
+    it "are those of the partitions that were there when brokers were asked" do
+      ids.answered({ "orders" => "first" }, { topic_partition => 1 })
+      expect(ids.made_again({ topic_partition => 1 })).to be_empty
+      ids.answered({ "orders" => "second" }, { topic_partition => 1 })
+      expect(ids.made_again({ topic_partition => 3 })).to be_empty # it went, and came back
+      ids.answered({ "orders" => "second" }, { topic_partition => 3 })
+      expect(ids.made_again({ topic_partition => 3 })).to be_empty
+      ids.answered({ "orders" => "third" }, { topic_partition => 3 })
+      expect(ids.made_again({ topic_partition => 3 })).to eq([topic_partition])
+    end
+
+    it "are looked at one after the other" do
+      %w[first second first].each { |id| ids.answered({ "orders" => id }, { topic_partition => 1 }) }
+      expect(ids.made_again({ topic_partition => 1 })).to eq([topic_partition])
+    end
+  end
+end
