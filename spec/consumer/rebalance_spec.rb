@@ -197,6 +197,20 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       expect(dropped).to be_between(1, 2)
     end
 
+    it "gives it up, and commits nothing, when librdkafka brings the next assignment without waiting for it" do
+      gates = gates_by_name
+      consumer, change = asked_for(gates)
+      client.calls.clear
+      client.assign(["orders", 2])
+      expect(change).to be_done
+      expect(client.calls).not_to include(:handover)
+      expect(consumer.stats[:assignment]).to contain_exactly("orders/1", "orders/2")
+      gates.open
+      eventually { consumer.stats[:running].zero? }
+      expect(client.stored_of(*topic_partition)).to be_empty
+      expect(client.paused_partitions).to be_empty
+    end
+
     it "gives it up when it is asked to stop, and not to wait" do
       consumer, change = asked_for(gates_by_name)
       2.times { consumer.stop }

@@ -77,10 +77,7 @@ module WorkShaper
       # were carried out. Not to be called inside librdkafka: whatever they do there could not be interrupted, and
       # threads that they start there never could be.
       def proceed
-        if @changes.any?
-          @handover ||= hand_over
-          carry_out(confirmed: @handover.confirmed?) if @handover.over?
-        end
+        go_on if @changes.any?
         @deferred.shift.call until @deferred.empty?
       rescue StandardError => e
         @failure ||= e
@@ -184,6 +181,20 @@ module WorkShaper
         @version += 1
         @revoke_hooks.each { |block| block.call(gone) } unless @over # paused ones stay so: nothing more may come
         gone
+      end
+
+      def go_on
+        @handover ||= hand_over
+        return carry_out if overtaken?
+
+        carry_out(confirmed: @handover.confirmed?) if @handover.over?
+      end
+
+      # Whether the partitions that are handed over have other owners already. When topics change meanwhile, librdkafka
+      # joins again without waiting for it (the eager protocol, at least up to 2.8), and asks for the next change. A
+      # commit would be taken as one of that generation, and put the offsets of those owners back.
+      def overtaken?
+        @changes.size > 1 && !@changes.first.coming?
       end
 
       def hand_over
