@@ -26,7 +26,7 @@ enum fate {
 };
 
 struct message {
-    int queue;
+    int queue; /* -1: it came in finished, without one */
     const struct offset_tracker *tracker;
     int64_t offset;
     enum fate fate;
@@ -274,6 +274,16 @@ static bool unsettled(const struct offset_tracker *tracker, int64_t upto) {
         found |= messages[i].tracker == tracker && messages[i].offset <= upto && !messages[i].settled;
     }
     return found;
+}
+
+/* Word for word: of what is claimed, too. */
+static int64_t highest_finished(const struct offset_tracker *tracker) {
+    int64_t highest = OFFSET_NONE;
+    for (int i = 0; i < enqueued; i++) {
+        bool finished = messages[i].tracker == tracker && messages[i].fate == FINISHED;
+        highest = finished && messages[i].offset > highest ? messages[i].offset : highest;
+    }
+    return highest;
 }
 
 /* What belongs to the checkpoint and is not finished. */
