@@ -161,7 +161,8 @@ uint64_t offset_tracker_pending(const struct offset_tracker *tracker);
 
 /*
  * offset_tracker_settled - Whether nothing is unsettled up to an offset: nothing up to it is tracked, nor is there a
- * claim that is not settled. O(1).
+ * claim that is not settled. `upto` is the highest received offset or the mark: within a run of finished ones it would
+ * not be found. O(1).
  */
 bool offset_tracker_settled(const struct offset_tracker *tracker, int64_t upto);
 

@@ -13,7 +13,7 @@ static bool nothing_finished(const struct offset_tracker *tracker) {
 /* The lowest unfinished offset of a partition. */
 struct frontier {
     int64_t offset;
-    VALUE message; /* Qundef: it was dropped, and is not known any more */
+    VALUE message;
 };
 
 /* Returns false when everything is finished. */
@@ -23,12 +23,9 @@ static bool find_frontier(const struct offset_tracker *tracker, struct frontier 
         return false;
     }
     frontier->offset = oldest->offset;
-    frontier->message = Qundef;
-    if (oldest->item != &offset_tracker_abandoned) {
-        frontier->message = (VALUE)oldest->item->message;
-    } else if (oldest->offset == tracker->given_up) {
-        frontier->message = (VALUE)tracker->given_up_message;
-    }
+    /* Of those that were dropped the lowest is known, and the frontier is that one. */
+    bool dropped = oldest->item == &offset_tracker_abandoned;
+    frontier->message = (VALUE)(dropped ? tracker->given_up_message : oldest->item->message);
     return true;
 }
 
@@ -48,7 +45,7 @@ static bool add_run(int64_t first, int64_t last, void *data) {
 
 /* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code. */
 static VALUE finished_beyond(const struct offset_tracker *tracker, const struct frontier *frontier) {
-    if (frontier->message == Qundef || tracker->length < 2) {
+    if (tracker->length < 2) {
         return Qnil;
     }
     struct runs runs = {.map = {.base = frontier->offset, .anchor = {.offset = frontier->offset}},
