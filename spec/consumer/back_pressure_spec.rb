@@ -152,6 +152,32 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     eventually { client.offset_of(*topic_partition) == 1000 }
   end
 
+  it "has a partition whose position went on with an error go on where it is to" do
+    gate = self.gate
+    consumer = full_consumer(gate, topic_partition)
+    client.within_take { client.go_astray(topic_partition, 700) }
+    paused(consumer)
+    gate.open
+    eventually { done.size == 1000 }
+    expect(done).to match_array(0...1000)
+    expect(log.entries(/went back/)).to be_empty
+  end
+
+  it "has it go on where the group is when nothing of it was fed yet" do
+    gate = self.gate
+    client.committed[["orders", 1]] = 10
+    consumer = full_consumer(gate, topic_partition)
+    client.within_take do
+      client.assign_now(["orders", 1])
+      client.go_astray(["orders", 1], 15)
+    end
+    eventually { consumer.stats[:paused].size == 2 }
+    client.within_take { client.produce("orders", 1, *Array.new(20, "k")) && nil }
+    gate.open
+    eventually { done.size == 1010 }
+    expect(done.tally.select { |_, times| times == 2 }.keys).to match_array(10...20)
+  end
+
   it "is over at once when what fills it goes" do
     pause_after(0.1)
     gates = gates_by_name
@@ -189,7 +215,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   end
 
   describe "by the size of a batch" do
-    let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment) }
+    let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment, lookout) }
     let(:pool) do
       instance_double(inner(:Pool), held?: false, unfinished: 0, bytes: 0, bytes_left: 1, max_bytes: 1, loads: nil)
     end
@@ -197,6 +223,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
       instance_double(inner(:InFlightLimit), size: 10_000, most: 10_000, least: 50, await_room: 5000, full_for: 0,
                                              make_way: nil)
     end
+    let(:lookout) { instance_double(inner(:Lookout)) }
     let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, partitions: {}) }
 
     # The allowances up to the largest.

@@ -34,6 +34,7 @@ module WorkShaper
         @listener = listener
         @revoke_timeout = revoke_timeout
         @partitions = @since = {}.freeze
+        @anew = {} # where those went on that began anew
         @version = 0
         @unconfirmed = {}
         @revoke_hooks = []
@@ -99,13 +100,28 @@ module WorkShaper
 
       # The topic of partitions that stay ours was deleted and made again: all of it is to be worked on.
       def begin_at_first(topic_partitions)
-        refusal = @client.seek_to_first(topic_partitions)
-        return SafeLog.warn(message: "Kafka", error: refusal) if refusal # the next look tries again
+        sought = seek(topic_partitions.to_h { |place| [place, Queries::EARLIEST] }) # if not, the next look tries again
+        topic_partitions.each { |place| forget_log(place, 0, "The topic was made anew") } if sought
+      end
 
-        topic_partitions.each do |place|
-          @restart_hooks.each { |block| block.call(Assignment.name_of(*place) => place) }
-          forget_log(place, 0, "The topic was made anew")
+      # Has partitions that are ours go on from other offsets. What was taken and not fed is forgotten.
+      #
+      # @param offsets [Hash{Array(String, Integer) => Integer}]
+      # @return [Boolean] whether they do
+      def seek(offsets)
+        refusal = @client.seek(offsets)
+        if refusal
+          SafeLog.warn(message: "Kafka", error: refusal)
+        else
+          partitions = named(offsets.keys)
+          @restart_hooks.each { |block| block.call(partitions) }
         end
+        refusal.nil?
+      end
+
+      # The first offset of a partition that was not fed; nil: it is where the group was when the partition came.
+      def next_offset(name)
+        @pool.next_offset(name) || @anew[@partitions[name]]
       end
 
       # Fences everything, permanently: no more offsets are stored.
@@ -160,6 +176,7 @@ module WorkShaper
         name = Assignment.name_of(*place)
         dropped = @pool.revoke(name).size
         @since = @since.merge(place.freeze => @version += 1).freeze
+        @anew[place] = offset
         @client.rewind(*place, offset)
         SafeLog.warn(message: message, partition: name, offset: offset, dropped: dropped)
       end
@@ -178,6 +195,7 @@ module WorkShaper
 
         @partitions = @partitions.except(*gone.keys).freeze
         @since = @since.except(*gone.values).freeze
+        @anew = @anew.except(*gone.values)
         @version += 1
         @revoke_hooks.each { |block| block.call(gone) } unless @over # paused ones stay so: nothing more may come
         gone
@@ -228,7 +246,7 @@ module WorkShaper
       # repeated.
       def restart(staying)
         @restart_hooks.each { |block| block.call(staying) } if staying.any?
-        staying.to_h { |name, topic_partition| [topic_partition, @pool.next_offset(name)] }.compact
+        staying.to_h { |name, topic_partition| [topic_partition, next_offset(name)] }.compact
       end
 
       def come(partitions)

@@ -35,13 +35,14 @@ module WorkShaper
         OffsetList.with([topic, partition] => offset) { |native| call(:int, "commit", @native, native, ASYNCHRONOUS) }
       end
 
-      # Has partitions that are ours go on from their first offset. What was taken before, and not given, is not given.
+      # Has partitions that are ours go on from other offsets. What librdkafka has fetched it throws away.
       #
+      # @param offsets [Hash{Array(String, Integer) => Integer}] Queries::EARLIEST: the first one
       # @return [String, nil] what librdkafka says is wrong
-      def seek_to_first(topic_partitions)
-        OffsetList.with(OffsetList.every(topic_partitions, Queries::EARLIEST)) do |native|
-          refusal("seek_partitions", native, NO_WAIT)
-        end
+      def seek(offsets)
+        refused = OffsetList.with(offsets) { |native| refusal("seek_partitions", native, NO_WAIT) }
+        @queries.sought(offsets.keys) unless refused
+        refused
       end
 
       # What the broker says is committed.

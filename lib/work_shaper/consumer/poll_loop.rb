@@ -132,7 +132,7 @@ module WorkShaper
         @client = @connect.call(@options.config, @assignment, @options.oauth_token)
         @checkpoints = Checkpoints.new(@pool, @client, @assignment, @lookout, @options.commit_interval)
         @assignment.attach(@client, @checkpoints, Beginning.new(@client, @pool, at_end: @options.begins_at_end?))
-        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
+        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @lookout)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
         return if over?

@@ -56,6 +56,16 @@ module WorkShaper
         @rewound = @rewound.merge(name => positions([name])[name] || -1).freeze
       end
 
+      # Whether librdkafka's position of a partition is not where it is to go on.
+      def astray?(topic_partition)
+        @rewound.key?(topic_partition)
+      end
+
+      # The positions of partitions were set.
+      def sought(topic_partitions)
+        @rewound = @rewound.except(*topic_partitions).freeze
+      end
+
       # Asks the leaders of partitions for their first offsets, or their ends.
       #
       # @param offset [Integer] EARLIEST or LATEST

@@ -9,12 +9,18 @@ module ConsumerHelpers
       store(topic, partition, offset) && @committed[[topic, partition]] = offset
     end
 
-    # What was given and not taken is thrown away. Refused with what `seek_refusal` says.
-    def seek_to_first(topic_partitions)
+    # An error moved the position of a partition to there: it goes on so when it was paused, unless that is set right.
+    def go_astray(place, offset)
+      queries.astray[place] = offset
+    end
+
+    # Refused with what `seek_refusal` says.
+    def seek(offsets)
       note(:seek)
       return @seek_refusal if @seek_refusal
 
-      topic_partitions.each { |place| @positions[place] = 0 }
+      offsets.each { |place, offset| @positions[place] = [offset, 0].max }
+      offsets.each_key { |place| queries.astray.delete(place) }
       nil
     end
 

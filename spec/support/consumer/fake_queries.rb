@@ -20,6 +20,8 @@ module ConsumerHelpers
     attr_accessor :silent, :refusal, :beginning, :skipped
     # Topic => librdkafka's response, where something is wrong with it; topic => its id.
     attr_reader :wrong, :ids
+    # topic_partition => the position to which it went on with an error.
+    attr_reader :astray
     # How often somebody began to ask.
     attr_reader :rounds
 
@@ -30,6 +32,11 @@ module ConsumerHelpers
       @beginning = @skipped = @rounds = 0
       @wrong = {}
       @ids = {}
+      @astray = {}
+    end
+
+    def astray?(topic_partition)
+      astray.key?(topic_partition)
     end
 
     def request_presence
