@@ -86,8 +86,10 @@ module KafkaSupport
       @lock = File.open("#{@directory}.lock", "w")
       @lock.flock(File::LOCK_EX)
       options = ["--brokers", brokers.to_s, *(["--port", port.to_s] if port)]
-      start_guard(*options, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
-      await_start
+      one_at_a_time(home) do
+        start_guard(*options, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
+        await_start
+      end
       @servers = said[/^127\.0\.0\.1:.*$/]
     rescue StandardError
       close
@@ -121,6 +123,14 @@ module KafkaSupport
     end
 
     private
+
+    # Two that look for a free port at once would find the same, and the clients of both come to one of them.
+    def one_at_a_time(home)
+      File.open(File.join(home, "starting"), "w") do |lock|
+        lock.flock(File::LOCK_EX)
+        yield
+      end
+    end
 
     def start_guard(*arguments)
       input, @pipe = IO.pipe
