@@ -252,6 +252,37 @@ RSpec.describe KafkaSpecs::Checker do
     expect(check(sound, samples: [sample(80, 6), sample(90, 4)], commits_repeated: true).violations).to be_empty
   end
 
+  it "lets commits be repeated in the moments that are given, and in no others" do
+    sound = log("m", [[0, "assigned t/0"], *in_turn(0, 1, 2, 3, 4, 5, from: 10)])
+    samples = [sample(80, 6), sample(90, 4)]
+    found = [85..95, 91..95].map do |from_to|
+      moments = (from_to.begin * 1_000_000)..(from_to.end * 1_000_000)
+      check(sound, samples: samples, commits_repeated: [moments]).violations
+    end
+
+    expect(found).to eq([[], ["committed: t/0 went back from 6 to 4"]])
+  end
+
+  it "lets two have a partition only when the second got it in an outage" do
+    first = log("m", [[0, "assigned t/0"], *in_turn(0, 1, 2, from: 10), [400, "revoke t/0"], [401, "revoked t/0"]])
+    second = log("n", [[200, "assigned t/0"], *in_turn(3, 4, 5, from: 210)])
+    found = [150..250, 50..150].map do |from_to|
+      check(first, second, outages: [(from_to.begin * 1_000_000)..(from_to.end * 1_000_000)]).violations
+    end
+
+    expect(found).to eq([[], ["owners: t/0 came to n while m had it"]])
+  end
+
+  it "looks at one topic, and at the attempts that are chosen, when it is given logs about these" do
+    both = log("m", [[0, "assigned t/0 u/0"], *in_turn(0, 1, 2, 3, 4, 5, from: 10), [90, "+1"], [95, "-1"]])
+    other = both.about("u")
+    chosen = both.about("t") { |attempt| attempt.started < 90_000_000 }
+
+    expect([other.attempts, other.tenures.map(&:partition)]).to eq([[], ["u/0"]])
+    expect(check(chosen).violations).to be_empty
+    expect(check(both.about("t")).violations).not_to be_empty
+  end
+
   it "knows gaps: what was never produced is not missed" do
     produced.delete_at(2)
     sound = log("m", [[0, "assigned t/0"], *in_turn(0, 1, 3, 4, 5, from: 10)])

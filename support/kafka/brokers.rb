@@ -37,6 +37,11 @@ module KafkaSupport
       answer_of(admin.delete_topic(name))
     end
 
+    # `partitions`: how many there will be in all.
+    def add_partitions(topic, partitions)
+      answer_of(admin.create_partitions(topic, partitions))
+    end
+
     # The id of the broker that leads a partition.
     def leader(topic, partition)
       described = admin.metadata(topic).topics.first[:partitions]

@@ -105,6 +105,11 @@ module KafkaSupport
       command("up")
     end
 
+    # The files in which brokers say what they do.
+    def logs
+      Dir.glob(File.join(@directory, "broker-*.log"))
+    end
+
     # What one of Kafka's own tools says; each call takes a second and a half.
     def tool(name, *arguments)
       command("tool", name, "--bootstrap-server", servers, *arguments)
@@ -155,7 +160,7 @@ module KafkaSupport
     end
 
     def broker_logs
-      Dir.glob(File.join(@directory, "broker-*.log")).map { |log| "#{log}:\n#{File.readlines(log).last(30).join}" }.join
+      logs.map { |log| "#{log}:\n#{File.readlines(log).last(30).join}" }.join
     end
 
     def command(name, *arguments)

@@ -68,13 +68,26 @@ module KafkaSupport
       Produced.new("#{name}/#{partition}", offset, key, payload.to_i)
     end
 
-    # Takes it away with all that is in it, and makes another of the same name.
+    # Takes it away with all that is in it, and makes another of the same name. (What a client knows of the one must not
+    # meet the id of the other: librdkafka from 2.4 to 2.9 then frees memory twice, its issue 4964.)
     def delete
+      close
+      @producer = nil
+      @reader = Reader.new(@broker.servers, name, partitions)
       @broker.delete_topic(name)
     end
 
     def create_again
       @broker.create_topic(name, partitions: partitions, settings: @settings)
+    end
+
+    # Adds partitions up to that number.
+    def grow(partitions)
+      @broker.add_partitions(name, partitions)
+      @partitions = partitions
+      @reader.close
+      @reader = Reader.new(@broker.servers, name, partitions)
+      high_watermarks # so that they are there
     end
 
     # The id of the broker that leads a partition.

@@ -15,10 +15,12 @@ module KafkaSpecs
     # How long before the end of a tenure the message that a later one began with could have been committed.
     Handover = Struct.new(:partition, :cause, :lag, :first, keyword_init: true)
 
-    # `commits_repeated`: librdkafka had to send commits again, which it does after newer ones: what is committed may go
-    # back for a moment. The other keywords are those of Evidence.
-    def initialize(commits_repeated: false, **known)
-      @commits_repeated = commits_repeated
+    # `commits_repeated`: when librdkafka had to send commits again, which it does after newer ones: what is committed
+    # may go back for a moment. Ranges of moments, or true for the whole run. `outages`: ranges of moments in which
+    # members could not hear that their session was over. The other keywords are those of Evidence.
+    def initialize(commits_repeated: [], outages: [], **known)
+      @commits_repeated = commits_repeated == true ? [0..NEVER] : commits_repeated
+      @outages = outages
       @evidence = Evidence.new(**known)
     end
 
@@ -135,15 +137,14 @@ module KafkaSpecs
     end
 
     # What still runs at a member that has lost its partition the next one repeats, and goes on after it, or is on its
-    # way there from further back: it can't wait for another process.
+    # way there from further back: it can't wait for another process. Or it has finished that message before.
     def excused?(running, attempt, of_key)
       return false if running.member == attempt.member
       return true if attempt.offset <= running.offset
       return true if @evidence.zombie?(running) || @evidence.zombie?(attempt)
 
       of_key.any? do |other|
-        other.member == attempt.member && other.offset == running.offset &&
-          other.started.between?(running.started, attempt.started)
+        other.member == attempt.member && other.offset == running.offset && other.started <= attempt.started
       end
     end
 
@@ -152,6 +153,7 @@ module KafkaSpecs
       @evidence.tenures.each_value.flat_map do |of_partition|
         awake = of_partition.reject { |tenure| @evidence.paused?(tenure.member) }
         both = awake.each_cons(2).select { |first, second| (first.to || NEVER) > second.from + LATE_NEWS }
+        both.reject! { |_, second| @outages.any? { |moments| moments.cover?(second.from) } }
         both.map do |first, second|
           "owners: #{second.partition} came to #{second.member} while #{first.member} had it"
         end
@@ -172,7 +174,7 @@ module KafkaSpecs
     # What is repeated though it was committed when the member got the partition.
     def rewound
       tenures.flat_map do |tenure|
-        seen = @evidence.samples.select { |sample| sample.partition == tenure.partition && sample.at < tenure.from }
+        seen = @evidence.samples_of(tenure.partition).select { |sample| sample.at < tenure.from }
         committed = seen.map(&:committed).max || 0
         @evidence.attempts_in(tenure).select { |attempt| attempt.offset < committed }.map do |attempt|
           "rewound: #{name(attempt)} at #{attempt.member}, though #{committed} was committed"
@@ -197,10 +199,9 @@ module KafkaSpecs
     end
 
     def committed_backwards
-      return [] if @commits_repeated
-
       @evidence.samples.group_by(&:partition).flat_map do |partition, samples|
         back = samples.each_cons(2).select { |first, second| second.committed < first.committed }
+        back.reject! { |_, second| @commits_repeated.any? { |moments| moments.cover?(second.at) } }
         back.map { |pair| "committed: #{partition} went back from #{pair[0].committed} to #{pair[1].committed}" }
       end
     end

@@ -43,6 +43,12 @@ module KafkaSpecs
       @offsets.fetch(partition, [])
     end
 
+    # In the order in which they were taken.
+    def samples_of(partition)
+      @samples_of ||= samples.group_by(&:partition)
+      @samples_of.fetch(partition, [])
+    end
+
     # The first tries: what was delivered, in the order of the starts.
     def deliveries
       @deliveries ||= begin

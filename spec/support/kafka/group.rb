@@ -50,6 +50,11 @@ module KafkaSpecs
       self
     end
 
+    # Partitions were added to a topic.
+    def grow(topic)
+      @topics = @topics.merge(topic.name => topic.partitions)
+    end
+
     # Asks again and again what is committed, until `samples` is asked for or the group is closed.
     def watch
       @watching = true

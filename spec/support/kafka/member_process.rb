@@ -138,7 +138,8 @@ module KafkaSpecs
     def to_s
       said = File.readlines(@said)
       events = log.read.events.last(20).map { |event| "#{event.at} #{event.kind} #{event.words.join(" ")}" }
-      ["--- #{name}: #{log.attempts.size} started, #{log.finished} finished", *events,
+      ended = ", #{@waiter.value}" unless running?
+      ["--- #{name}: #{log.attempts.size} started, #{log.finished} finished#{ended}", *events,
        "--- #{name} said", *said.last(SHOWN_LINES)].map(&:chomp).join("\n")
     end
 

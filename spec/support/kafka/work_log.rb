@@ -64,10 +64,24 @@ module KafkaSpecs
       @held.keys
     end
 
+    # The same log as far as it is about one topic, and about the attempts for which the block is true.
+    def about(topic, &chosen)
+      dup.tap { |view| view.keep_only("#{topic}/", chosen) }
+    end
+
     # "died", "revoked", or nil for one that goes on: how the time with a partition ended, and when.
     def close_tenures
       @held.each_value { |tenure| end_tenure(tenure, died_at, :died) } if died_at
       self
+    end
+
+    protected
+
+    def keep_only(prefix, chosen)
+      @attempts = @attempts.select { |attempt| attempt.partition.start_with?(prefix) }
+      @attempts = @attempts.select(&chosen) if chosen
+      @tenures = @tenures.select { |tenure| tenure.partition.start_with?(prefix) }
+      @held = @held.select { |partition, _| partition.start_with?(prefix) }
     end
 
     private
