@@ -2,6 +2,7 @@
 
 require "fileutils"
 require "open3"
+require "socket"
 require_relative "child_process"
 
 module KafkaSupport
@@ -15,6 +16,8 @@ module KafkaSupport
     # What the brokers of a whole suite write, several times over.
     ROOM_KIB = 4 << 20
     PATIENCE_SEC = 120
+    # Beside those that the script would take by itself. A cluster of three brokers has six.
+    PORTS = (20_092..31_900).step(10)
     OLDEST_JAVA = 17
     # A broken pipe must not keep it from the removal.
     GUARD = <<~SHELL
@@ -78,18 +81,17 @@ module KafkaSupport
     attr_reader :servers
 
     # `settings`: of the brokers, beside those that the script makes. `port`: of the first; the next one is its
-    # controller's. nil: any that is free.
+    # controller's. nil: any that nobody else has.
     def initialize(brokers: 1, port: nil, settings: {})
       home = self.class.home
       FileUtils.mkdir_p(home)
       @directory = File.join(home, "#{Process.pid}-#{object_id}")
       @lock = File.open("#{@directory}.lock", "w")
       @lock.flock(File::LOCK_EX)
-      options = ["--brokers", brokers.to_s, *(["--port", port.to_s] if port)]
-      one_at_a_time(home) do
-        start_guard(*options, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
-        await_start
-      end
+      port ||= take_ports(home)
+      options = ["--brokers", brokers.to_s, "--port", port.to_s]
+      start_guard(*options, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
+      await_start
       @servers = said[/^127\.0\.0\.1:.*$/]
     rescue StandardError
       close
@@ -125,16 +127,26 @@ module KafkaSupport
       @guard&.join
       self.class.remove(@directory)
       @lock.close
+      @ports&.close
     end
 
     private
 
-    # Two that look for a free port at once would find the same, and the clients of both come to one of them.
-    def one_at_a_time(home)
-      File.open(File.join(home, "starting"), "w") do |lock|
-        lock.flock(File::LOCK_EX)
-        yield
+    # Ports that no other suite of this machine takes while the lock is held: those of a broker that starts, or is down
+    # for a while, look free. Returns the first of them.
+    def take_ports(home)
+      free = PORTS.find do |port|
+        @ports = File.open(File.join(home, "#{port}.ports"), "w")
+        (@ports.flock(File::LOCK_EX | File::LOCK_NB) && free?(port)) || @ports.close
       end
+      free || raise(Failure, "no free ports between #{PORTS.first} and #{PORTS.last}")
+    end
+
+    def free?(port)
+      Array.new(PORTS.step) { |index| TCPServer.new("127.0.0.1", port + index).close }
+      true
+    rescue SystemCallError
+      false
     end
 
     def start_guard(*arguments)
