@@ -215,7 +215,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   end
 
   describe "by the size of a batch" do
-    let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment, lookout) }
+    let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment) }
     let(:pool) do
       instance_double(inner(:Pool), held?: false, unfinished: 0, bytes: 0, bytes_left: 1, max_bytes: 1, loads: nil)
     end
@@ -223,7 +223,6 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
       instance_double(inner(:InFlightLimit), size: 10_000, most: 10_000, least: 50, await_room: 5000, full_for: 0,
                                              make_way: nil)
     end
-    let(:lookout) { instance_double(inner(:Lookout)) }
     let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, partitions: {}) }
 
     # The allowances up to the largest.

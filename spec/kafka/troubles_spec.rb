@@ -118,16 +118,17 @@ RSpec.describe "A consumer of whose topics or partitions nothing comes", watchdo
       expect(member.said(told)).to match([/Nothing comes in.*bad_msg/, /Trouble is over/])
     end
 
-    # librdkafka's position goes on with each error, and from there it goes on when a partition was paused.
-    it "works on all of a damaged batch, once, when the partition was paused meanwhile", kafka: :cluster do
-      topic.produce(10, keys: 2)
+    # librdkafka's position goes on with each error, and from there it goes on when a partition was paused. (And with
+    # check.crcs it may go back to the first offset, and repeat what comes before the damage.)
+    it "works on all of a damaged batch when the partition was paused meanwhile", kafka: :cluster do
+      produced = topic.produce(10, keys: 2)
       slow = kafka_topic(partitions: 4, broker: brokers) # of which none holds so much that it would be paused alone
       group = kafka_group(topic, slow, broker: brokers)
       member = start_member("member", group, config: { "check.crcs": true }, concurrency: 4, max_in_flight: 20,
                                              work: { sleep_ms: 60 })
       await_committed(group, topic)
       member.pause # it would have the messages before they are damaged
-      topic.produce(10, keys: 2)
+      produced += topic.produce(10, keys: 2)
       damage(topic, 0) do
         member.resume
         await_troubles(member, "#{topic.name}/0" => "bad_msg")
@@ -137,8 +138,8 @@ RSpec.describe "A consumer of whose topics or partitions nothing comes", watchdo
       [topic, slow].each { |one| await_committed(group, one) }
       stop_members
 
-      expect(finished).to eq(420)
-      expect(member.said(/went back/)).to be_empty
+      finished = member.log.read.about(topic.name).attempts.select(&:ended)
+      expect(produced.map(&:id) - finished.map(&:id)).to be_empty
     end
   end
 end

@@ -48,10 +48,12 @@ module WorkShaper
       # @param client [Client]
       # @param checkpoints [Checkpoints]
       # @param beginning [Beginning]
-      def attach(client, checkpoints, beginning)
+      # @param lookout [Lookout]
+      def attach(client, checkpoints, beginning, lookout)
         @client = client
         @checkpoints = checkpoints
         @beginning = beginning
+        @lookout = lookout
       end
 
       # Calls the block with the partitions that go, as soon as nothing more is taken of them.
@@ -104,24 +106,15 @@ module WorkShaper
         topic_partitions.each { |place| forget_log(place, 0, "The topic was made anew") } if sought
       end
 
-      # Has partitions that are ours go on from other offsets. What was taken and not fed is forgotten.
+      # Has those of the partitions go on where they are to whose position is wrong: with an error in a damaged batch it
+      # goes to anywhere, from where librdkafka may even go back to the first offset, or on to the end. To be called
+      # when messages of them come, and when they are paused; what was taken of them is taken again.
       #
-      # @param offsets [Hash{Array(String, Integer) => Integer}]
-      # @return [Boolean] whether they do
-      def seek(offsets)
-        refusal = @client.seek(offsets)
-        if refusal
-          SafeLog.warn(message: "Kafka", error: refusal)
-        else
-          partitions = named(offsets.keys)
-          @restart_hooks.each { |block| block.call(partitions) }
-        end
-        refusal.nil?
-      end
-
-      # The first offset of a partition that was not fed; nil: it is where the group was when the partition came.
-      def next_offset(name)
-        @pool.next_offset(name) || @anew[@partitions[name]]
+      # @param topic_partitions [Array<Array(String, Integer)>]
+      # @return [Array<Array(String, Integer)>] which ones
+      def put_right(topic_partitions)
+        astray = topic_partitions & @client.queries.astray.keys
+        astray.any? && seek(astray.to_h { |place| [place, next_offset(place)] }) ? astray : []
       end
 
       # Fences everything, permanently: no more offsets are stored.
@@ -170,6 +163,28 @@ module WorkShaper
 
       def warn_later(error)
         @deferred << -> { SafeLog.warn(message: "Kafka", error: error) } if error
+      end
+
+      # Has partitions go on from other offsets. What was taken and not fed is forgotten. Returns whether they do.
+      def seek(offsets)
+        refusal = @client.seek(offsets)
+        if refusal
+          SafeLog.warn(message: "Kafka", error: refusal)
+        else
+          partitions = named(offsets.keys)
+          @restart_hooks.each { |block| block.call(partitions) }
+        end
+        refusal.nil?
+      end
+
+      # The first offset that was not fed.
+      def next_offset(place)
+        next_known_offset(place) || @lookout.committed[place] || Queries::EARLIEST
+      end
+
+      # The same; nil: nothing was since the partition came.
+      def next_known_offset(place)
+        @pool.next_offset(Assignment.name_of(*place)) || @anew[place]
       end
 
       def forget_log(place, offset, message)
@@ -246,7 +261,7 @@ module WorkShaper
       # repeated.
       def restart(staying)
         @restart_hooks.each { |block| block.call(staying) } if staying.any?
-        staying.to_h { |name, topic_partition| [topic_partition, next_offset(name)] }.compact
+        staying.values.to_h { |place| [place, next_known_offset(place)] }.compact
       end
 
       def come(partitions)

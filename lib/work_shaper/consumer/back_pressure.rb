@@ -15,13 +15,12 @@ module WorkShaper
       BATCH = 1000 # messages
       FEED_TIME = 0.01 # seconds that feeding a batch should take: the loop cannot poll meanwhile
 
-      def initialize(pool, in_flight_limit, client, assignment, lookout)
+      def initialize(pool, in_flight_limit, client, assignment)
         @pool = pool
         @in_flight_limit = in_flight_limit
         @crowding = Crowding.new(pool, in_flight_limit.most, in_flight_limit.least)
         @client = client
         @assignment = assignment
-        @lookout = lookout
         @batch = 1
         @most_at_a_time = [in_flight_limit.most / 4, 1].max # by more, one partition could leave the others nothing
         @held = {} # all that are paused because there is no room
@@ -96,18 +95,12 @@ module WorkShaper
         1
       end
 
-      # When a partition is resumed, librdkafka goes on from its position. That goes on with each error, so the first
-      # messages of a damaged batch would be left out.
+      # When a partition is resumed, librdkafka goes on from its position.
       def pause(partitions)
         return if partitions.empty?
 
         @client.pause(partitions.values)
-        astray = partitions.select { |_, place| @client.queries.astray?(place) }
-        @assignment.seek(astray.to_h { |name, place| [place, next_offset(name, place)] }) if astray.any?
-      end
-
-      def next_offset(name, place)
-        @assignment.next_offset(name) || @lookout.committed[place] || Queries::EARLIEST
+        @assignment.put_right(partitions.values)
       end
 
       def release

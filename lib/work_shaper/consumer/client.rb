@@ -204,7 +204,7 @@ module WorkShaper
       # librdkafka's position goes on with an error, to anywhere in a damaged batch.
       def note_failure(failure)
         @failures << failure
-        @queries.rewound(failure.topic, failure.partition) if failure.topic && !failure.partition.negative?
+        @queries.went_astray(failure.topic, failure.partition) if failure.topic && !failure.partition.negative?
       end
 
       # Takes the place of rdkafka's callback, which the user may have given something to call.

@@ -28,7 +28,7 @@ module WorkShaper
       # Has the group go on from a lower offset than what was stored or committed. librdkafka's timer commits only what
       # is above what is committed.
       def rewind(topic, partition, offset)
-        @queries.rewound(topic, partition)
+        @queries.went_astray(topic, partition)
         @commits.forget([topic, partition])
         return unless store(topic, partition, offset)
 

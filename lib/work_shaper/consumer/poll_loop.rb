@@ -131,8 +131,9 @@ module WorkShaper
       def join_group
         @client = @connect.call(@options.config, @assignment, @options.oauth_token)
         @checkpoints = Checkpoints.new(@pool, @client, @assignment, @lookout, @options.commit_interval)
-        @assignment.attach(@client, @checkpoints, Beginning.new(@client, @pool, at_end: @options.begins_at_end?))
-        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @lookout)
+        beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
+        @assignment.attach(@client, @checkpoints, beginning, @lookout)
+        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
         return if over?
@@ -215,7 +216,13 @@ module WorkShaper
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
         raise_or_report_errors
         @troubles.came(messages)
-        messages
+        @client.queries.astray.any? ? in_place(messages) : messages
+      end
+
+      # Without those of partitions whose position is wrong: they will come again.
+      def in_place(messages)
+        of = messages.group_by { |message| [message.topic, message.partition] }
+        of.except(*@assignment.put_right(of.keys)).values.flatten
       end
 
       def idle_wait

@@ -15,12 +15,15 @@ module WorkShaper
 
       INTERNAL_TOPIC = "__consumer_offsets"
 
+      # @return [Hash{Array(String, Integer) => Integer}] partitions whose position is wrong, and how far it is
+      attr_reader :astray
+
       # @param consumer [Rdkafka::Consumer]
       # @param read_committed [Boolean] whether the end of a partition is the end of what such a reader gets
       def initialize(consumer, read_committed)
         @guard = consumer.instance_variable_get(:@native_kafka)
         @read_committed = read_committed
-        @rewound = {}.freeze
+        @astray = {}.freeze
       end
 
       # What the coordinator of the group says is committed; nil where nothing is.
@@ -45,25 +48,21 @@ module WorkShaper
         end
         topic_partitions.to_h do |place|
           offset = known[place]&.offset
-          [place, offset && offset > @rewound.fetch(place, -1) ? offset : nil]
+          [place, offset && offset > @astray.fetch(place, -1) ? offset : nil]
         end
       end
 
-      # The offsets of the partition went back. librdkafka's position does not, until it is passed.
-      def rewound(topic, partition)
-        name = [topic, partition]
-        @rewound = @rewound.except(name).freeze
-        @rewound = @rewound.merge(name => positions([name])[name] || -1).freeze
-      end
-
-      # Whether librdkafka's position of a partition is not where it is to go on.
-      def astray?(topic_partition)
-        @rewound.key?(topic_partition)
+      # librdkafka's position of the partition is wrong: it goes on with an error, and does not go back when the offsets
+      # do, until it is passed.
+      def went_astray(topic, partition)
+        place = [topic, partition].freeze
+        @astray = @astray.except(place).freeze
+        @astray = @astray.merge(place => positions([place])[place] || -1).freeze
       end
 
       # The positions of partitions were set.
       def sought(topic_partitions)
-        @rewound = @rewound.except(*topic_partitions).freeze
+        @astray = @astray.except(*topic_partitions).freeze
       end
 
       # Asks the leaders of partitions for their first offsets, or their ends.

@@ -232,7 +232,7 @@ module ConsumerHelpers
       note(:resume)
       misused("resume of what is not paused") if (topic_partitions - @paused_partitions).any?
       (topic_partitions - @paused_partitions).each { |name| @positions[name] = @starts[name] if @positions.key?(name) }
-      topic_partitions.each { |name| @positions[name] = queries.astray[name] if queries.astray?(name) }
+      topic_partitions.each { |name| @positions[name] = queries.astray[name] if queries.astray.key?(name) }
       @paused_partitions -= topic_partitions
     end
 

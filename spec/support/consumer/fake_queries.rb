@@ -35,10 +35,6 @@ module ConsumerHelpers
       @astray = {}
     end
 
-    def astray?(topic_partition)
-      astray.key?(topic_partition)
-    end
-
     def request_presence
       ask
       Request.new(silent ? nil : true)
