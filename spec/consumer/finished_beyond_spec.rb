@@ -98,6 +98,57 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     expect(ignored).to contain_exactly(/another log/)
   end
 
+  # As it was, but written under a later leader, from this offset on.
+  def lose_from(offset)
+    client.instance_variable_get(:@log)[topic_partition].map! do |message|
+      next message if message.offset < offset
+
+      fields = %i[topic partition offset key payload timestamp].to_h { |name| [name, message.public_send(name)] }
+      WorkShaper::Message.new(**fields, leader_epoch: 5)
+    end
+  end
+
+  it "is not believed of what was written under a later leader: the log has lost its end" do
+    client.leader_epoch = 4
+    hung
+    expect(map.leader_epoch).to eq(4)
+    lose_from(2)
+    next_member(%w[slow:0 b:2 slow:3 c:4])
+    expect(ignored).to contain_exactly(/another log/)
+  end
+
+  it "is not believed at all when the first message was written under a later leader" do
+    client.leader_epoch = 4
+    hung
+    lose_from(0)
+    next_member(%w[slow:0 a:1 b:2 slow:3 c:4])
+    expect(ignored).to contain_exactly(/another log/)
+  end
+
+  it "is believed under another leader who has lost nothing of it" do
+    client.leader_epoch = 4
+    hung
+    client.leader_epoch = 5
+    client.produce("orders", 0, "d")
+    next_member(%w[slow:0 slow:3 d:5])
+    expect(ignored).to be_empty
+  end
+
+  it "says under which leader what came last was written, whoever has acknowledged it" do
+    client.leader_epoch = 4
+    hung
+    @client = client.successor
+    client.leader_epoch = 6
+    client.produce("orders", 0, "d")
+    gate = self.gate
+    consumer = working(gate: gate)
+    client.assign(topic_partition)
+    eventually { client.metadata[topic_partition] && map.runs == [1, 2, 4, 5] }
+    expect(map.leader_epoch).to eq(6)
+    gate.open
+    expect(stop(consumer)).to be(true)
+  end
+
   it "is not believed beyond the end of the log" do
     hung
     client.instance_variable_get(:@log)[topic_partition].pop

@@ -20,7 +20,13 @@ RSpec.describe WorkShaper::Message do
     end
 
     it "is nothing, where nothing is given" do
-      expect(message).to have_attributes(payload: nil, key: nil, timestamp: nil, headers: {})
+      expect(message).to have_attributes(payload: nil, key: nil, timestamp: nil, leader_epoch: nil, headers: {})
+    end
+
+    it "is written by the leader of an epoch" do
+      expect([0, 7, (2**31) - 1].map { |epoch| message(leader_epoch: epoch).leader_epoch }).to eq([0, 7, (2**31) - 1])
+      expect { message(leader_epoch: -1) }.to raise_error(ArgumentError, /leader_epoch must be an Integer from 0 to/)
+      expect { message(leader_epoch: "1") }.to raise_error(TypeError, /leader_epoch must be an Integer from 0 to/)
     end
 
     it "tells what is empty from what is not there" do

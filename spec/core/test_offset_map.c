@@ -17,6 +17,7 @@ static size_t length;
 static void begin(int64_t base, int64_t anchor) {
     given.base = base;
     given.anchor = (struct offset_anchor){.offset = anchor, .timestamp = 1795773600000, .hash = 0xC0FFEE01};
+    given.leader_epoch = 3;
     given.count = 0;
 }
 
@@ -72,6 +73,7 @@ static enum offset_map_status decode_bytes(struct offset_map *map, const char *b
 static void check_same_runs(const struct offset_map *map) {
     CHECK(map->base == given.base && map->anchor.offset == given.anchor.offset);
     CHECK(map->anchor.timestamp == given.anchor.timestamp && map->anchor.hash == given.anchor.hash);
+    CHECK(map->leader_epoch == given.leader_epoch);
     for (size_t i = 0; i < map->count; i++) {
         CHECK(map->runs[i].first == given.runs[i].first && map->runs[i].last == given.runs[i].last);
     }
@@ -132,6 +134,7 @@ static void random_maps_come_back(uint64_t run) {
     begin(random_below(1000000), 0);
     given.anchor.offset = given.base + (random_below(2) ? 0 : random_below(50));
     given.anchor.timestamp = (int64_t)random_below(UINT32_MAX) - random_below(UINT32_MAX);
+    given.leader_epoch = (int32_t)random_below(1000) - 1;
     fill(100000, 1 + random_below(1000));
     size_t count = comes_back_within(OFFSET_MAP_LIMIT);
     CHECK(count > 0 && (count == given.count || length > OFFSET_MAP_LIMIT - 12));
@@ -152,12 +155,14 @@ static void the_ends_of_all_numbers_come_back(void) {
     comes_back_whole();
     begin(INT64_MAX - 4, INT64_MAX - 4);
     given.anchor.timestamp = INT64_MIN;
+    given.leader_epoch = INT32_MAX;
     given.anchor.hash = UINT32_MAX;
     add(INT64_MAX - 3, INT64_MAX - 3);
     add(INT64_MAX - 1, INT64_MAX - 1);
     comes_back_whole();
     begin(0, 0);
     given.anchor.timestamp = INT64_MAX;
+    given.leader_epoch = -1;
     for (int i = 2; i < 63; i++) {
         add((int64_t)1 << i, ((int64_t)1 << i) + ((int64_t)1 << (i - 1)) - 1);
     }
@@ -177,7 +182,7 @@ static void the_text_stays_the_same(void) {
     add(107, 107);
     add(110, 1109);
     encode_within(OFFSET_MAP_LIMIT);
-    const char *expected = "ws1:!QE[8o~#v<!$9L~#}fr0,KgM[%!*#k";
+    const char *expected = "ws1:!430DY~#v<!$9L~#}fr0,KgM5]Az6i";
     if (length != strlen(expected) || memcmp(text, expected, length) != 0) {
         fprintf(stderr, "%.*s\n", (int)length, text);
     }

@@ -139,14 +139,14 @@ static void all_units_are_needed_and_no_more(void) {
 
 /* Of numbers with more bits than an offset has. (A model that has seen nothing codes a bit as a plain one.) */
 static void no_number_is_too_long(void) {
-    for (int long_one = 0; long_one < 4; long_one++) { /* of the anchor, the gap and the run; or none */
+    for (int long_one = 0; long_one < 5; long_one++) { /* of the anchor, the epoch, the gap and the run; or none */
         uint16_t code[UNITS];
         struct range_encoder encoder;
         range_encoder_init(&encoder, code, UNITS);
         range_encode_plain(&encoder, 0, OFFSET_MAP_COUNT_BITS);
         range_encode_plain(&encoder, 0, 32);
         range_encode_plain(&encoder, 0, 64);
-        for (int number = 0; number < 3; number++) {
+        for (int number = 0; number < 4; number++) {
             range_encode_plain(&encoder, UINT64_MAX, number == long_one ? 63 : 0);
             range_encode_plain(&encoder, 0, number == long_one ? 0 : 1);
         }
@@ -155,8 +155,30 @@ static void no_number_is_too_long(void) {
             units[CHECKSUM + i] = code[i];
         }
         count = CHECKSUM + length;
-        CHECK(decode(0) == (long_one == 3 ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
-        CHECK(decode(5) == (long_one == 3 ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
+        CHECK(decode(0) == (long_one == 4 ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
+        CHECK(decode(5) == (long_one == 4 ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
+    }
+}
+
+static void no_leader_epoch_is_too_high(void) {
+    for (uint64_t epoch = (uint64_t)INT32_MAX + 1; epoch <= (uint64_t)INT32_MAX + 4;
+         epoch++) { /* as a number, plus 2 */
+        uint16_t code[UNITS];
+        struct range_encoder encoder;
+        range_encoder_init(&encoder, code, UNITS);
+        range_encode_plain(&encoder, 0, OFFSET_MAP_COUNT_BITS);
+        range_encode_plain(&encoder, 0, 32);
+        range_encode_plain(&encoder, 0, 64);
+        range_encode_plain(&encoder, 0, 1);
+        range_encode_plain(&encoder, UINT64_MAX - 1, 32); /* 31 bits behind the first one */
+        range_encode_plain(&encoder, epoch - ((uint64_t)1 << 31), 31);
+        range_encode_plain(&encoder, 0, 1);
+        range_encode_plain(&encoder, 0, 1);
+        count = CHECKSUM + range_encoder_end(&encoder);
+        for (size_t i = CHECKSUM; i < count; i++) {
+            units[i] = code[i - CHECKSUM];
+        }
+        CHECK(decode(0) == (epoch - 2 <= INT32_MAX ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
     }
 }
 
@@ -212,6 +234,7 @@ int main(void) {
     no_base_is_negative();
     all_units_are_needed_and_no_more();
     no_number_is_too_long();
+    no_leader_epoch_is_too_high();
     a_unit_is_bounded();
     for (uint64_t run = 1; run <= runs(20000); run++) {
         other_units_are_no_harm(run);

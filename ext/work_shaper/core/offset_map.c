@@ -8,7 +8,7 @@
 /*
  * "ws" version ":" then units of 13 bits, each as two digits of base 91, the high one first. (91 * 91 is just above
  * 2^13.) Three units are the checksum, the others the range coder's: the count of runs less 1 (so any that is read is
- * one that may be), the anchor, and then for each run the gap before it and its length.
+ * one that may be), the anchor, the leader epoch, and then for each run the gap before it and its length.
  */
 #define NAME_LENGTH 2u
 #define PREFIX_LENGTH 4u
@@ -158,8 +158,9 @@ static size_t write_code(struct range_encoder *encoder, const struct offset_map 
     range_encode_plain(encoder, count - 1, OFFSET_MAP_COUNT_BITS);
     range_encode_plain(encoder, map->anchor.hash, 32);
     range_encode_plain(encoder, (uint64_t)map->anchor.timestamp, 64);
-    struct number_models distance = models.gaps;
+    struct number_models distance = models.gaps, epoch = models.gaps;
     write_number(encoder, &distance, map->anchor.offset - map->base + 1);
+    write_number(encoder, &epoch, (int64_t)map->leader_epoch + 2);
     int64_t unfinished = map->anchor.offset; /* the last one that is known to be */
     for (size_t i = 0; i < count; i++) {
         const struct offset_run *run = &map->runs[i];
@@ -245,12 +246,13 @@ static enum offset_map_status read_code(struct offset_map *map, const uint16_t *
     map->count = (size_t)range_decode_plain(&decoder, OFFSET_MAP_COUNT_BITS) + 1;
     map->anchor.hash = (uint32_t)range_decode_plain(&decoder, 32);
     map->anchor.timestamp = (int64_t)range_decode_plain(&decoder, 64);
-    struct number_models distance = models.gaps;
-    int64_t from_base = read_number(&decoder, &distance);
+    struct number_models distance = models.gaps, epoch = models.gaps;
+    int64_t from_base = read_number(&decoder, &distance), epoch_read = read_number(&decoder, &epoch);
     map->anchor.offset = from_base > 0 ? sum(map->base, from_base - 1) : -1;
-    if (map->anchor.offset < 0) {
+    if (map->anchor.offset < 0 || epoch_read == 0 || epoch_read - 2 > INT32_MAX) {
         return OFFSET_MAP_DAMAGED;
     }
+    map->leader_epoch = (int32_t)(epoch_read - 2);
     map->runs = malloc(map->count * sizeof *map->runs);
     if (!map->runs) {
         return OFFSET_MAP_NO_MEMORY;

@@ -5,9 +5,9 @@
  *
  * The text is printable ASCII without quotes and backslash, 4,096 bytes at most: "ws", a version, a colon, a checksum
  * and the code. The checksum covers the code and the base, the offset that is committed with it: a map is worth nothing
- * beside another base. The code holds the anchor, which tells the log from another one of the same name, and the
- * lengths of gaps and runs in turn, in the range coder's bits, which adapt to how long they are. So it is about as
- * dense as can be, whatever the pattern, and what does not fit is cut at the far end.
+ * beside another base. The code holds the anchor and the leader epoch, which tell the log from another one of the same
+ * name, and the lengths of gaps and runs in turn, in the range coder's bits, which adapt to how long they are. So it is
+ * about as dense as can be, whatever the pattern, and what does not fit is cut at the far end.
  *
  * In 4,096 bytes are, of random maps: 26,200 offsets half of which are finished, 56,000 with 9 in 10, 324,000 with 99
  * in 100; of every second one 524,000 (the limit of runs, in 142 bytes). 40 workers on 100 keys, one message in 40 of
@@ -44,6 +44,7 @@ struct offset_anchor {
 struct offset_map {
     int64_t base;
     struct offset_anchor anchor;
+    int32_t leader_epoch; /* the latest of what was received; -1: not known */
     struct offset_run *runs;
     size_t count; /* of runs; never 0 in a map that was decoded */
 };

@@ -44,11 +44,14 @@ static bool add_run(int64_t first, int64_t last, void *data) {
 }
 
 /* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code. */
-static VALUE finished_beyond(const struct offset_tracker *tracker, const struct frontier *frontier) {
+static VALUE finished_beyond(const struct partition *partition, const struct frontier *frontier) {
+    const struct offset_tracker *tracker = &partition->tracker;
     if (tracker->length < 2) {
         return Qnil;
     }
-    struct runs runs = {.map = {.base = frontier->offset, .anchor = {.offset = frontier->offset}},
+    struct runs runs = {.map = {.base = frontier->offset,
+                                .anchor = {.offset = frontier->offset},
+                                .leader_epoch = partition->leader_epoch},
                         .room = tracker->length};
     runs.map.runs = malloc(runs.room * sizeof *runs.map.runs);
     if (!runs.map.runs) {
@@ -81,7 +84,7 @@ static VALUE checkpoint(VALUE self, VALUE key) {
     if (!find_frontier(tracker, &frontier)) {
         return rb_assoc_new(LL2NUM(tracker->highest + 1), Qnil);
     }
-    return rb_assoc_new(LL2NUM(frontier.offset), finished_beyond(tracker, &frontier));
+    return rb_assoc_new(LL2NUM(frontier.offset), finished_beyond(partition, &frontier));
 }
 
 void init_checkpoint(VALUE feeding) {

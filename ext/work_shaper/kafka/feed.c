@@ -52,9 +52,10 @@ struct feeding {
     VALUE sub_key_errors;
     VALUE maps;
     struct named named;
-    int64_t highest; /* the highest offset that has come in of the named partition, or OFFSET_NONE */
-    VALUE map;       /* of the named partition, or nil */
-    VALUE message;   /* the one that is fed right now */
+    int64_t highest;      /* the highest offset that has come in of the named partition, or OFFSET_NONE */
+    int32_t leader_epoch; /* the latest of what has come in of it, or -1 */
+    VALUE map;            /* of the named partition, or nil */
+    VALUE message;        /* the one that is fed right now */
 };
 
 /* Whether the message's offset is not above all that came in of its partition. */
@@ -64,9 +65,20 @@ static bool goes_back(struct feeding *feeding) {
     if (name != before) {
         const struct partition *partition = registry_partition(feeding->manager, name);
         feeding->highest = partition ? partition->tracker.highest : OFFSET_NONE;
+        feeding->leader_epoch = partition ? partition->leader_epoch : -1;
         feeding->map = rb_hash_lookup(feeding->maps, name);
     }
     return message_offset(feeding->message) <= feeding->highest;
+}
+
+/* The message has come in. */
+static void note(struct feeding *feeding, struct partition *partition) {
+    feeding->highest = message_offset(feeding->message);
+    int32_t epoch = message_leader_epoch(feeding->message);
+    if (epoch > feeding->leader_epoch) {
+        partition = partition ? partition : registry_partition(feeding->manager, feeding->named.name);
+        feeding->leader_epoch = partition->leader_epoch = epoch;
+    }
 }
 
 /* Lets a message pass that was finished in an earlier assignment: it is only acknowledged. Returns whether it was. */
@@ -80,7 +92,7 @@ static bool pass(struct feeding *feeding) {
     if (!partition || !scheduler_offer_finished(&manager->scheduler, &partition->tracker, offset)) {
         return false;
     }
-    feeding->highest = offset;
+    note(feeding, partition);
     supervise(manager);
     return true;
 }
@@ -90,7 +102,7 @@ static void let_in(struct feeding *feeding, VALUE key) {
     /* A message without a sub key is its own: no other is equal to it. */
     manager_enqueue(feeding->manager, NIL_P(key) ? message : key, message, feeding->named.name,
                     message_offset(message));
-    feeding->highest = message_offset(message);
+    note(feeding, NULL);
 }
 
 static VALUE ask_and_let_in(VALUE argument) {

@@ -1,5 +1,5 @@
 /*
- * librdkafka - what we use of it: its public binary interface, as rdkafka.h of every version since 1.0 has it.
+ * librdkafka - what we use of it: its public binary interface, as rdkafka.h of every version since 2.1 has it.
  *
  * Nothing is linked: the functions are those of the library that the rdkafka gem has loaded, found by its FFI.
  */
@@ -52,6 +52,7 @@ typedef struct rd_kafka_topic_partition_list_s {
     X(consume_batch_queue, ssize_t, rd_kafka_queue_t *, int timeout_ms, rd_kafka_message_t **, size_t)                 \
     X(message_destroy, void, rd_kafka_message_t *)                                                                     \
     X(message_timestamp, int64_t, const rd_kafka_message_t *, int *type)                                               \
+    X(message_leader_epoch, int32_t, const rd_kafka_message_t *)                                                       \
     X(message_headers, int, const rd_kafka_message_t *, rd_kafka_headers_t **)                                         \
     X(header_get_all, int, const rd_kafka_headers_t *, size_t index, const char **name, const void **value,            \
       size_t *size)                                                                                                    \

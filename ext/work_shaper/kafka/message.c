@@ -101,6 +101,10 @@ int64_t message_offset(VALUE self) {
     return message_get(self)->offset;
 }
 
+int32_t message_leader_epoch(VALUE self) {
+    return message_get(self)->leader_epoch;
+}
+
 VALUE message_key(VALUE self) {
     struct message *message = message_get(self);
     if (message->key == NOT_MADE) {
@@ -137,6 +141,17 @@ static VALUE partition(VALUE self) {
  */
 static VALUE offset(VALUE self) {
     return LL2NUM(message_offset(self));
+}
+
+/*
+ * Which leader of the partition wrote the message, counted from 0; nil if the broker does not say.
+ *
+ * @overload leader_epoch
+ *   @return [Integer, nil]
+ */
+static VALUE leader_epoch(VALUE self) {
+    int32_t epoch = message_leader_epoch(self);
+    return epoch < 0 ? Qnil : INT2NUM(epoch);
 }
 
 /*
@@ -378,6 +393,7 @@ void init_message(VALUE work_shaper) {
     rb_define_method(message_class, "topic", topic, 0);
     rb_define_method(message_class, "partition", partition, 0);
     rb_define_method(message_class, "offset", offset, 0);
+    rb_define_method(message_class, "leader_epoch", leader_epoch, 0);
     rb_define_method(message_class, "payload", payload, 0);
     rb_define_method(message_class, "key", key, 0);
     rb_define_method(message_class, "timestamp", timestamp, 0);

@@ -39,6 +39,7 @@ size_t message_weight(VALUE object);
 VALUE message_topic(VALUE self);
 int32_t message_partition(VALUE self);
 int64_t message_offset(VALUE self);
+int32_t message_leader_epoch(VALUE self); /* -1: none */
 
 /*
  * message_fingerprint - What tells a message from another one that has its topic, partition and offset in another log:

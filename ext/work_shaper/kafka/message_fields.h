@@ -18,6 +18,7 @@ struct message {
     int64_t offset;
     int64_t timestamp; /* milliseconds since 1970; negative: none */
     int32_t partition;
+    int32_t leader_epoch;  /* -1: none */
     uint32_t payload_size; /* the sizes are of what is in `bytes`; on the wire all are below 2**31 */
     uint32_t key_size;
     uint32_t header_count;

@@ -79,6 +79,7 @@ VALUE message_from_native(const struct librdkafka *library, const rd_kafka_messa
         .offset = native->offset,
         .timestamp = library->message_timestamp(native, NULL),
         .partition = native->partition,
+        .leader_epoch = library->message_leader_epoch(native),
         .key_size = native->key ? (uint32_t)native->key_len : 0,
         .header_count = headers.count,
         .weight = weight_of(native, &headers),

@@ -50,6 +50,10 @@ static int64_t milliseconds_of(VALUE time) {
     return (int64_t)since_1970.tv_sec * 1000 + since_1970.tv_nsec / 1000000;
 }
 
+static int32_t leader_epoch_of(VALUE epoch) {
+    return NIL_P(epoch) ? -1 : (int32_t)check_integer(epoch, "leader_epoch", INT32_MAX);
+}
+
 /* Adds one pair of the given Hash to the Hash that is being made. */
 static int add_given(VALUE name, VALUE given, VALUE headers) {
     check_string(name, "a name in headers must be a String");
@@ -80,7 +84,7 @@ static long length_of(VALUE string) {
  * A message for tests of handlers, as a consumer would give it: Strings are copied as ASCII-8BIT, and the timestamp is
  * truncated to milliseconds.
  *
- * @overload new(topic:, partition:, offset:, payload: nil, key: nil, headers: {}, timestamp: nil)
+ * @overload new(topic:, partition:, offset:, payload: nil, key: nil, headers: {}, timestamp: nil, leader_epoch: nil)
  *   @param topic [String]
  *   @param partition [Integer] from 0 to 2**31 - 1
  *   @param offset [Integer] from 0 to 2**63 - 1
@@ -88,19 +92,21 @@ static long length_of(VALUE string) {
  *   @param key [String, nil]
  *   @param headers [Hash{String => String, nil, Array<String, nil>}] an Array: the name comes once with each value
  *   @param timestamp [Time, nil] from 1970 on
+ *   @param leader_epoch [Integer, nil] from 0 to 2**31 - 1
  *   @return [Message]
  *   @raise [TypeError, ArgumentError] something is missing, unknown, of another type or out of range
  *   @example
  *     handler.call(WorkShaper::Message.new(topic: "orders", partition: 0, offset: 42, payload: '{"id":7}', key: "7"))
  */
 static VALUE new_message(int argc, VALUE *argv, VALUE class) {
-    enum { TOPIC, PARTITION, OFFSET, PAYLOAD, KEY, HEADERS, TIMESTAMP, COUNT };
-    const ID names[COUNT] = {rb_intern("topic"), rb_intern("partition"), rb_intern("offset"),   rb_intern("payload"),
-                             rb_intern("key"),   rb_intern("headers"),   rb_intern("timestamp")};
+    enum { TOPIC, PARTITION, OFFSET, PAYLOAD, KEY, HEADERS, TIMESTAMP, LEADER_EPOCH, COUNT };
+    const ID names[COUNT] = {rb_intern("topic"),     rb_intern("partition"),   rb_intern("offset"),
+                             rb_intern("payload"),   rb_intern("key"),         rb_intern("headers"),
+                             rb_intern("timestamp"), rb_intern("leader_epoch")};
     VALUE options;
     VALUE given[COUNT];
     rb_scan_args(argc, argv, "0:", &options);
-    rb_get_kwargs(options, names, 3, 4, given);
+    rb_get_kwargs(options, names, 3, COUNT - 3, given);
     for (int i = PAYLOAD; i < COUNT; i++) {
         given[i] = given[i] == Qundef && i != HEADERS ? Qnil : given[i];
     }
@@ -113,6 +119,7 @@ static VALUE new_message(int argc, VALUE *argv, VALUE class) {
         .headers = given[HEADERS] == Qundef ? message_no_headers : given_headers(given[HEADERS]),
         .time = NOT_MADE,
         .timestamp = milliseconds_of(given[TIMESTAMP]),
+        .leader_epoch = leader_epoch_of(given[LEADER_EPOCH]),
     };
     fields.weight = (uint32_t)(length_of(fields.payload) + length_of(fields.key));
     return message_make(class, &fields, 0);

@@ -76,15 +76,16 @@ static void fill_runs(struct offset_map *map, VALUE runs) {
 }
 
 /*
- * call-seq: encode(base, runs, anchor_offset, timestamp, hash, limit = 4_096) -> String or nil
+ * call-seq: encode(base, runs, anchor_offset, timestamp, hash, limit = 4_096, leader_epoch = -1) -> String or nil
  *
  * The text to be committed beside the offset `base`, of `limit` bytes at most. Runs are pairs of offsets, all in one
  * Array: first, last, first, last ... What does not fit is cut at the far end; nil if there is nothing, or nothing
- * fits. The anchor is the first unfinished message, with its fingerprint (Message#fingerprint). Runs no Ruby code.
+ * fits. The anchor is the first unfinished message, with its fingerprint (Message#fingerprint); the leader epoch is the
+ * latest of what was received. Runs no Ruby code.
  */
 static VALUE encode(int argc, VALUE *argv, VALUE class) {
-    VALUE base, runs, anchor, timestamp, hash, limit, buffer = 0;
-    rb_scan_args(argc, argv, "51", &base, &runs, &anchor, &timestamp, &hash, &limit);
+    VALUE base, runs, anchor, timestamp, hash, limit, leader_epoch, buffer = 0;
+    rb_scan_args(argc, argv, "52", &base, &runs, &anchor, &timestamp, &hash, &limit, &leader_epoch);
     Check_Type(runs, T_ARRAY);
     if (RARRAY_LEN(runs) % 2 != 0) {
         rb_raise(rb_eArgError, "runs must be pairs of offsets");
@@ -95,6 +96,7 @@ static VALUE encode(int argc, VALUE *argv, VALUE class) {
         .anchor = {.offset = check_offset(anchor, "the anchor's offset"),
                    .timestamp = check_integer(timestamp, "timestamp"),
                    .hash = check_hash(hash)},
+        .leader_epoch = NIL_P(leader_epoch) ? -1 : NUM2INT(leader_epoch),
         .count = (size_t)RARRAY_LEN(runs) / 2,
     };
     map.runs = ALLOCV_N(struct offset_run, buffer, map.count);
@@ -138,25 +140,33 @@ static VALUE decode(VALUE class, VALUE text, VALUE base) {
 
 /* Using it */
 
-static enum state prove(const struct offset_anchor *anchor, VALUE message) {
+static bool is_anchor(const struct offset_anchor *anchor, VALUE message) {
     int64_t timestamp;
-    if (message_offset(message) < anchor->offset) {
-        return UNPROVEN;
+    return message_offset(message) == anchor->offset && message_fingerprint(message, &timestamp) == anchor->hash &&
+           timestamp == anchor->timestamp;
+}
+
+/* Whether the message was written after the map was made: at its offset another one was lost, with those behind it.
+ * Within a log leader epochs only grow, and no two leaders have the same. */
+static bool is_later(const struct offset_map *map, VALUE message) {
+    return map->leader_epoch >= 0 && message_leader_epoch(message) > map->leader_epoch;
+}
+
+static enum state next_state(const struct offset_map_object *object, VALUE message) {
+    const struct offset_map *map = &object->map;
+    int64_t offset = message_offset(message);
+    if (object->state == UNPROVEN && offset >= map->anchor.offset) {
+        return is_anchor(&map->anchor, message) && !is_later(map, message) ? PROVEN : REFUTED;
     }
-    bool same = message_offset(message) == anchor->offset && message_fingerprint(message, &timestamp) == anchor->hash &&
-                timestamp == anchor->timestamp;
-    return same ? PROVEN : REFUTED;
+    if (object->state == PROVEN && offset > offset_map_last(map)) {
+        return PASSED;
+    }
+    return object->state == PROVEN && is_later(map, message) ? REFUTED : object->state;
 }
 
 bool offset_map_passes(VALUE self, VALUE message) {
     struct offset_map_object *object = object_of(self);
-    if (object->state == UNPROVEN) {
-        object->state = prove(&object->map.anchor, message);
-        return false;
-    }
-    if (object->state == PROVEN && message_offset(message) > offset_map_last(&object->map)) {
-        object->state = PASSED;
-    }
+    object->state = next_state(object, message);
     return object->state == PROVEN && offset_map_finished(&object->map, message_offset(message));
 }
 
@@ -169,7 +179,8 @@ static VALUE over(VALUE self) {
 }
 
 /*
- * Whether the message that came where the anchor was is another one: the log is not that of which the map was made.
+ * Whether the message that came where the anchor was is another one, or one behind it was written later: the log is not
+ * that of which the map was made.
  */
 static VALUE refuted(VALUE self) {
     return object_of(self)->state == REFUTED ? Qtrue : Qfalse;
@@ -209,6 +220,13 @@ static VALUE anchor(VALUE self) {
 }
 
 /*
+ * The latest leader epoch of what was received when the map was made; -1: not known.
+ */
+static VALUE leader_epoch(VALUE self) {
+    return INT2NUM(map_of(self)->leader_epoch);
+}
+
+/*
  * All runs, as encode takes them.
  */
 static VALUE runs(VALUE self) {
@@ -239,5 +257,6 @@ void init_offset_map(VALUE work_shaper) {
     rb_define_method(offset_map_class, "last", last, 0);
     rb_define_method(offset_map_class, "count", count, 0);
     rb_define_method(offset_map_class, "anchor", anchor, 0);
+    rb_define_method(offset_map_class, "leader_epoch", leader_epoch, 0);
     rb_define_method(offset_map_class, "runs", runs, 0);
 }

@@ -88,6 +88,7 @@ static struct partition *make_partition(struct manager *manager, VALUE key, st_i
         return NULL;
     }
     offset_tracker_init(&partition->tracker, manager->acknowledger.latest);
+    partition->leader_epoch = -1;
     partition->awaited = 0;
     partition->weight = 0;
     if (!add(manager, &manager->registry.partitions, &partition->keyed, key, hash)) {

@@ -28,8 +28,9 @@ struct sub_key {
 struct partition {
     struct keyed keyed;
     struct offset_tracker tracker;
-    uint64_t weight;  /* of what is unfinished: see weight.h */
-    uint32_t awaited; /* how many callers wait until nothing of it waits or runs; they keep it alive */
+    uint64_t weight;      /* of what is unfinished: see weight.h */
+    int32_t leader_epoch; /* the latest of Kafka's messages that came in; -1: none */
+    uint32_t awaited;     /* how many callers wait until nothing of it waits or runs; they keep it alive */
 };
 
 struct registry {

@@ -30,6 +30,8 @@ module ConsumerHelpers
     # What reachable? says; whether assignments replace each other, and what goes is not revoked (as in KIP-848 on
     # librdkafka 2.8.0); whether commits succeed.
     attr_writer :answered, :replacing, :commit_succeeds, :seek_refusal
+    # That of what is produced.
+    attr_writer :leader_epoch
     # Is called with topic, partition and offset instead of storing them.
     attr_accessor :on_store
     # The name of the error that was fatal.
@@ -72,7 +74,7 @@ module ConsumerHelpers
       log = @log[[topic, partition]]
       keys.each do |key|
         log << WorkShaper::Message.new(topic: topic, partition: partition, offset: log.size, key: key,
-                                       payload: "#{key}:#{log.size}")
+                                       payload: "#{key}:#{log.size}", leader_epoch: @leader_epoch)
       end
       wake
     end
