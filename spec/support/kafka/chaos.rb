@@ -17,7 +17,7 @@ module KafkaSpecs
     # Beyond its end a broker has to see that a session is over.
     BEYOND_SESSION_SEC = 1.5
     NAP_SEC = 0.4
-    AWAY_SEC = 3
+    AWAY_SEC = 10
     # For so long after a broker came back librdkafka may repeat commits, and members find out what they have lost.
     OUTAGE_SEC = 10
 
