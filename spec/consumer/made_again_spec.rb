@@ -93,6 +93,21 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
     expect(stop(consumer)).to be(true)
   end
 
+  # Their offsets would never be committed in the new one, or worse: they would.
+  it "forgets what was finished of the old one and is not confirmed" do
+    consumer = running(topic_partition, ["orders", 1]) { |message| done << message.payload }
+    client.produce("orders", 0, *%w[a b c])
+    eventually { client.stored_of("orders", 0).last == 3 }
+    look
+    client.lose(topic_partition)
+    expect(client.committed).not_to include(topic_partition)
+    client.within_take { client.make_again("orders", 0, "second") && nil }
+    eventually { told.any? }
+    look
+    expect(stop(consumer)).to be(true)
+    expect(client.committed[topic_partition]).to be_nil
+  end
+
   it "leaves topics alone that are not there, or have no id, for a while" do
     consumer = working(3)
     client.queries.ids.delete("orders")
@@ -106,20 +121,27 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
   describe "the ids" do
     let(:ids) { inner(:TopicIds).new }
 
+    def answer(id, since, now = since)
+      ids.answered({ "orders" => id, "other" => nil }, { topic_partition => since })
+      ids.made_again({ topic_partition => now })
+    end
+
     it "are those of the partitions that were there when brokers were asked" do
-      ids.answered({ "orders" => "first" }, { topic_partition => 1 })
-      expect(ids.made_again({ topic_partition => 1 })).to be_empty
-      ids.answered({ "orders" => "second" }, { topic_partition => 1 })
-      expect(ids.made_again({ topic_partition => 3 })).to be_empty # it went, and came back
-      ids.answered({ "orders" => "second" }, { topic_partition => 3 })
-      expect(ids.made_again({ topic_partition => 3 })).to be_empty
-      ids.answered({ "orders" => "third" }, { topic_partition => 3 })
-      expect(ids.made_again({ topic_partition => 3 })).to eq([topic_partition])
+      expect(answer("first", 1)).to be_empty
+      expect(answer(nil, 1)).to be_empty
+      expect(answer("second", 1, 3)).to eq("orders" => []) # it went, and came back
+      expect(answer("second", 3)).to be_empty
+      expect(answer("third", 3)).to eq("orders" => [topic_partition])
+    end
+
+    it "are asked for again until the partition has begun anew" do
+      expect([answer("first", 1), answer("second", 1), answer("second", 1), answer("second", 2)])
+        .to eq([{}, { "orders" => [topic_partition] }, { "orders" => [topic_partition] }, {}])
     end
 
     it "are looked at one after the other" do
       %w[first second first].each { |id| ids.answered({ "orders" => id }, { topic_partition => 1 }) }
-      expect(ids.made_again({ topic_partition => 1 })).to eq([topic_partition])
+      expect(ids.made_again({ topic_partition => 1 })).to eq("orders" => [topic_partition])
     end
   end
 end

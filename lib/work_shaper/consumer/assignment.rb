@@ -100,10 +100,17 @@ module WorkShaper
                    "Offsets went back: the topic was made anew, or its log was cut short")
       end
 
-      # The topic of partitions that stay ours was deleted and made again: all of it is to be worked on.
-      def begin_at_first(topic_partitions)
-        sought = seek(topic_partitions.to_h { |place| [place, Queries::EARLIEST] }) # if not, the next look tries again
-        topic_partitions.each { |place| forget_log(place, 0, "The topic was made anew") } if sought
+      # Topics were deleted and made again: all of them is to be worked on, and what is finished of the old ones has no
+      # meaning any more.
+      #
+      # @param topics [Hash{String => Array<Array(String, Integer)>}] their partitions that have been ours since before
+      def made_again(topics)
+        @unconfirmed = @unconfirmed.reject { |(topic, _), _| topics.key?(topic) }
+        places = topics.values.flatten(1)
+        return if places.empty?
+
+        sought = seek(places.to_h { |place| [place, Queries::EARLIEST] }) # if not, the next look tries again
+        places.each { |place| forget_log(place, 0, "The topic was made anew") } if sought
       end
 
       # Has those of the partitions go on where they are to whose position is wrong: with an error in a damaged batch it
@@ -270,13 +277,14 @@ module WorkShaper
         @version += 1
         @since = @since.merge(fresh.values.to_h { |place| [place, @version] }).freeze
         @unconfirmed = @unconfirmed.except(*fresh.values)
+        @client.queries.sought(fresh.values)
         log(message: "Assigned", partitions: fresh.keys) if fresh.any?
       end
 
       def leave(gone, confirmed: true)
         return if gone.empty?
 
-        @unconfirmed.merge!(@pool.checkpoints(gone)) unless confirmed || @over
+        @unconfirmed = { **@unconfirmed, **@pool.checkpoints(gone) } unless confirmed || @over
         running = gone.keys.sum { |name| @pool.running_of(name) } # goes on, and is repeated by the next owner
         dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
         @client.resume(gone.values) if @handover # librdkafka would remember the pause when they come back

@@ -33,12 +33,13 @@ module WorkShaper
       # Whether the rows are committed in time. In a rebalance the broker answers only when that is over.
       #
       # @param rows [Hash{Array(String, Integer) => OffsetList::Committed}]
+      # @param lost [Hash{Array(String, Integer) => OffsetList::Committed}] of partitions that went
       # @param stop_limit [Numeric] until when the whole stop may last
       # @yieldreturn [Boolean] whether it must not wait any longer
-      def confirmed?(rows, stop_limit)
+      def confirmed?(rows, lost, stop_limit)
         patience = now + COMMIT_TIME
         limit = stop_limit.clamp(patience, now + REBALANCE_TIME)
-        until @client.committed?(rows, answer_time(now < patience ? patience : limit))
+        until @client.committed?(rows, answer_time(now < patience ? patience : limit), lost: lost)
           return false if yield || now >= limit
           return false if now >= patience && !@client.reachable?(REACH_TIME)
 

@@ -88,14 +88,17 @@ module WorkShaper
       #
       # @param rows [Hash{Array(String, Integer) => Committed}]
       # @param milliseconds [Integer] for each answer; rdkafka's own commit would wait for as long as a session lasts
+      # @param lost [Hash{Array(String, Integer) => Committed}] of partitions that went, and may be others', or of
+      #   another log: these are only asked for
       # @return [Boolean, nil] nil: no answer
-      def committed?(rows, milliseconds)
-        return true if rows.empty?
+      def committed?(rows, milliseconds, lost: {})
+        all = { **lost, **rows }
+        return true if all.empty?
 
-        missing = missing(rows, milliseconds)
+        missing = missing(all, milliseconds)
         return missing&.empty? if missing.nil? || missing.empty?
 
-        commit(missing.slice(*assigned), milliseconds)
+        commit(missing.slice(*(rows.keys & assigned)), milliseconds)
         missing(missing, milliseconds)&.empty?
       end
 

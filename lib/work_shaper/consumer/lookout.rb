@@ -176,7 +176,7 @@ module WorkShaper
         due = now - @topics_asked_at >= TOPICS_PERIOD
         since = @assignment.since
         names = @troubles.topics(urgent: !due)
-        names |= since.keys.map(&:first).uniq if due || !since.equal?(@asked_since)
+        names |= [*since.keys, *@assignment.unconfirmed.keys].map(&:first) if due || !since.equal?(@asked_since)
         return if names.empty? || @requests[:topics]
 
         @topics_asked_at = now if due

@@ -181,7 +181,7 @@ module WorkShaper
         return if @assignment.changing?
 
         made_again = @lookout.topic_ids.made_again(@assignment.since)
-        @assignment.begin_at_first(made_again) if made_again.any?
+        @assignment.made_again(made_again) if made_again.any?
       end
 
       def take_to_feed
@@ -210,19 +210,22 @@ module WorkShaper
 
       def take(count, wait = idle_wait)
         version = @assignment.version
+        astray = @client.queries.astray
         @pool.expect(wait)
         messages = Client.shielded { @client.take(count, wait, @pool.bytes_left) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
         raise_or_report_errors
+        messages = in_place(messages, astray) if astray.any?
         @troubles.came(messages)
-        @client.queries.astray.any? ? in_place(messages) : messages
+        messages
       end
 
-      # Without those of partitions whose position is wrong: they will come again.
-      def in_place(messages)
+      # Without those of partitions whose position was wrong before: they will come again. (An error that comes with
+      # messages mostly comes behind them.)
+      def in_place(messages, astray)
         of = messages.group_by { |message| [message.topic, message.partition] }
-        of.except(*@assignment.put_right(of.keys)).values.flatten
+        of.except(*@assignment.put_right(of.keys & astray.keys)).values.flatten
       end
 
       def idle_wait
@@ -291,11 +294,12 @@ module WorkShaper
 
       # What still runs is fenced first, so that nothing is stored in a client that is closed.
       def leave_group
-        rows = { **@assignment.unconfirmed, **@pool.checkpoints(@assignment.held) }
-        rows.reject! { |(topic, _), _| @troubles.gone?(topic) }
+        rows, lost = [@pool.checkpoints(@assignment.held), @assignment.unconfirmed].map do |of|
+          of.reject { |(topic, _), _| @troubles.gone?(topic) }
+        end
         @assignment.leave_all
         @pool.request_shutdown
-        expect_confirmed(rows) if @client
+        expect_confirmed(rows, lost) if @client
       ensure
         @lookout.close
         departure.leave if @client
@@ -306,8 +310,8 @@ module WorkShaper
         @departure ||= Departure.new(@client, @assignment, static: @options.static?)
       end
 
-      def expect_confirmed(rows)
-        return if departure.confirmed?(rows, @stop_limit || now) { @stops > 1 }
+      def expect_confirmed(rows, lost)
+        return if departure.confirmed?(rows, lost, @stop_limit || now) { @stops > 1 }
 
         @result = false
         SafeLog.warn(message: "The last commit was not confirmed")

@@ -2,8 +2,8 @@
 
 module WorkShaper
   class Consumer
-    # Notices by its id that a topic was deleted and made again under partitions that stay ours. Offsets tell that only
-    # when they go back; where the new log is as long as the old one was, librdkafka goes on in the middle of it.
+    # Notices by its id that a topic was deleted and made again. Offsets tell that only when they go back, of partitions
+    # that stay ours; where the new log is as long as the old one was, librdkafka goes on in the middle of it.
     #
     # What brokers say counts for partitions that were ours when they were asked, and have been since: another one may
     # have begun in the new log.
@@ -11,7 +11,8 @@ module WorkShaper
     # @private
     class TopicIds
       def initialize
-        @known = {}
+        @latest = {} # by topic
+        @known = {} # by topic and partition, with the version since which it is ours
         @answers = Thread::Queue.new
       end
 
@@ -20,30 +21,33 @@ module WorkShaper
       # @param ids [Hash{String => String, nil}] by topic; nil: it has none, or is not there
       # @param since [Hash{Array(String, Integer) => Integer}] {Assignment#since} when they were asked
       def answered(ids, since)
-        @answers << [ids, since]
+        @answers << [ids.compact, since]
       end
 
       # Goes through the answers since the last call.
       #
       # @param since [Hash{Array(String, Integer) => Integer}] {Assignment#since} now
-      # @return [Array<Array(String, Integer)>] the partitions whose topic is another one than it was
+      # @return [Hash{String => Array<Array(String, Integer)>}] the topics that have another id than they had, with
+      #   those of their partitions that have been ours since before
       def made_again(since)
-        return [] if @answers.empty?
+        return {} if @answers.empty?
 
+        found = {}
         @known = @known.select { |place, (_, known_since)| since[place] == known_since }
-        found = []
-        found |= compare(*@answers.pop, since) until @answers.empty?
+        compare(*@answers.pop, since, found) until @answers.empty?
         found
       end
 
       private
 
-      def compare(ids, asked, since)
-        asked.keys.select do |place|
+      def compare(ids, asked, since, found)
+        ids.each { |topic, id| found[topic] ||= [] unless @latest.fetch(topic, id) == id }
+        @latest.merge!(ids)
+        asked.each_key do |place|
           next unless since[place] == asked[place] && (id = ids[place.first])
 
           known, = @known[place] ||= [id, since[place]]
-          known != id
+          found[place.first] = [*found[place.first], place] | [] unless known == id
         end
       end
     end

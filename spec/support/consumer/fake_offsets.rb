@@ -37,13 +37,14 @@ module ConsumerHelpers
       rows.each { |place, row| keep_row(place, row) }
     end
 
-    # What on_commit, given the offsets, returns, if it is there.
-    def committed?(rows, milliseconds)
+    # What on_commit, given all offsets, returns, if it is there.
+    def committed?(rows, milliseconds, lost: {})
       note(:commit)
-      return @on_commit.call(rows.transform_values(&:offset), milliseconds) if @on_commit
+      all = { **lost, **rows }
+      return @on_commit.call(all.transform_values(&:offset), milliseconds) if @on_commit
 
       rows.each { |place, row| keep_row(place, row) if @positions.key?(place) }
-      rows.all? { |place, row| @committed[place].to_i >= row.offset }
+      all.all? { |place, row| @committed[place].to_i >= row.offset }
     end
 
     # topic_partition => offset from which the group is to go on. With arguments: as the client has it.

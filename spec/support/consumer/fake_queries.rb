@@ -35,6 +35,10 @@ module ConsumerHelpers
       @astray = {}
     end
 
+    def sought(topic_partitions)
+      topic_partitions.each { |place| astray.delete(place) }
+    end
+
     def request_presence
       ask
       Request.new(silent ? nil : true)
