@@ -155,7 +155,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   it "has a partition whose position went on with an error go on where it is to" do
     gate = self.gate
     consumer = full_consumer(gate, topic_partition)
-    client.within_take { client.go_astray(topic_partition, 700) }
+    client.within_take { client.queries.went_astray(topic_partition, 700) }
     paused(consumer)
     gate.open
     eventually { done.size == 1000 }
@@ -169,13 +169,46 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     consumer = full_consumer(gate, topic_partition)
     client.within_take do
       client.assign_now(["orders", 1])
-      client.go_astray(["orders", 1], 15)
+      client.queries.went_astray(["orders", 1], 15)
     end
     eventually { consumer.stats[:paused].size == 2 }
     client.within_take { client.produce("orders", 1, *Array.new(20, "k")) && nil }
     gate.open
     eventually { done.size == 1010 }
     expect(done.tally.select { |_, times| times == 2 }.keys).to match_array(10...20)
+  end
+
+  describe "after an error that moved a position" do
+    # librdkafka goes on elsewhere, and the messages are those that come from there.
+    def go_astray(position)
+      client.within_take do
+        client.queries.went_astray(topic_partition, position)
+        client.jump(topic_partition, position)
+      end
+    end
+
+    [2, 7].each do |position|
+      it "has the partition go on where it is to, when messages come from offset #{position} in place of 5" do
+        running(topic_partition) { |message| done << message.offset }
+        produce(5)
+        eventually { client.offset_of(*topic_partition) == 5 }
+        go_astray(position)
+        produce(5)
+        eventually { client.offset_of(*topic_partition) == 10 }
+        expect(done).to match_array(0...10)
+        expect(client.calls.count(:seek)).to eq(1)
+      end
+    end
+
+    it "works on messages that came with the error, and before it" do
+      running(topic_partition) { |message| done << message.offset }
+      client.on_take = lambda do |messages|
+        client.queries.went_astray(topic_partition, 3) if messages.any? { |message| message.offset.zero? }
+      end
+      produce(5)
+      eventually { client.offset_of(*topic_partition) == 5 }
+      expect(done).to match_array(0...5)
+    end
   end
 
   it "is over at once when what fills it goes" do

@@ -238,6 +238,9 @@ RSpec.describe "WorkShaper::Intake" do
     expect(mock.committed(group, topic)).to eq(0 => 4)
     expect(client.committed(rows.keys, 5000)).to eq(rows)
     expect(client.committed?(rows, 5000)).to be(true) # nothing new
+    lost = { [topic, 0] => rows.values.first.class.new(5) }
+    expect(client.committed?({}, 5000, lost: lost)).to be(false)
+    expect(mock.committed(group, topic)).not_to include(0 => 5)
   end
 
   it "keeps nothing of librdkafka's: messages outlive the client, which closes at once" do

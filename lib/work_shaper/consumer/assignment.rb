@@ -115,13 +115,26 @@ module WorkShaper
 
       # Has those of the partitions go on where they are to whose position is wrong: with an error in a damaged batch it
       # goes to anywhere, from where librdkafka may even go back to the first offset, or on to the end. To be called
-      # when messages of them come, and when they are paused; what was taken of them is taken again.
+      # when they are paused; when messages of one come, see {#next_ones?}.
       #
       # @param topic_partitions [Array<Array(String, Integer)>]
-      # @return [Array<Array(String, Integer)>] which ones
       def put_right(topic_partitions)
         astray = topic_partitions & @client.queries.astray.keys
-        astray.any? && seek(astray.to_h { |place| [place, next_offset(place)] }) ? astray : []
+        seek(astray.to_h { |place| [place, next_offset(place)] }) if astray.any?
+      end
+
+      # Messages came of a partition whose position is wrong: has it go on behind them, if they are the next ones; else
+      # where it is to, and what was taken of it is taken again.
+      #
+      # @param place [Array(String, Integer)]
+      # @param messages [Array<Message>]
+      # @param taken [Message, nil] the last one that was taken before and is not fed yet
+      # @return [Boolean] whether they are
+      def next_ones?(place, messages, taken)
+        expected = taken ? taken.offset + 1 : next_offset(place)
+        fit = [messages.first.offset, Queries::EARLIEST].include?(expected)
+        fit ? @client.seek(place => messages.last.offset + 1) : seek(place => next_offset(place))
+        fit
       end
 
       # Fences everything, permanently: no more offsets are stored.

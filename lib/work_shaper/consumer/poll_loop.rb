@@ -210,22 +210,24 @@ module WorkShaper
 
       def take(count, wait = idle_wait)
         version = @assignment.version
-        astray = @client.queries.astray
         @pool.expect(wait)
         messages = Client.shielded { @client.take(count, wait, @pool.bytes_left) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
         raise_or_report_errors
-        messages = in_place(messages, astray) if astray.any?
+        messages = next_ones(messages) if @client.queries.astray.any?
         @troubles.came(messages)
         messages
       end
 
-      # Without those of partitions whose position was wrong before: they will come again. (An error that comes with
-      # messages mostly comes behind them.)
-      def in_place(messages, astray)
+      # Without those that are not the next ones of a partition whose position is wrong.
+      def next_ones(messages)
         of = messages.group_by { |message| [message.topic, message.partition] }
-        of.except(*@assignment.put_right(of.keys & astray.keys)).values.flatten
+        (of.keys & @client.queries.astray.keys).each do |place|
+          taken = @unfed.reverse_each.find { |message| [message.topic, message.partition] == place }
+          of.delete(place) unless @assignment.next_ones?(place, of[place], taken)
+        end
+        of.values.flatten
       end
 
       def idle_wait

@@ -9,9 +9,9 @@ module ConsumerHelpers
       store(topic, partition, offset) && @committed[[topic, partition]] = offset
     end
 
-    # An error moved the position of a partition to there: it goes on so when it was paused, unless that is set right.
-    def go_astray(place, offset)
-      queries.astray[place] = offset
+    # By itself, as librdkafka does after an error.
+    def jump(place, offset)
+      @positions[place] = offset
     end
 
     # Refused with what `seek_refusal` says.
@@ -20,7 +20,7 @@ module ConsumerHelpers
       return @seek_refusal if @seek_refusal
 
       offsets.each { |place, offset| @positions[place] = [offset, 0].max }
-      offsets.each_key { |place| queries.astray.delete(place) }
+      queries.sought(offsets.keys)
       nil
     end
 

@@ -20,8 +20,6 @@ module ConsumerHelpers
     attr_accessor :silent, :refusal, :beginning, :skipped
     # Topic => librdkafka's response, where something is wrong with it; topic => its id.
     attr_reader :wrong, :ids
-    # topic_partition => the position to which it went on with an error.
-    attr_reader :astray
     # How often somebody began to ask.
     attr_reader :rounds
 
@@ -35,8 +33,17 @@ module ConsumerHelpers
       @astray = {}
     end
 
+    # topic_partition => the position to which it went on with an error.
+    def astray
+      @astray.dup.freeze
+    end
+
+    def went_astray(place, position)
+      @astray[place] = position
+    end
+
     def sought(topic_partitions)
-      topic_partitions.each { |place| astray.delete(place) }
+      topic_partitions.each { |place| @astray.delete(place) }
     end
 
     def request_presence
