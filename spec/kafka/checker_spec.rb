@@ -180,6 +180,18 @@ RSpec.describe KafkaSpecs::Checker do
       expect(strict.violations).to include("owners: t/0 came to n while m had it")
       expect(lenient.violations).to eq(["fence: t/0:5 (b) started at m after its partition was revoked"])
     end
+
+    it "does not have others wait for what ran when a member was paused and is still running" do
+      paused = [[0, "assigned t/0"], [10, "+0"], [300, "-0"], [301, "revoke t/0"], [302, "revoked t/0"]]
+      next_one = [[100, "assigned t/0"], *in_turn(0, from: 110), [121, "revoke t/0"], [122, "revoked t/0"]]
+      others = [[130, "assigned t/0"], *in_turn(1, 2, 3, 4, 5, from: 140)]
+      found = [nil, 40, 305].map do |at|
+        check(log("m", paused, paused_at: at || 40), log("n", next_one), log("o", others), zombies: at ? ["m"] : [])
+          .violations.grep(/overlap/)
+      end
+
+      expect(found).to match([contain_exactly(/t.0:2 .* at o/, /t.0:4 .* at o/), [], found.first])
+    end
   end
 
   describe "with work that fails" do

@@ -109,9 +109,11 @@ module KafkaSpecs
       @crew << @specs.start_member(name, @group, topics: [@staying.name, @changing.name], **@settings)
     end
 
-    # One of those that are awake.
+    # One of those that are awake. (Of two pauses the log would keep the second.)
     def pick(action)
-      member = (@crew - @paused.keys).sample(random: @random)
+      awake = @crew - @paused.keys
+      awake.reject! { |member| @zombies.include?(member.name) } if %i[pause nap].include?(action)
+      member = awake.sample(random: @random)
       return unless member
 
       tell(action, member.name)
@@ -140,8 +142,6 @@ module KafkaSpecs
     # Too short for anybody to see it.
     def nap
       member = pick(:nap) or return
-      return if @zombies.include?(member.name) # of two pauses the log would keep the second
-
       member.pause
       sleep NAP_SEC
       member.resume

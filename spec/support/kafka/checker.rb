@@ -141,7 +141,7 @@ module KafkaSpecs
     def excused?(running, attempt, of_key)
       return false if running.member == attempt.member
       return true if attempt.offset <= running.offset
-      return true if @evidence.zombie?(running) || @evidence.zombie?(attempt)
+      return true if @evidence.zombie?(running) || @evidence.zombie?(attempt) || @evidence.suspended?(running)
 
       of_key.any? do |other|
         other.member == attempt.member && other.offset == running.offset && other.started <= attempt.started

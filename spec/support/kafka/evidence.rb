@@ -118,6 +118,12 @@ module KafkaSpecs
       @zombies.include?(member)
     end
 
+    # Was at work when its member was paused for longer than its session.
+    def suspended?(attempt)
+      paused?(attempt.member) &&
+        (attempt.started..(attempt.over || NEVER)).cover?(@logs[attempt.member].paused_at)
+    end
+
     # Started by a paused member that goes on, before it hears that its partition is gone.
     def zombie?(attempt)
       return false unless paused?(attempt.member)
