@@ -137,24 +137,32 @@ static void all_units_are_needed_and_no_more(void) {
     }
 }
 
+/* What comes before the numbers: there is one run, and the anchor has neither hash nor timestamp. */
+static void begin_code(struct range_encoder *encoder, uint16_t *code) {
+    range_encoder_init(encoder, code, UNITS);
+    range_encode_plain(encoder, 0, OFFSET_MAP_COUNT_BITS);
+    range_encode_plain(encoder, 0, 32);
+    range_encode_plain(encoder, 0, 64);
+}
+
+static void end_code(struct range_encoder *encoder, const uint16_t *code) {
+    count = CHECKSUM + range_encoder_end(encoder);
+    for (size_t i = CHECKSUM; i < count; i++) {
+        units[i] = code[i - CHECKSUM];
+    }
+}
+
 /* Of numbers with more bits than an offset has. (A model that has seen nothing codes a bit as a plain one.) */
 static void no_number_is_too_long(void) {
     for (int long_one = 0; long_one < 5; long_one++) { /* of the anchor, the epoch, the gap and the run; or none */
         uint16_t code[UNITS];
         struct range_encoder encoder;
-        range_encoder_init(&encoder, code, UNITS);
-        range_encode_plain(&encoder, 0, OFFSET_MAP_COUNT_BITS);
-        range_encode_plain(&encoder, 0, 32);
-        range_encode_plain(&encoder, 0, 64);
+        begin_code(&encoder, code);
         for (int number = 0; number < 4; number++) {
             range_encode_plain(&encoder, UINT64_MAX, number == long_one ? 63 : 0);
             range_encode_plain(&encoder, 0, number == long_one ? 0 : 1);
         }
-        size_t length = range_encoder_end(&encoder);
-        for (size_t i = 0; i < length; i++) {
-            units[CHECKSUM + i] = code[i];
-        }
-        count = CHECKSUM + length;
+        end_code(&encoder, code);
         CHECK(decode(0) == (long_one == 4 ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
         CHECK(decode(5) == (long_one == 4 ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
     }
@@ -162,22 +170,15 @@ static void no_number_is_too_long(void) {
 
 static void no_leader_epoch_is_too_high(void) {
     for (uint64_t epoch = (uint64_t)INT32_MAX + 1; epoch <= (uint64_t)INT32_MAX + 4;
-         epoch++) { /* as a number, plus 2 */
+         epoch++) { /* as it is written: plus 2 */
         uint16_t code[UNITS];
         struct range_encoder encoder;
-        range_encoder_init(&encoder, code, UNITS);
-        range_encode_plain(&encoder, 0, OFFSET_MAP_COUNT_BITS);
-        range_encode_plain(&encoder, 0, 32);
-        range_encode_plain(&encoder, 0, 64);
+        begin_code(&encoder, code);
         range_encode_plain(&encoder, 0, 1);
         range_encode_plain(&encoder, UINT64_MAX - 1, 32); /* 31 bits behind the first one */
         range_encode_plain(&encoder, epoch - ((uint64_t)1 << 31), 31);
-        range_encode_plain(&encoder, 0, 1);
-        range_encode_plain(&encoder, 0, 1);
-        count = CHECKSUM + range_encoder_end(&encoder);
-        for (size_t i = CHECKSUM; i < count; i++) {
-            units[i] = code[i - CHECKSUM];
-        }
+        range_encode_plain(&encoder, 0, 2);
+        end_code(&encoder, code);
         CHECK(decode(0) == (epoch - 2 <= INT32_MAX ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED));
     }
 }
