@@ -201,7 +201,8 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
     it "do not end it when the broker goes: it continues when the broker is back" do
       topic = mock_topic
       done = []
-      config = { "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50 }
+      config = { "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50,
+                 "socket.connection.setup.timeout.ms": 1_000 }
       consumer = mock_consumer(topic, config: config) { |message| done << message.payload }
       start(consumer)
       eventually { consumer.stats[:assignment]&.any? }

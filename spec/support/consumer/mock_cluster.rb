@@ -108,9 +108,11 @@ module ConsumerHelpers
       handles.each(&:wait)
     end
 
+    # What it connects to just when the broker goes takes the connection, and answers nothing.
     def producer
       @producer ||= Rdkafka::Config.new("bootstrap.servers": bootstrap_servers, "linger.ms": 1,
-                                        "reconnect.backoff.max.ms": 200, "message.max.bytes": 3_000_000).producer
+                                        "reconnect.backoff.max.ms": 200, "message.max.bytes": 3_000_000,
+                                        "socket.connection.setup.timeout.ms": 1_000).producer
     end
 
     # It never joins the group.
