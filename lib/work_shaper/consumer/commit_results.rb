@@ -53,17 +53,19 @@ module WorkShaper
         @offsets.delete(place)
       end
 
-      # Writes a line about those that were refused since the last one: once no more of them come.
+      # Writes a line about those that were refused since the last one: once no more of them come. (While the line is
+      # written, others may be.)
       #
       # @param last [Boolean] whether nothing is to be waited for
       def tell(last: false)
-        more = @refused != @seen
-        @seen = @refused
-        return if @refused == @told || !(last || due?(more))
+        refused = @refused
+        more = refused != @seen
+        @seen = refused
+        return if refused == @told || !(last || due?(more))
 
-        SafeLog.warn(message: "Kafka refused commits", refused: @refused - @told,
+        SafeLog.warn(message: "Kafka refused commits", refused: refused - @told,
                      error: Rdkafka::RdkafkaError.new(@code).message)
-        @told = @refused
+        @told = refused
         @told_at = now
       end
 
