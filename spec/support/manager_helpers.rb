@@ -11,6 +11,7 @@ require "timeout"
 module ManagerHelpers
   DEADLINE = Float(ENV.fetch("SPEC_DEADLINE_SEC", "15"))
   POLL_SEC = 0.001
+  LEAST_LOOKS = 500
   ANY = Object.new.freeze
   MAKING = Monitor.new
 
@@ -221,11 +222,13 @@ module ManagerHelpers
     Gates.new.tap { |made| (@gates ||= []) << made }
   end
 
-  # Waits until the block is truthy and returns its value. The reason may be a lambda: it is asked at the end only.
+  # Waits until the block is truthy and returns its value. The reason may be a lambda: it is asked at the end only. (A
+  # machine may stand still for longer than the deadline: it must have run for some of that time.)
   def eventually(reason = "the condition never came true")
     deadline = ManagerHelpers.now + DEADLINE
+    looks = 0
     until (value = yield)
-      if ManagerHelpers.now > deadline
+      if (looks += 1) > LEAST_LOOKS && ManagerHelpers.now > deadline
         reason = reason.call if reason.respond_to?(:call)
         RSpec::Expectations.fail_with("#{reason} (waited #{DEADLINE} s)")
       end
