@@ -9,16 +9,6 @@ RSpec.describe "A topic that is deleted and made again under a running consumer"
     create_again(topic)
   end
 
-  def create_again(topic)
-    await_kafka(-> { "the topic cannot be made again" }) do
-      topic.create_again
-      true
-    rescue Rdkafka::RdkafkaError
-      nil # the old one is still being deleted
-    end
-    await_kafka(-> { "the old topic is still there" }) { topic.high_watermarks == { 0 => 0 } }
-  end
-
   %i[eager cooperative].each do |protocol|
     it "is worked on from its first message and committed, as if it were another (#{protocol})" do
       topic = kafka_topic

@@ -173,7 +173,7 @@ module KafkaSpecs
 
     # A consumer that starts while one of its topics is not there, or no broker, refuses to.
     def await_started
-      await("not all have started") do
+      @specs.await_kafka(-> { "not all have started" }, PATIENCE_SEC) do
         (@crew - @paused.keys).all? { |member| member.log.read.last("assigned") }
       end
     end
@@ -187,13 +187,7 @@ module KafkaSpecs
       @produced_again.clear
       @away = true
       breathe(AWAY_SEC)
-      await("the topic cannot be made again") do
-        @changing.create_again
-        true
-      rescue Rdkafka::RdkafkaError
-        nil # the old one is still being deleted
-      end
-      await("the old topic is still there") { @changing.high_watermarks.values.all?(&:zero?) }
+      @specs.create_again(@changing, PATIENCE_SEC)
       @away = false
     end
 
@@ -227,10 +221,6 @@ module KafkaSpecs
       @specs.await_committed(group, topic, seconds: PATIENCE_SEC)
     ensure
       group&.close
-    end
-
-    def await(what, &block)
-      @specs.await_kafka(-> { what }, PATIENCE_SEC, &block)
     end
 
     def tell(action, *words)

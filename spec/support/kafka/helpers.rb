@@ -45,6 +45,17 @@ module KafkaSpecs
       member
     end
 
+    # Makes a topic that was deleted once more, and waits until it is there in place of the old one.
+    def create_again(topic, seconds = PATIENCE_SEC)
+      await_kafka(-> { "the topic cannot be made again" }, seconds) do
+        topic.create_again
+        true
+      rescue Rdkafka::RdkafkaError
+        nil # the old one is still being deleted
+      end
+      await_kafka(-> { "the old topic is still there" }, seconds) { topic.high_watermarks.values.all?(&:zero?) }
+    end
+
     # All that were started, in the order of their start.
     def members
       @members ||= []
