@@ -12,7 +12,7 @@ module WorkShaper
     class TopicIds
       def initialize
         @latest = {} # by topic
-        @known = {} # by topic and partition, with the version since which it is ours
+        @known = {} # by partition and the version since which it is ours
         @answers = Thread::Queue.new
       end
 
@@ -32,22 +32,21 @@ module WorkShaper
       def made_again(since)
         return {} if @answers.empty?
 
+        ours = since.to_a
+        @known = @known.slice(*ours)
         found = {}
-        @known = @known.select { |place, (_, known_since)| since[place] == known_since }
-        compare(*@answers.pop, since, found) until @answers.empty?
+        compare(*@answers.pop, ours, found) until @answers.empty?
         found
       end
 
       private
 
-      def compare(ids, asked, since, found)
+      def compare(ids, asked, ours, found)
         ids.each { |topic, id| found[topic] ||= [] unless @latest.fetch(topic, id) == id }
         @latest.merge!(ids)
-        asked.each_key do |place|
-          next unless since[place] == asked[place] && (id = ids[place.first])
-
-          known, = @known[place] ||= [id, since[place]]
-          found[place.first] = [*found[place.first], place] | [] unless known == id
+        (asked.to_a & ours).each do |place, version|
+          id = ids[place.first] or next
+          found[place.first] = [*found[place.first], place] | [] unless (@known[[place, version]] ||= id) == id
         end
       end
     end
