@@ -72,12 +72,11 @@ static bool goes_back(struct feeding *feeding) {
 }
 
 /* The message has come in. */
-static void note(struct feeding *feeding, struct partition *partition) {
+static void note(struct feeding *feeding) {
     feeding->highest = message_offset(feeding->message);
     int32_t epoch = message_leader_epoch(feeding->message);
     if (epoch > feeding->leader_epoch) {
-        partition = partition ? partition : registry_partition(feeding->manager, feeding->named.name);
-        feeding->leader_epoch = partition->leader_epoch = epoch;
+        registry_partition(feeding->manager, feeding->named.name)->leader_epoch = feeding->leader_epoch = epoch;
     }
 }
 
@@ -92,7 +91,7 @@ static bool pass(struct feeding *feeding) {
     if (!partition || !scheduler_offer_finished(&manager->scheduler, &partition->tracker, offset)) {
         return false;
     }
-    note(feeding, partition);
+    note(feeding);
     supervise(manager);
     return true;
 }
@@ -102,7 +101,7 @@ static void let_in(struct feeding *feeding, VALUE key) {
     /* A message without a sub key is its own: no other is equal to it. */
     manager_enqueue(feeding->manager, NIL_P(key) ? message : key, message, feeding->named.name,
                     message_offset(message));
-    note(feeding, NULL);
+    note(feeding);
 }
 
 static VALUE ask_and_let_in(VALUE argument) {

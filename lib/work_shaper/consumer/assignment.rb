@@ -96,7 +96,7 @@ module WorkShaper
       #
       # @param message [Message] the first that was taken from where it goes on
       def begin_anew(message)
-        forget_log([message.topic, message.partition], message.offset,
+        forget_log(Assignment.place_of(message), message.offset,
                    "Offsets went back: the topic was made anew, or its log was cut short")
       end
 
@@ -161,6 +161,11 @@ module WorkShaper
         @handover ? { **@partitions, **@handover.partitions } : @partitions
       end
 
+      # @return [Array(String, Integer)] topic and partition of a message
+      def self.place_of(message)
+        [message.topic, message.partition].freeze
+      end
+
       def self.name_of(topic, partition)
         "#{topic}/#{partition}"
       end
@@ -210,7 +215,7 @@ module WorkShaper
       def forget_log(place, offset, message)
         name = Assignment.name_of(*place)
         dropped = @pool.revoke(name).size
-        @since = @since.merge(place.freeze => @version += 1).freeze
+        @since = @since.merge(place => @version += 1).freeze
         @anew[place] = offset
         @client.rewind(*place, offset)
         SafeLog.warn(message: message, partition: name, offset: offset, dropped: dropped)

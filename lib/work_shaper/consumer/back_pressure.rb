@@ -88,10 +88,8 @@ module WorkShaper
 
       def hold
         fresh = @assignment.partitions.except(*@held.keys, *@alone.keys)
-        if fresh.any?
-          pause(fresh)
-          @held = @held.merge(fresh)
-        end
+        pause(fresh)
+        @held = @held.merge(fresh)
         1
       end
 

@@ -222,9 +222,9 @@ module WorkShaper
 
       # Without those that are not the next ones of a partition whose position is wrong.
       def next_ones(messages)
-        of = messages.group_by { |message| [message.topic, message.partition] }
+        of = messages.group_by { |message| Assignment.place_of(message) }
         (of.keys & @client.queries.astray.keys).each do |place|
-          taken = @unfed.reverse_each.find { |message| [message.topic, message.partition] == place }
+          taken = @unfed.reverse_each.find { |message| Assignment.place_of(message) == place }
           of.delete(place) unless @assignment.next_ones?(place, of[place], taken)
         end
         of.values.flatten

@@ -45,7 +45,7 @@ module WorkShaper
       def came(messages)
         return if @all.empty?
 
-        messages.map { |message| [message.topic, message.partition] }.uniq.each { |place| over(place) }
+        messages.map { |message| Assignment.place_of(message) }.uniq.each { |place| over(place) }
       end
 
       # What brokers say of topics.
