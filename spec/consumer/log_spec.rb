@@ -88,8 +88,9 @@ RSpec.describe WorkShaper::Consumer, "its log" do
       main = Thread.current
       Thread.new do
         wait_until("at work") { gate.num_waiting == 1 }
+        workers = threads_named("work_shaper worker").size
         Process.kill(:TTIN, Process.pid)
-        wait_until("logged") { log.string.lines.grep(/Backtrace/).size >= 4 }
+        wait_until("logged") { log.string.lines.grep(/Backtrace.*work_shaper worker/).size >= workers }
         gate.close
         c.stop
       end
