@@ -154,6 +154,14 @@ static VALUE leader_epoch(VALUE self) {
     return epoch < 0 ? Qnil : INT2NUM(epoch);
 }
 
+VALUE message_payload(VALUE self) {
+    struct message *message = message_get(self);
+    if (message->payload == NOT_MADE) {
+        RB_OBJ_WRITE(self, &message->payload, rb_str_new(message->bytes, message->payload_size));
+    }
+    return message->payload;
+}
+
 /*
  * The message's bytes. The same String each time, in ASCII-8BIT, which is yours to change.
  *
@@ -163,11 +171,7 @@ static VALUE leader_epoch(VALUE self) {
  *     JSON.parse(message.payload)
  */
 static VALUE payload(VALUE self) {
-    struct message *message = message_get(self);
-    if (message->payload == NOT_MADE) {
-        RB_OBJ_WRITE(self, &message->payload, rb_str_new(message->bytes, message->payload_size));
-    }
-    return message->payload;
+    return message_payload(self);
 }
 
 /*
@@ -180,6 +184,16 @@ static VALUE key(VALUE self) {
     return message_key(self);
 }
 
+VALUE message_timestamp(VALUE self) {
+    struct message *message = message_get(self);
+    if (message->time == NOT_MADE) {
+        int64_t milliseconds = message->timestamp;
+        VALUE time = milliseconds < 0 ? Qnil : rb_time_nano_new(milliseconds / 1000, milliseconds % 1000 * 1000000);
+        RB_OBJ_WRITE(self, &message->time, time);
+    }
+    return message->time;
+}
+
 /*
  * When the message was created, or when the broker received it, depending on its topic. With milliseconds, in the local
  * time zone.
@@ -188,13 +202,7 @@ static VALUE key(VALUE self) {
  *   @return [Time, nil] nil when the broker gives none
  */
 static VALUE timestamp(VALUE self) {
-    struct message *message = message_get(self);
-    if (message->time == NOT_MADE) {
-        int64_t milliseconds = message->timestamp;
-        VALUE time = milliseconds < 0 ? Qnil : rb_time_nano_new(milliseconds / 1000, milliseconds % 1000 * 1000000);
-        RB_OBJ_WRITE(self, &message->time, time);
-    }
-    return message->time;
+    return message_timestamp(self);
 }
 
 void message_add_header(VALUE headers, const char *name, size_t name_size, VALUE value) {
@@ -223,6 +231,19 @@ static VALUE make_headers(const struct message *message) {
     return rb_obj_freeze(headers);
 }
 
+VALUE message_headers(VALUE self) {
+    struct message *message = message_get(self);
+    if (message->headers == NOT_MADE) {
+        RB_OBJ_WRITE(self, &message->headers, make_headers(message));
+    }
+    if (RB_FIXNUM_P(message->headers)) {
+        rb_raise(work_shaper_error,
+                 "librdkafka could not read the headers of %" PRIsVALUE "/%d at offset %lld: error %d", message->topic,
+                 message->partition, (long long)message->offset, FIX2INT(message->headers));
+    }
+    return message->headers;
+}
+
 /*
  * The message's headers, the same Hash each time: names and values in ASCII-8BIT. A name that comes more than once has
  * an Array of its values in their order. A header without a value has nil (the rdkafka gem gives "").
@@ -234,16 +255,7 @@ static VALUE make_headers(const struct message *message) {
  *     Trace.continue(message.headers["traceparent"]) { handle(message) }
  */
 static VALUE headers(VALUE self) {
-    struct message *message = message_get(self);
-    if (message->headers == NOT_MADE) {
-        RB_OBJ_WRITE(self, &message->headers, make_headers(message));
-    }
-    if (RB_FIXNUM_P(message->headers)) {
-        rb_raise(work_shaper_error,
-                 "librdkafka could not read the headers of %" PRIsVALUE "/%d at offset %lld: error %d", message->topic,
-                 message->partition, (long long)message->offset, FIX2INT(message->headers));
-    }
-    return message->headers;
+    return message_headers(self);
 }
 
 /* Which delivery, which try */
@@ -296,66 +308,13 @@ static VALUE set_failed_attempts(VALUE self, VALUE count) {
     return count;
 }
 
-/* As text */
-
-/* Truncates what may be long, as the rdkafka gem does. */
-static VALUE truncated(VALUE string) {
-    if (NIL_P(string) || NUM2LONG(rb_str_length(string)) <= 40) {
-        return string;
-    }
-    return rb_str_cat_cstr(rb_str_substr(string, 0, 40), "...");
-}
-
-/* Appends as interpolation does, except that encodings that do not go together make the whole text bytes. */
-static void append_text(VALUE text, const char *label, VALUE object) {
-    VALUE string = rb_obj_as_string(object);
-    rb_str_cat_cstr(text, label);
-    rb_encoding *encoding = rb_enc_compatible(text, string);
-    rb_enc_associate(text, encoding ? encoding : rb_ascii8bit_encoding());
-    rb_str_cat(text, RSTRING_PTR(string), RSTRING_LEN(string));
-    RB_GC_GUARD(string);
-}
-
 /*
- * The message as the rdkafka gem shows it, with the first 40 characters of key and payload.
+ * call-seq: weight
  *
- * @overload to_s
- *   @return [String]
+ * How many bytes its payload, key and headers had when it came.
  */
-static VALUE to_s(VALUE self) {
-    const struct message *message = message_get(self);
-    VALUE text = rb_utf8_str_new_cstr("<Message in '");
-    append_text(text, "", message->topic);
-    append_text(text, "' with key '", truncated(key(self)));
-    append_text(text, "', payload '", truncated(payload(self)));
-    rb_str_catf(text, "', partition %d, offset %lld", message->partition, (long long)message->offset);
-    append_text(text, ", timestamp ", timestamp(self));
-    /* Unreadable ones count as none here. */
-    VALUE all = RB_FIXNUM_P(message->headers) ? message_no_headers : headers(self);
-    if (RHASH_SIZE(all) > 0) {
-        rb_str_catf(text, ", headers %lu", (unsigned long)RHASH_SIZE(all));
-    }
-    return rb_str_cat_cstr(text, ">");
-}
-
-static long payload_length(const struct message *message) {
-    return message->payload == NOT_MADE ? (long)message->payload_size : RSTRING_LEN(message->payload);
-}
-
-/*
- * The message in one short line, for logs: of the payload it has only the size.
- *
- * @overload inspect
- *   @return [String]
- */
-static VALUE inspect(VALUE self) {
-    const struct message *message = message_get(self);
-    VALUE size = NIL_P(message->payload) ? rb_str_new_cstr("nil") : rb_sprintf("%ld bytes", payload_length(message));
-    return rb_enc_sprintf(rb_utf8_encoding(),
-                          "#<%" PRIsVALUE " topic: %+" PRIsVALUE ", partition: %d, offset: %lld, key: %+" PRIsVALUE
-                          ", payload: %" PRIsVALUE ">",
-                          rb_obj_class(self), message->topic, message->partition, (long long)message->offset,
-                          truncated(key(self)), size);
+static VALUE weight(VALUE self) {
+    return SIZET2NUM(message_weight(self));
 }
 
 /*
@@ -390,6 +349,7 @@ void init_message(VALUE work_shaper) {
     rb_undef_alloc_func(message_class);
     init_message_new();
     init_message_fingerprint();
+    init_message_text();
     rb_define_method(message_class, "topic", topic, 0);
     rb_define_method(message_class, "partition", partition, 0);
     rb_define_method(message_class, "offset", offset, 0);
@@ -402,7 +362,6 @@ void init_message(VALUE work_shaper) {
     rb_define_method(message_class, "attempt", attempt, 0);
     rb_define_method(message_class, "retry?", retried, 0);
     rb_define_private_method(message_class, "failed_attempts=", set_failed_attempts, 1);
-    rb_define_method(message_class, "to_s", to_s, 0);
-    rb_define_method(message_class, "inspect", inspect, 0);
+    rb_define_private_method(message_class, "weight", weight, 0);
     rb_define_method(message_class, "hash", hash, 0);
 }

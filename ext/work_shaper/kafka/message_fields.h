@@ -56,10 +56,18 @@ struct message *message_get(VALUE self);
  */
 void message_add_header(VALUE headers, const char *name, size_t name_size, VALUE value);
 
+/* As the methods of these names. message_headers raises Error when librdkafka could not read them. */
+VALUE message_payload(VALUE self);
+VALUE message_timestamp(VALUE self);
+VALUE message_headers(VALUE self);
+
 /* Defines Message.new. */
 void init_message_new(void);
 
 /* Defines Message#fingerprint. */
 void init_message_fingerprint(void);
+
+/* Defines Message#to_s and #inspect. */
+void init_message_text(void);
 
 #endif
