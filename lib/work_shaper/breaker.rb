@@ -29,11 +29,13 @@ module WorkShaper
     # @param of [Integer] how many these are
     # @param wait [Numeric, Range] seconds between two probes: always the same, or doubling from the first to the last
     # @param holder [#hold(seconds), #unhold] starts nothing but probes; starts everything again. Neither may block
-    def initialize(share:, of:, wait:, holder:)
+    # @param events [Events::Publisher]
+    def initialize(share:, of:, wait:, holder:, events: Events::Publisher.new)
       @share = share
       @of = of
       @wait = wait.is_a?(Range) ? wait : wait..wait
       @holder = holder
+      @events = events
       @lock = Mutex.new
       @failed = []
       @newest = 0
@@ -64,6 +66,7 @@ module WorkShaper
     def succeeded
       opening = @lock.synchronize { close if @opening } or return
       SafeLog.info(message: "Breaker closed", open_for_sec: seconds_since(opening), probes: opening.probes)
+      @events.publish(:breaker) { { state: :closed, open_for: now - opening.since, probes: opening.probes } }
       nil
     end
 
@@ -125,8 +128,12 @@ module WorkShaper
     end
 
     def log_opened(tries)
-      @error = SafeLog.describe(commonest(tries))
+      error = commonest(tries)
+      @error = SafeLog.describe(error)
       SafeLog.warn(message: "Breaker opened", error: @error, tries: @of, failed: tries.size, probe_in_sec: @wait.begin)
+      @events.publish(:breaker) do
+        { state: :open, error: error, tries: @of, failed: tries.size, probe_in: @wait.begin }
+      end
     end
 
     def seconds_since(opening)

@@ -263,6 +263,7 @@ module WorkShaper
       @poll_loop.join
       @over = true # even if it could not start
       SafeLog.flush
+      Events.flush
     end
 
     # Executes commands until the poll loop is over. When an exception is raised into this thread, or it is killed, it

@@ -120,7 +120,7 @@ module WorkShaper
       ending.each { |thread| join(thread) }
       @time_limit&.close
       SafeLog.flush
-      stats[:in_flight].zero?
+      stats[:in_flight].zero?.tap { |done| tell_stopped(done) }
     end
 
     private
@@ -153,6 +153,13 @@ module WorkShaper
     # The tries that run.
     def tries
       running_tries.map { |row| Try.new(*row) }
+    end
+
+    # Once, however often it is shut down.
+    def tell_stopped(done)
+      tell_life(:stopped) { { done: done } } unless @told_stopped
+      @told_stopped = true
+      Events.flush
     end
 
     def raise_fatal(partition)

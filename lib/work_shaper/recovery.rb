@@ -18,7 +18,7 @@ module WorkShaper
       @policy = policy
       @on_error = on_error
       @told = told
-      @breaker = policy.breaker && Breaker.new(**policy.breaker, holder: self)
+      @breaker = policy.breaker && Breaker.new(**policy.breaker, holder: self, events: manager.__send__(:events))
       @lock = Mutex.new
       @totals = { total_retried: 0, total_skipped: 0, total_dead_lettered: 0 }
     end
@@ -55,6 +55,7 @@ module WorkShaper
     def on_done_failed(error, message, partition, offset)
       call_on_error(error, message, partition, offset)
       log_error("Error in on_done", error, partition, offset)
+      publish(:failure, message, partition, offset, error: error, attempt: nil)
     end
 
     # A dead letter was confirmed by the broker (`error` nil), or could not be sent.
@@ -82,6 +83,15 @@ module WorkShaper
       nil # it is the parent's
     end
 
+    def publish(event, message, partition, offset, **more)
+      @manager.__send__(:tell, event, message, partition, offset) { more }
+    end
+
+    def publish_about(event, failure, **more)
+      publish(event, failure.message, failure.partition, failure.offset,
+              error: failure.error, attempt: failure.attempt, **more)
+    end
+
     def count(total)
       @lock.synchronize { @totals[total] += 1 }
     end
@@ -89,6 +99,7 @@ module WorkShaper
     # Telling
 
     def tell(failure, seconds)
+      publish_about(:failure, failure)
       if @on_error
         call_on_error(failure.error, failure.message, failure.partition, failure.offset)
       else
@@ -113,6 +124,7 @@ module WorkShaper
 
     def retry_later(failure, seconds, excused)
       count(:total_retried)
+      publish(:retry, failure.message, failure.partition, failure.offset, attempt: failure.attempt, wait: seconds)
       failure.tell_message
       failure.give_back_attempt if excused
       @breaker&.failed(@manager.__send__(:total_tries) + 1, failure, excused)
@@ -124,7 +136,12 @@ module WorkShaper
 
     def give_up_to(failure, action)
       failure.action = action
+      tell_given_up(failure, action) unless action.respond_to?(:call)
       carry_out(failure, action)
+    end
+
+    def tell_given_up(failure, action)
+      publish_about(:give_up, failure, action: action)
     end
 
     def carry_out(failure, action)
@@ -133,8 +150,12 @@ module WorkShaper
       when :skip then skip(failure)
       when :stop then gave_up(failure)
       when String then send_away(failure, action)
-      else Guard.run(->(error) { not_sent(failure, error) }) { carry_out(failure, ask(failure, action)) }
+      else Guard.run(->(error) { not_sent(failure, error) }) { carry_out(failure, answer(failure, action)) }
       end
+    end
+
+    def answer(failure, callable)
+      ask(failure, callable).tap { |action| tell_given_up(failure, action) }
     end
 
     # What a callable returned. It runs inside whatever the work runs in.
@@ -173,6 +194,7 @@ module WorkShaper
     def dead_lettered(failure)
       count(:total_dead_lettered)
       SafeLog.write(:warn) { { message: "Dead-lettered", topic: failure.action, **about(failure) } }
+      publish_about(:dead_letter, failure, dead_letter_topic: failure.action)
       over(failure)
     end
 

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module WorkShaper
-  # What a manager reports about itself: numbers, and lines in the log.
+  # What a manager reports about itself: numbers, lines in the log, and events.
   module Reports
     TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped
                 in_flight waiting running workers sub_keys retrying dead_letters_waiting].freeze
@@ -21,6 +21,8 @@ module WorkShaper
     # * `breaker`: its `state` (:closed or :open) and what it knows, or nil
     # * `stuck`: for each try that has run for `stuck_after` a Hash of `partition`, `offset`, `sub_key`, `age_sec` and
     #   `attempt`
+    # * `events_dropped`: how many events of this process subscribers did not take in time (see
+    #   {WorkShaper.instrumenter})
     # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
     #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
     #   `oldest_sub_key`, and `oldest_age_sec`, seconds since it was enqueued, accurate to about 10 ms
@@ -32,7 +34,7 @@ module WorkShaper
     def stats
       rows = partition_rows
       numbers = TOTALS.zip(totals).to_h.merge(@failures.stats, stuck: stuck_rows, shutting_down: shutting_down?,
-                                                               fatal: fatal_text)
+                                                               fatal: fatal_text, events_dropped: Events.dropped)
       # Last, since a partition's #hash may be anything, and may use the manager.
       numbers.merge(partitions: rows.to_h { |partition, *values| [partition, PARTITION.zip(values).to_h] })
     end
@@ -91,6 +93,7 @@ module WorkShaper
     def log_shutdown
       why = fatal_text
       SafeLog.public_send(why ? :warn : :info) { { message: "Shutting Down", fatal: why } }
+      tell_life(:stopping) { { fatal: why } }
       report_unasked
     end
 
@@ -103,6 +106,9 @@ module WorkShaper
       try = Try.new(*row)
       SafeLog.warn(message: "Stuck", **place(try.partition), offset: try.offset, age_sec: try.seconds.round(1),
                    attempt: try.attempt, backtrace: try.thread.backtrace&.first(10))
+      tell(:stuck, try.message, try.partition, try.offset) do
+        { attempt: try.attempt, age: try.seconds, backtrace: try.thread.backtrace }
+      end
     end
 
     # What the log says of the try that runs on a thread.
@@ -128,6 +134,35 @@ module WorkShaper
       SafeLog.warn do
         { message: "Failed to Ack Offset, likely re-balance", offset: "#{partition}:#{offset}" }
       end
+    end
+
+    # Whether anyone may listen to attempts; asked once a tick.
+    def attempts_wanted?
+      Events.wanted?(:attempt)
+    end
+
+    # An attempt is over.
+    def tell_attempt(row)
+      message, partition, offset, failure, done, duration, queue_time = row
+      tell(:attempt, message, partition, offset) do
+        { attempt: failure ? failure.attempt : 1, outcome: done ? :done : :failed, duration: duration,
+          queue_time: queue_time }
+      end
+    end
+
+    # An event about a message; the block gives what else is known of it.
+    def tell(event, message, partition, offset)
+      events.publish(event) { { message: message, **place(partition), offset: offset, **yield } }
+    end
+
+    # An event about the whole.
+    def tell_life(event, &more)
+      events.publish(event, &more)
+    end
+
+    # What its events are published with.
+    def events
+      @events ||= Events::Publisher.new
     end
 
     def log_repeated(partition, offset, last_acked, count)

@@ -248,7 +248,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
   end
 
   describe "by the size of a batch" do
-    let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment) }
+    let(:pressure) { inner(:BackPressure).new(pool, in_flight_limit, client, assignment, nil) }
     let(:pool) do
       instance_double(inner(:Pool), held?: false, unfinished: 0, bytes: 0, bytes_left: 1, max_bytes: 1, loads: nil)
     end

@@ -3,6 +3,7 @@
 #include "../ruby/clock.h"
 #include "../ruby/process.h"
 #include "../ruby/ruby_thread.h"
+#include "attempt.h"
 #include "manager.h"
 #include "pass.h"
 #include "supervisor.h"
@@ -114,6 +115,7 @@ static VALUE acknowledge_loop(VALUE self) {
         next_beat = speak(manager, next_beat);
         supervisor_look(manager);
         stuck_look(manager);
+        attempt_look(manager);
         look_at_clock(manager);
         if (roster_pass_due(&manager->roster, &manager->scheduler)) {
             if (acknowledge_pass(manager) > 0) {

@@ -116,6 +116,7 @@ void manager_prepare(struct manager *manager, VALUE failures, VALUE settings) {
 #undef SETTING
     RB_OBJ_WRITE(self, &manager->failures, failures);
     RB_OBJ_WRITE(self, &manager->ending, rb_ary_new());
+    attempt_ask(manager);
 }
 
 /*

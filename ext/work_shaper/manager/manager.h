@@ -13,6 +13,7 @@
 #include "../core/scheduler.h"
 #include "../ruby/callback.h"
 #include "acknowledger.h"
+#include "attempt.h"
 #include "drain.h"
 #include "fairness.h"
 #include "registry.h"
@@ -57,6 +58,7 @@ struct manager {
     struct drains drains;
     struct fairness fairness;
     struct weight weight;
+    struct listeners listeners;
     struct fatal fatal;
     uint64_t total_failed;
     uint64_t giving_up;   /* messages that are being given up */

@@ -11,8 +11,12 @@
 
 /* Running one item after the other */
 
+static VALUE message_of(const struct manager *manager, const struct item *item) {
+    return manager->stream ? stream_input(item) : (VALUE)item->message;
+}
+
 static VALUE *arguments_of(const struct manager *manager, const struct item *item, VALUE *arguments) {
-    arguments[0] = manager->stream ? stream_input(item) : (VALUE)item->message;
+    arguments[0] = message_of(manager, item);
     arguments[1] = partition_of(item->tracker)->keyed.key;
     arguments[2] = LL2NUM(item->offset);
     return arguments;
@@ -26,13 +30,16 @@ static struct item *hand_over(struct worker *worker) {
     return item;
 }
 
-static void finish(struct worker *worker) {
+/* message: what it worked on, as it was before. */
+static void finish(struct worker *worker, VALUE message) {
     struct manager *manager = worker->manager;
+    VALUE row = attempt_row(worker, message, true);
     verdict_finish(manager, hand_over(worker));
     manager_progress(manager);
     if (manager->stream) {
         stream_went_on(manager->stream);
     }
+    attempt_tell(manager, row);
 }
 
 static void conclude(struct worker *worker, const struct verdict *verdict) {
@@ -53,6 +60,7 @@ static VALUE run(struct worker *worker) {
         return rb_funcall(manager->failures, rb_intern("give_up"), 1, failure);
     }
     worker->phase = IN_WORK;
+    attempt_begin(worker);
     if (manager->stream) {
         stream_work(manager->stream, worker);
         return Qnil;
@@ -113,15 +121,17 @@ static VALUE run_ready(VALUE argument) {
         if (!take(worker)) {
             break;
         }
+        VALUE message = message_of(manager, worker->item); /* a stream puts the result in its place */
         VALUE value = run(worker);
         if (manager_forked(manager)) {
             break;
         }
+        RB_GC_GUARD(message);
         if (worker->phase == IN_POLICY) {
             struct verdict verdict = verdict_of(value);
             conclude(worker, &verdict);
         } else {
-            finish(worker);
+            finish(worker, message);
             tell_success(manager);
         }
     } while (!process_ends() && !fairness_may_rest(manager) && !surplus(manager));
@@ -141,6 +151,7 @@ static VALUE judge_work(VALUE argument) {
     struct manager *manager = judgement->worker->manager;
     VALUE arguments[5] = {failure_of(manager, sub_key_of(judgement->worker->item->queue)), judgement->error};
     arguments_of(manager, judgement->worker->item, arguments + 2);
+    attempt_tell(manager, attempt_row(judgement->worker, arguments[2], false));
     judgement->verdict = verdict_of(rb_funcallv(manager->failures, rb_intern("work_failed"), 5, arguments));
     return Qnil;
 }
@@ -150,6 +161,7 @@ static VALUE tell_on_done_failed(VALUE argument) {
     struct judgement *judgement = (struct judgement *)argument;
     VALUE arguments[4] = {judgement->error};
     arguments_of(judgement->worker->manager, judgement->worker->item, arguments + 1);
+    attempt_tell(judgement->worker->manager, attempt_row(judgement->worker, arguments[1], true));
     rb_funcallv(judgement->worker->manager->failures, rb_intern("on_done_failed"), 4, arguments);
     judgement->verdict = (struct verdict){.kind = VERDICT_FINISH};
     return Qnil;

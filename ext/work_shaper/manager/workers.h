@@ -7,6 +7,7 @@
 #include "../core/item.h"
 #include "../core/list.h"
 #include "../ruby/parker.h"
+#include "attempt.h"
 #include "stuck.h"
 
 #include <ruby/ruby.h>
@@ -38,6 +39,7 @@ struct worker {
     VALUE local;   /* what a stream's work on this thread shares; Qundef: nothing yet */
     enum hit hit;  /* see stream/interrupt.h */
     struct sighting sighting;
+    struct attempt attempt;
 };
 
 /* The roster has how many there are, are idle and are coming. */

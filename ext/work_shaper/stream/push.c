@@ -256,10 +256,10 @@ bool push_from_source(struct stream *stream, VALUE input, struct stream *reader)
 /* The methods */
 
 static struct push push_of(VALUE self, VALUE input, VALUE index) {
-    return (struct push){.stream = stream_get(self),
-                         .input = input,
-                         .index = NIL_P(index) ? NO_INDEX : check_offset(index, "index"),
-                         .key = Qnil};
+    struct stream *stream = stream_get(self);
+    attempt_look_at_rest(stream->manager);
+    return (struct push){
+        .stream = stream, .input = input, .index = NIL_P(index) ? NO_INDEX : check_offset(index, "index"), .key = Qnil};
 }
 
 /*

@@ -290,6 +290,7 @@ static VALUE local_of(struct stream *stream, struct worker *worker) {
 void stream_work(struct stream *stream, struct worker *worker) {
     struct place *place = place_of(worker->item);
     if (unwanted(stream, place)) {
+        worker->attempt.began_at = 0; /* there is none */
         return;
     }
     VALUE arguments[2] = {(VALUE)place->seat.value};

@@ -29,10 +29,12 @@ module WorkShaper
       # @param pool [Pool] forgets the partitions that go
       # @param listener [Object, nil] the caller's own rebalance listener, called after us
       # @param revoke_timeout [Numeric] seconds for which what runs of partitions that go may go on
-      def initialize(pool, listener, revoke_timeout)
+      # @param events [Events::Publisher]
+      def initialize(pool, listener, revoke_timeout, events)
         @pool = pool
         @listener = listener
         @revoke_timeout = revoke_timeout
+        @events = events
         @partitions = @since = {}.freeze
         @anew = {} # where those went on that began anew
         @version = 0
@@ -182,8 +184,11 @@ module WorkShaper
         topic_partitions.to_h { |topic, number| [Assignment.name_of(topic, number).freeze, [topic, number].freeze] }
       end
 
-      def log(...)
-        @deferred << -> { SafeLog.info(...) }
+      def tell(event, message, **fields)
+        @deferred << lambda do
+          SafeLog.info(message: message, **fields)
+          @events.publish(event) { fields }
+        end
       end
 
       def warn_later(error)
@@ -296,7 +301,7 @@ module WorkShaper
         @since = @since.merge(fresh.values.to_h { |place| [place, @version] }).freeze
         @unconfirmed = @unconfirmed.except(*fresh.values)
         @client.queries.sought(fresh.values)
-        log(message: "Assigned", partitions: fresh.keys) if fresh.any?
+        tell(:assigned, "Assigned", partitions: fresh.keys) if fresh.any?
       end
 
       def leave(gone, confirmed: true)
@@ -306,7 +311,7 @@ module WorkShaper
         running = gone.keys.sum { |name| @pool.running_of(name) } # goes on, and is repeated by the next owner
         dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
         @client.resume(gone.values) if @handover # librdkafka would remember the pause when they come back
-        log(message: "Revoked", partitions: gone.keys, dropped: dropped, running: running)
+        tell(:revoked, "Revoked", partitions: gone.keys, dropped: dropped, running: running)
       end
 
       def tell_listener(change)

@@ -15,12 +15,13 @@ module WorkShaper
       BATCH = 1000 # messages
       FEED_TIME = 0.01 # seconds that feeding a batch should take: the loop cannot poll meanwhile
 
-      def initialize(pool, in_flight_limit, client, assignment)
+      def initialize(pool, in_flight_limit, client, assignment, events)
         @pool = pool
         @in_flight_limit = in_flight_limit
         @crowding = Crowding.new(pool, in_flight_limit.most, in_flight_limit.least)
         @client = client
         @assignment = assignment
+        @events = events
         @batch = 1
         @most_at_a_time = [in_flight_limit.most / 4, 1].max # by more, one partition could leave the others nothing
         @held = {} # all that are paused because there is no room
@@ -41,20 +42,20 @@ module WorkShaper
 
       # How many messages to ask for now; waits a little for room.
       def allowance
-        return hold if @quiet
+        return hold(:quiet) if @quiet
         return probe if @pool.held?
 
         room = @in_flight_limit.await_room(FULL_WAIT, @held.any?)
         single_out if @crowding.due?
         release if @held.any? && a_quarter?(room)
-        return hold if @held.any? || full_for_long?
+        return hold(:full) if @held.any? || full_for_long?
 
         room.clamp(1, [@batch, @most_at_a_time].min)
       end
 
       # How many to ask for while others, for so many seconds, are not fed yet: librdkafka is to be polled.
       def allowance_beside(seconds)
-        seconds > PAUSE_AFTER ? hold : 1
+        seconds > PAUSE_AFTER ? hold(:sub_keys_take_long) : 1
       end
 
       # Feeding so many messages took so many seconds: the longer it takes to find sub keys, the fewer are taken at a
@@ -80,15 +81,17 @@ module WorkShaper
 
       # While the breaker is open: nothing, unless its next probe is due and nothing is left that could be one.
       def probe
-        return hold unless @pool.lacks_probe?
+        return hold(:breaker) unless @pool.lacks_probe?
 
         release if @held.any?
         1
       end
 
-      def hold
+      # @param reason [Symbol] for those who listen
+      def hold(reason)
         fresh = @assignment.partitions.except(*@held.keys, *@alone.keys)
         pause(fresh)
+        tell(:paused, fresh, reason: reason)
         @held = @held.merge(fresh)
         1
       end
@@ -103,6 +106,7 @@ module WorkShaper
 
       def release
         @client.resume(@held.values)
+        tell(:resumed, @held)
         @held = {}
       end
 
@@ -119,13 +123,19 @@ module WorkShaper
       def pause_alone(names)
         fresh = @assignment.partitions.slice(*names)
         pause(fresh.except(*@held.keys))
+        tell(:paused, fresh, reason: :crowding)
         @alone = @alone.merge(fresh)
         @held = @held.except(*fresh.keys)
       end
 
       def resume_alone(names)
         @client.resume(@alone.values_at(*names)) if names.any?
+        tell(:resumed, @alone.slice(*names))
         @alone = @alone.except(*names)
+      end
+
+      def tell(event, partitions, **more)
+        @events.publish(event) { { partitions: partitions.keys, **more } } if partitions.any?
       end
 
       # A partition that goes leaves no pause behind: librdkafka would remember it when the partition comes back.

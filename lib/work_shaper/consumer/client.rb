@@ -66,7 +66,7 @@ module WorkShaper
         Rdkafka::Config.ensure_log_thread # otherwise take would start it, where interrupts are masked
         @failures = []
         @reports = []
-        @commits = CommitResults.new
+        @commits = CommitResults.new(Events::Publisher.new(group: config["group.id"]))
         callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error), offset_commit: @commits,
                       **OauthToken.callbacks(oauth_token) }
         @config = ClientConfig.new(config, **callbacks)

@@ -19,7 +19,9 @@ module WorkShaper
       # @return [Time, nil]
       attr_reader :last_confirmed_at
 
-      def initialize
+      # @param events [Events::Publisher]
+      def initialize(events = Events::Publisher.new)
+        @events = events
         @confirmed = @refused = @told = 0
         @offsets = {}
       end
@@ -31,7 +33,7 @@ module WorkShaper
       def call(_native, code, offsets, _opaque)
         return if code == NO_OFFSET
 
-        refused = code.zero? ? note_all(offsets) : code
+        refused = offsets.null? ? code.nonzero? : note_all(offsets, code)
         refused ? refuse(refused) : confirm
       end
 
@@ -45,6 +47,7 @@ module WorkShaper
 
       # A commit was confirmed.
       def note(place, offset)
+        tell(:committed, place, offset) unless @offsets[place] == offset
         @offsets[place] = offset
       end
 
@@ -57,7 +60,7 @@ module WorkShaper
       # written, others may be.)
       #
       # @param last [Boolean] whether nothing is to be waited for
-      def tell(last: false)
+      def tell_refused(last: false)
         refused = @refused
         more = refused != @seen
         @seen = refused
@@ -94,12 +97,23 @@ module WorkShaper
       end
 
       # Returns what was said of one that was refused, or nil.
-      def note_all(offsets)
-        return if offsets.null?
+      def note_all(offsets, code_of_all)
+        refused = code_of_all.nonzero?
+        OffsetList.each(offsets) do |place, offset, code|
+          code = code_of_all if code.zero?
+          next note(place, offset) if code.zero?
 
-        refused = nil
-        OffsetList.each(offsets) { |place, offset, code| code.zero? ? note(place, offset) : refused ||= code }
+          refused ||= code
+          tell(:commit_refused, place, offset, code)
+        end
         refused
+      end
+
+      def tell(event, place, offset, code = nil)
+        topic, partition = place
+        @events.publish(event) do
+          { topic: topic, partition: partition, offset: offset, error: code && Rdkafka::RdkafkaError.new(code) }.compact
+        end
       end
     end
 

@@ -42,13 +42,14 @@ module WorkShaper
       # @param assignment [Assignment]
       # @param troubles [Troubles]
       # @param fetch_time [Numeric] seconds for which a broker may keep an answer back
+      # @param events [Events::Publisher]
       # @yieldreturn [Numeric, nil] what was taken before that time is let in; nil: what is taken is left to others
-      def initialize(assignment, troubles, fetch_time, &let_in)
+      def initialize(assignment, troubles, fetch_time, events, &let_in)
         @assignment = assignment
         @troubles = troubles
         @let_in = let_in
         @let_in_at = 0
-        @reachability = Reachability.new(fetch_time)
+        @reachability = Reachability.new(fetch_time, events)
         @topic_ids = TopicIds.new
         @committed = @beginnings = @ends = {}.freeze
         @newer = @older = NOTHING
@@ -103,7 +104,7 @@ module WorkShaper
           rest(began + [PERIOD, @assignment.partitions.size.fdiv(PARTITIONS)].max - now)
         end
         @requests.each_value(&:close)
-        @client.commits.tell(last: true)
+        @client.commits.tell_refused(last: true)
       rescue Rdkafka::ClosedConsumerError, Rdkafka::ClosedInnerError
         nil # it could not be waited for
       end
@@ -127,7 +128,7 @@ module WorkShaper
 
         @troubles.settle { |topic_partition| nothing_left?(topic_partition) }
         heard ? answered : unanswered
-        @client.commits.tell
+        @client.commits.tell_refused
       rescue Rdkafka::ClosedConsumerError, Rdkafka::ClosedInnerError
         raise
       rescue StandardError => e # numbers are no reason to stop

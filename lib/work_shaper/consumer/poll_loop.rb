@@ -33,10 +33,10 @@ module WorkShaper
         @options = options
         @drain = drain
         @connect = connect
-        @pool = Pool.new(**callbacks, **options.manager, max_bytes: options.max_bytes, policy: options.policy,
-                                                         acks: :latest, ack: method(:store))
+        @events = Events::Publisher.new(group: options.config["group.id"])
+        @pool = new_pool(callbacks)
         @in_flight_limit = in_flight_limit
-        @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout)
+        @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout, @events)
         look_out
         @unfed = [] # messages that were taken
         @assignment.on_revoked { |gone| forget_unfed(gone) }
@@ -116,6 +116,12 @@ module WorkShaper
       ensure
         leave_group
         @failure ||= @assignment.failure
+        @events.publish(:stopped) { { done: @result == true && @failure.nil?, error: @failure } }
+      end
+
+      def new_pool(callbacks)
+        Pool.new(**callbacks, **@options.manager, max_bytes: @options.max_bytes, policy: @options.policy,
+                                                  acks: :latest, ack: method(:store), events: @events)
       end
 
       def in_flight_limit
@@ -124,7 +130,8 @@ module WorkShaper
 
       def look_out
         @troubles = Troubles.new(@options.named_topics, @assignment)
-        @lookout = Lookout.new(@assignment, @troubles, @options.fetch_time) { turned_at unless @quiet || over? }
+        let_in_at = -> { turned_at unless @quiet || over? }
+        @lookout = Lookout.new(@assignment, @troubles, @options.fetch_time, @events, &let_in_at)
         @numbers = Numbers.new(@pool, @assignment, @lookout, @troubles)
       end
 
@@ -133,7 +140,7 @@ module WorkShaper
         @checkpoints = Checkpoints.new(@pool, @client, @assignment, @lookout, @options.commit_interval)
         beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
         @assignment.attach(@client, @checkpoints, beginning, @lookout)
-        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment)
+        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @events)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
         return if over?
@@ -141,6 +148,7 @@ module WorkShaper
         arrival.check_dead_letter_topics
         @client.subscribe(@options.topics)
         @lookout.start(@client)
+        @events.publish(:started) { @options.overview } unless @waiting
         (@waiting ||= Waiting.new(@options, @assignment)).joined
       end
 
@@ -284,7 +292,9 @@ module WorkShaper
         @pool.drop_resting
         @pool.drop_beyond unless @drain # what waits below finished offsets keeps these from being committed
         stats = @pool.stats
-        SafeLog.info(message: "Stopping", dropped: stats[:total_dropped] - before, **stats.slice(:waiting, :running))
+        left = { dropped: stats[:total_dropped] - before, **stats.slice(:waiting, :running) }
+        SafeLog.info(message: "Stopping", **left)
+        @events.publish(:stopping) { left }
       end
 
       # Raises the reason when the manager shut down by itself.

@@ -16,7 +16,9 @@ module WorkShaper
       # @param policy [RetryPolicy]
       # @param sending [Hash] how dead letters are sent: see {DeadLetters}
       # @param max_bytes [Integer] what unfinished messages may weigh, about
-      def initialize(sub_key:, block:, around:, policy:, sending:, max_bytes:, **rest)
+      # @param events [Events::Publisher]
+      def initialize(sub_key:, block:, around:, policy:, sending:, max_bytes:, events:, **rest)
+        @events = events
         @sub_key = sub_key
         @policy = policy
         @sub_key_errors = {}.compare_by_identity
@@ -128,6 +130,9 @@ module WorkShaper
         work = limited(block)
         around ? ->(message) { around.call(message) { work.call(message) } } : work
       end
+
+      # The consumer tells of that.
+      def tell_life(_event); end
 
       def place(partition)
         topic, _, number = partition.rpartition("/")

@@ -19,13 +19,15 @@ module WorkShaper
       attr_reader :since
 
       # @param fetch_time [Numeric] seconds for which a broker may keep an answer back, behind that to a fetch
-      def initialize(fetch_time)
+      # @param events [Events::Publisher]
+      def initialize(fetch_time, events)
         @patience = PATIENCE + fetch_time
+        @events = events
       end
 
       # A broker has answered.
       def answered
-        SafeLog.info(message: "Kafka is back", away_sec: away_seconds) if @reachable == false
+        back if @reachable == false
         change(true) unless @reachable
         @answered_at = now
       end
@@ -37,9 +39,10 @@ module WorkShaper
         return if @reachable && !gone?(reports)
         return if @told_at && now - @told_at < TOLD_AGAIN && !@reachable
 
+        reason = reason(reports)
         SafeLog.warn(message: @reachable ? "Kafka is away" : "Kafka is still away", away_sec: away_seconds,
-                     reason: reason(reports))
-        change(false) if @reachable
+                     reason: reason)
+        gone(reason) if @reachable
         @told_at = now
       end
 
@@ -49,6 +52,17 @@ module WorkShaper
       end
 
       private
+
+      def back
+        seconds = now - @answered_at
+        SafeLog.info(message: "Kafka is back", away_sec: seconds.round)
+        @events.publish(:kafka_back) { { away: seconds } }
+      end
+
+      def gone(reason)
+        change(false)
+        @events.publish(:kafka_away) { { reason: reason } }
+      end
 
       # What librdkafka says may come late: behind messages for which there is no room.
       def gone?(reports)

@@ -11,22 +11,27 @@ module WorkShaper
     class Outcomes
       # @param policy [RetryPolicy]
       # @param on_error [#call(error, input), nil] is told of every failed try
-      def initialize(policy, on_error)
+      # @param publish [#call(event, input, nil, index) { Hash }] publishes an event
+      def initialize(policy, on_error, publish)
         @policy = policy
         @on_error = on_error
+        @publish = publish
       end
 
       # Called by the pool: the work of an input raised.
       def work_failed(failure, error, input, _partition, index)
         failure.failed(error, input, nil, index)
-        tell(error, input)
+        tell(failure, input, :failure, error: error)
+        call_on_error(error, input)
         return [:error, Outcomes.presentable(error)] if Guard::FATAL.any? { |kind| kind === error } # rubocop:disable Style/CaseEquality
 
         decision = @policy.decide(error, failure.attempts)
         if decision.seconds
+          tell(failure, input, :retry, wait: decision.seconds)
           failure.judged!
           decision.seconds
         else
+          tell(failure, input, :give_up, error: error, action: decision.give_up)
           outcome(decision.give_up, error, input)
         end
       end
@@ -64,7 +69,11 @@ module WorkShaper
         e
       end
 
-      def tell(error, input)
+      def tell(failure, input, event, **more)
+        @publish.call(event, input, nil, failure.offset) { { attempt: failure.attempt, **more } }
+      end
+
+      def call_on_error(error, input)
         return unless @on_error
 
         Guard.run(->(raised) { SafeLog.trouble("Error in on_error", raised) }) { @on_error.call(error, input) }

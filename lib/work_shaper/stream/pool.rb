@@ -12,7 +12,7 @@ module WorkShaper
         @policy = options.policy
         @deadline = options[:deadline]
         @time_limit = time_limit(@policy.timeout, options[:interrupt])
-        set_up(limited(block), Outcomes.new(@policy, options[:on_error]), options.native)
+        set_up(limited(block), Outcomes.new(@policy, options[:on_error], method(:tell)), options.native)
       end
 
       # What {#stats} has.
@@ -67,6 +67,11 @@ module WorkShaper
       def place_of(thread)
         row = tries.find { |try| try.thread.equal?(thread) }
         row ? { index: row.offset } : {}
+      end
+
+      # An event about an input.
+      def tell(event, input, _partition, index)
+        events.publish(event) { { input: input, index: index, **yield } }
       end
 
       # It has nothing to report.

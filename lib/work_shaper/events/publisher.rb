@@ -1,0 +1,21 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  module Events
+    # Publishes the events of one manager or consumer, with what they have in common.
+    #
+    # @private
+    class Publisher
+      # @param about [Hash{Symbol => Object}] what is in each event
+      def initialize(**about)
+        @about = about.freeze
+      end
+
+      # @param event [Symbol]
+      # @yieldreturn [Hash{Symbol => Object}] what else is known of it; called only if anyone may listen
+      def publish(event)
+        Events.publish(event) { { **@about, **yield } }
+      end
+    end
+  end
+end
