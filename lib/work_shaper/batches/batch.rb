@@ -13,6 +13,7 @@ module WorkShaper
         @ack = ack
         @keys = sub_key ? messages.map { |message| sub_key.call(message) } : []
         @failed = {}
+        @left_out = {}
         @gap = messages.size
         @reached = @told = -1
         @mutex = Mutex.new
@@ -29,7 +30,12 @@ module WorkShaper
 
       # Does the work of a message, unless that is left out.
       def work_on(index)
-        yield unless left_out?(index)
+        failed_before?(index) ? @left_out[index] = true : yield
+      end
+
+      # Whether its work was left out, since an earlier message of its sub key has failed.
+      def left_out?(index)
+        @left_out.key?(index)
       end
 
       # The work of a message raised. Logs it, unless process will raise it.
@@ -79,7 +85,7 @@ module WorkShaper
         [@reached, @gap - 1].min
       end
 
-      def left_out?(index)
+      def failed_before?(index)
         !@failed.empty? && @failed.key?(comparable(@keys[index]))
       end
 

@@ -16,6 +16,17 @@ module WorkShaper
       def limit_work(work)
         work
       end
+
+      # Where there was no attempt, there is nothing to tell.
+      def tell_attempt(row)
+        _, batch, index, = row
+        super unless batch.left_out?(index)
+      end
+
+      # The message knows where it comes from; what becomes of one that failed is up to the framework.
+      def tell(event, message, _batch, _index)
+        events.publish(event) { { message: message, **yield } } unless event == :give_up
+      end
     end
 
     private_constant :Pool
