@@ -285,6 +285,16 @@ RSpec.describe KafkaSpecs::Checker do
     expect(found).to eq([[], ["owners: t/0 came to n while m had it"]])
   end
 
+  it "lets work of a key overlap with that of another member only in an outage" do
+    first = log("m", [[0, "assigned t/0"], [10, "+0"], [20, "-0"], [200, "+2"], [300, "-2"]])
+    second = log("n", [[150, "assigned t/0"], [250, "+4"], [260, "-4"], *in_turn(1, 2, 3, 5, from: 270)])
+    found = [140..255, 140..245].map do |from_to|
+      check(first, second, outages: [(from_to.begin * 1_000_000)..(from_to.end * 1_000_000)]).violations.grep(/overlap/)
+    end
+
+    expect(found).to eq([[], ["overlap: t/0:4 (a) at n with t/0:2 (a) at m"]])
+  end
+
   it "looks at one topic, and at the attempts that are chosen, when it is given logs about these" do
     both = log("m", [[0, "assigned t/0 u/0"], *in_turn(0, 1, 2, 3, 4, 5, from: 10), [90, "+1"], [95, "-1"]])
     other = both.about("u")

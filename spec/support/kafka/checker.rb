@@ -137,10 +137,12 @@ module KafkaSpecs
     end
 
     # What still runs at a member that has lost its partition the next one repeats, and goes on after it, or is on its
-    # way there from further back: it can't wait for another process. Or it has finished that message before.
+    # way there from further back: it can't wait for another process. Or it has finished that message before. After an
+    # outage a member may have been taken for dead, and not know it.
     def excused?(running, attempt, of_key)
       return false if running.member == attempt.member
       return true if attempt.offset <= running.offset
+      return true if outage?(attempt.started)
       return true if @evidence.zombie?(running) || @evidence.zombie?(attempt) || @evidence.suspended?(running)
 
       of_key.any? do |other|
@@ -148,12 +150,16 @@ module KafkaSpecs
       end
     end
 
+    def outage?(moment)
+      @outages.any? { |moments| moments.cover?(moment) }
+    end
+
     # A partition that two members have.
     def shared
       @evidence.tenures.each_value.flat_map do |of_partition|
         awake = of_partition.reject { |tenure| @evidence.paused?(tenure.member) }
         both = awake.each_cons(2).select { |first, second| (first.to || NEVER) > second.from + LATE_NEWS }
-        both.reject! { |_, second| @outages.any? { |moments| moments.cover?(second.from) } }
+        both.reject! { |_, second| outage?(second.from) }
         both.map do |first, second|
           "owners: #{second.partition} came to #{second.member} while #{first.member} had it"
         end
