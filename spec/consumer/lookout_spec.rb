@@ -22,6 +22,18 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
     manager_threads.select { |thread| thread.name == "work_shaper lookout" }
   end
 
+  it "leaves no requests waiting for a broker while none answers, and goes on with them afterwards" do
+    running(topic_partition)
+    eventually { client.queries.requests > 5 }
+    client.queries.silent = true
+    rounds
+    before = client.queries.requests
+    rounds(10)
+    expect(client.queries.requests).to eq(before)
+    client.queries.silent = false
+    eventually { client.queries.requests > before }
+  end
+
   describe "when it goes" do
     before { replace_constant(inner(:Reachability), :PATIENCE, 0) }
 

@@ -71,7 +71,8 @@ module WorkShaper
                       **OauthToken.callbacks(oauth_token) }
         @config = ClientConfig.new(config, **callbacks)
         @consumer = self.class.as_known { @config.consumer }
-        @queries = Queries.new(@consumer, config["isolation.level"] != "read_uncommitted")
+        @queries = Queries.new(@consumer, config["isolation.level"] != "read_uncommitted",
+                               config.fetch("fetch.wait.max.ms", Options::FETCH_WAIT).to_i)
         @intake = open_intake
       end
 
@@ -84,13 +85,9 @@ module WorkShaper
         false
       end
 
-      # Whether a broker answers within so many milliseconds. (Not all of them have a cluster id to ask for.)
+      # Whether a broker answers within so many milliseconds.
       def reachable?(milliseconds)
-        FFI::MemoryPointer.new(:pointer) do |metadata|
-          code = call(:int, "metadata", @native, 0, nil, metadata, milliseconds)
-          call(:void, "metadata_destroy", metadata.read_pointer) if code.zero?
-          return code.zero?
-        end
+        queries.reachable?(milliseconds)
       end
 
       def subscribe(topics)

@@ -64,6 +64,7 @@ module WorkShaper
         @requests = {}
         @over = false
         @topics_asked_at = now # what is wrong at the start librdkafka says, or else later
+        @heard = true
         answered
         @thread = Thread.new do
           Thread.current.name = "work_shaper lookout"
@@ -120,12 +121,15 @@ module WorkShaper
         partitions = @assignment.partitions.values
         note_positions(partitions)
         heard = ask_committed(partitions)
-        request_offsets(partitions)
-        request_topics
-        @requests[:presence] ||= @queries.request_presence unless heard
+        if @heard
+          request(partitions, heard)
+        else
+          heard ||= @queries.reachable?(ANSWER_TIME)
+        end
         heard = await_answers(now + PERIOD) || heard
         return if @over
 
+        @heard = heard || @hurried
         @troubles.settle { |topic_partition| nothing_left?(topic_partition) }
         heard ? answered : unanswered
         @client.commits.tell_refused
@@ -161,6 +165,14 @@ module WorkShaper
       # Errors of librdkafka's own have negative numbers.
       def brokers_answer?(error)
         error.rdkafka_response.positive?
+      end
+
+      # Only while brokers answer: a request that waits for one has librdkafka 2.8 connect again each time that fails,
+      # thousands of times a second (once its session is over, too).
+      def request(partitions, heard)
+        request_offsets(partitions)
+        request_topics
+        @requests[:presence] ||= @queries.request_presence unless heard
       end
 
       # Not again before the last request is answered, which may be after an outage.

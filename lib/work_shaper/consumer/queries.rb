@@ -15,14 +15,18 @@ module WorkShaper
 
       INTERNAL_TOPIC = "__consumer_offsets"
 
+      REQUEST_TIME = 5_000 # milliseconds for the answer to a request, behind that to a fetch
+
       # @return [Hash{Array(String, Integer) => Integer}] partitions whose position is wrong, and how far it is
       attr_reader :astray
 
       # @param consumer [Rdkafka::Consumer]
       # @param read_committed [Boolean] whether the end of a partition is the end of what such a reader gets
-      def initialize(consumer, read_committed)
+      # @param fetch_wait [Integer] milliseconds for which a broker may keep the answer to a fetch back
+      def initialize(consumer, read_committed, fetch_wait)
         @guard = consumer.instance_variable_get(:@native_kafka)
         @read_committed = read_committed
+        @limit = REQUEST_TIME + fetch_wait
         @astray = {}.freeze
       end
 
@@ -70,21 +74,33 @@ module WorkShaper
       # @param offset [Integer] EARLIEST or LATEST
       # @return [OffsetsRequest]
       def request_offsets(topic_partitions, offset)
-        OffsetsRequest.new(@guard, OffsetList.every(topic_partitions, offset), @read_committed ? READ_COMMITTED : 0)
+        offsets = OffsetList.every(topic_partitions, offset)
+        OffsetsRequest.new(@guard, @limit, offsets, @read_committed ? READ_COMMITTED : 0)
       end
 
       # Asks a broker whether topics are there, and may be read.
       #
       # @return [TopicsRequest]
       def request_topics(names)
-        TopicsRequest.new(@guard, names)
+        TopicsRequest.new(@guard, @limit, names)
       end
 
       # Asks a broker for nothing but an answer, by a topic of Kafka's own, whatever is said of that.
       #
       # @return [TopicsRequest]
       def request_presence
-        TopicsRequest.new(@guard, [INTERNAL_TOPIC])
+        TopicsRequest.new(@guard, @limit, [INTERNAL_TOPIC])
+      end
+
+      # Whether a broker answers within so many milliseconds. (Not all of them have a cluster id to ask for.)
+      def reachable?(milliseconds)
+        FFI::MemoryPointer.new(:pointer) do |metadata|
+          @guard.with_inner do |inner|
+            code = Client.call(:int, "metadata", inner, 0, nil, metadata, milliseconds)
+            Client.call(:void, "metadata_destroy", metadata.read_pointer) if code.zero?
+            return code.zero?
+          end
+        end
       end
     end
 

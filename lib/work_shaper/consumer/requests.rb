@@ -3,18 +3,20 @@
 module WorkShaper
   class Consumer
     # A question to brokers that waits for no answer: a broker may answer a fetch first, which takes until there are
-    # messages. Nor has it a time limit of its own: librdkafka closes the connection of a request that is late.
+    # messages. Its time limit is longer than that: librdkafka closes the connection of a request that is late.
     #
     # @private
     class Request
       ANY_OPERATION = 0 # RD_KAFKA_ADMIN_OP_ANY
 
       # @param guard [Rdkafka::NativeKafka] keeps the client open during a call
-      def initialize(guard)
+      # @param limit [Integer] milliseconds until it is given up
+      def initialize(guard, limit)
         @guard = guard
         guard.with_inner do |inner|
           @queue = call(:pointer, "queue_new", inner)
           options = call(:pointer, "AdminOptions_new", inner, ANY_OPERATION)
+          call(:int, "AdminOptions_set_request_timeout", options, limit, nil, 0)
           submit(inner, options, @queue)
         ensure
           call(:void, "AdminOptions_destroy", options) if options
@@ -75,9 +77,9 @@ module WorkShaper
       Answer = Struct.new(:code, :id)
 
       # @param names [Array<String>]
-      def initialize(guard, names)
+      def initialize(guard, limit, names)
         @names = names
-        super(guard)
+        super(guard, limit)
       end
 
       private
@@ -129,10 +131,10 @@ module WorkShaper
     class OffsetsRequest < Request
       # @param offsets [Hash{Array(String, Integer) => Integer}] by topic and partition what is asked for
       # @param isolation_level [Integer] as librdkafka has it
-      def initialize(guard, offsets, isolation_level)
+      def initialize(guard, limit, offsets, isolation_level)
         @offsets = offsets
         @isolation_level = isolation_level
-        super(guard)
+        super(guard, limit)
       end
 
       private

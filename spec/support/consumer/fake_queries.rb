@@ -20,14 +20,14 @@ module ConsumerHelpers
     attr_accessor :silent, :refusal, :beginning, :skipped
     # Topic => librdkafka's response, where something is wrong with it; topic => its id.
     attr_reader :wrong, :ids
-    # How often somebody began to ask.
-    attr_reader :rounds
+    # How often somebody began to ask; how many requests there were that wait for a broker.
+    attr_reader :rounds, :requests
 
     def initialize(client, log, positions)
       @client = client
       @log = log
       @positions = positions
-      @beginning = @skipped = @rounds = 0
+      @beginning = @skipped = @rounds = @requests = 0
       @wrong = {}
       @ids = {}
       @astray = {}
@@ -46,13 +46,19 @@ module ConsumerHelpers
       topic_partitions.each { |place| @astray.delete(place) }
     end
 
-    def request_presence
+    # Without a request.
+    def reachable?(_milliseconds)
       ask
+      !silent
+    end
+
+    def request_presence
+      count_request
       Request.new(silent ? nil : true)
     end
 
     def request_topics(names)
-      ask
+      count_request
       answer = ConsumerHelpers.inner(:TopicsRequest)::Answer
       Request.new(silent ? nil : names.to_h { |name| [name, answer.new(wrong.fetch(name, 0), ids[name])] })
     end
@@ -70,7 +76,7 @@ module ConsumerHelpers
     end
 
     def request_offsets(topic_partitions, offset)
-      ask
+      count_request
       offsets = topic_partitions.to_h { |name| [name, offset == -1 ? @log[name].size + skipped : beginning] }
       Request.new(silent ? {} : offsets)
     end
@@ -83,6 +89,11 @@ module ConsumerHelpers
       return if taken.nil? || (taken.zero? && skipped.zero?)
 
       taken == @log[name].size ? taken + skipped : taken
+    end
+
+    def count_request
+      ask
+      @requests += 1
     end
 
     def ask
