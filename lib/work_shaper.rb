@@ -21,6 +21,7 @@ require_relative "work_shaper/manager"
 require_relative "work_shaper/batches"
 require_relative "work_shaper/stream/stream"
 require_relative "work_shaper/histogram"
+require_relative "work_shaper/census"
 
 # Parallel work on one Kafka partition.
 #
@@ -32,6 +33,7 @@ require_relative "work_shaper/histogram"
 module WorkShaper
   private_constant :Intake, :Feeding, :OffsetMap, :RetryPolicy, :Breaker, :TimeLimit
 
+  autoload :Metrics, "work_shaper/metrics"
   autoload :LoadTest, "work_shaper/load_test"
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has
 end

@@ -31,6 +31,7 @@ require_relative "consumer/handover"
 require_relative "consumer/assignment"
 require_relative "consumer/in_flight_limit"
 require_relative "consumer/crowding"
+require_relative "consumer/pauses"
 require_relative "consumer/back_pressure"
 require_relative "consumer/arrival"
 require_relative "consumer/waiting"
@@ -122,6 +123,7 @@ module WorkShaper
       @signals = signals
       @signals_before = Signals.stops
       @commands = Thread::Queue.new
+      @pauses = Pauses.new
       @lock = Mutex.new
       @over = false
     end
@@ -154,7 +156,7 @@ module WorkShaper
     def run
       claim
       SafeLog.info(message: "Starting", **@options.overview)
-      @poll_loop = PollLoop.new(@options, callbacks, drain: @drain)
+      @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
       @signals ? Signals.trapped(@commands, @signals_before) { supervise } : supervise
       raise @poll_loop.failure if @poll_loop.failure
       raise Error, "the polling thread was killed" if @poll_loop.result.nil?
@@ -180,7 +182,10 @@ module WorkShaper
     # they are asked for in the background, about every second. And
     #
     # * `assignment`, `paused`: names of the partitions that are ours, and of those that are paused because there is no
-    #   room, because they take up that of others, or after TSTP
+    #   room, because they take up that of others, after TSTP, or by {#pause}
+    # * `durations`: those of {Manager#stats} by topic
+    # * `repeated_if_killed` (also in each row of `partitions`): how many messages would be given again if the process
+    #   were killed now: those whose work has begun, and is not both finished and committed
     # * `bytes`: what the messages that wait or run weigh: their payloads, keys and headers
     # * `oldest_age_sec`: age of the oldest message that is taken and not finished, or nil
     # * `troubles`: what keeps messages from coming, by topic or partition ("orders", "orders/0"): `error` (the name of
@@ -196,6 +201,65 @@ module WorkShaper
       @poll_loop ? @poll_loop.stats : {}
     end
 
+    # Takes nothing more of a partition until {#resume}, even if it goes and comes back to this consumer, or has yet to
+    # come. What was taken is worked on; other partitions go on. Not to be called in a trap handler.
+    #
+    # @param topic [String]
+    # @param partition [Integer]
+    # @return [nil]
+    # @raise [TypeError, ArgumentError]
+    # @example
+    #   consumer.pause("orders", 3)
+    def pause(topic, partition)
+      @pauses.add(topic, partition)
+      nil
+    end
+
+    # Goes on with a partition where {#pause} has stopped it; nothing is left out.
+    #
+    # @param topic [String]
+    # @param partition [Integer]
+    # @return [nil]
+    # @raise [TypeError, ArgumentError]
+    # @example
+    #   consumer.resume("orders", 3)
+    def resume(topic, partition)
+      @pauses.remove(topic, partition)
+      nil
+    end
+
+    # Changes how many worker threads there are at most, while it runs, too. Those that are too many end when they have
+    # finished what they do.
+    #
+    # @param count [Integer, String]
+    # @raise [TypeError, ArgumentError]
+    # @example
+    #   consumer.concurrency = 100
+    def concurrency=(count)
+      @options.change(:concurrency, count)
+    end
+
+    # Changes how many messages may be taken and not finished, while it runs, too.
+    #
+    # @param count [Integer, String]
+    # @raise [TypeError, ArgumentError]
+    # @example
+    #   consumer.max_in_flight = 1_000
+    def max_in_flight=(count)
+      @options.change(:max_in_flight, count)
+    end
+
+    # What each worker does at this moment: a Hash of `topic`, `partition`, `offset`, `sub_key` (nil: it has none) and
+    # `message`, the `attempt`, for how many `seconds` (short by up to a tenth), the name of the `worker`, and its
+    # `backtrace`, the ten innermost frames.
+    #
+    # @return [Array<Hash{Symbol => Object}>] empty when it does not run
+    # @example
+    #   consumer.running.max_by { |work| work[:seconds] }
+    def running
+      @poll_loop ? @poll_loop.pool.running : []
+    end
+
     # Whether it runs, its poll loop turns and no work is stuck: for a liveness probe. What waits to be tried again, for
     # the breaker or for a dead letter to be confirmed does not make it unhealthy, nor does an outage of Kafka. A topic
     # that is gone or must not be read and a partition that cannot be read do, once that has lasted.
@@ -207,7 +271,14 @@ module WorkShaper
     #   consumer.healthy?(max_silence: 10)
     def healthy?(max_silence: 30, max_age: 600)
       running? && @poll_loop.result.nil? && @poll_loop.failure.nil? && @poll_loop.silence <= max_silence &&
-        @poll_loop.oldest_try_sec <= max_age && @poll_loop.oldest_trouble_sec <= max_age
+        @poll_loop.pool.oldest_try_sec <= max_age && @poll_loop.oldest_trouble_sec <= max_age
+    end
+
+    # @return [String] its group.id
+    # @example
+    #   consumer.group #=> "orders"
+    def group
+      @options.config["group.id"]
     end
 
     # The topics, the group and whether it runs; nothing else of the config, which may hold passwords.
@@ -216,7 +287,6 @@ module WorkShaper
     # @example
     #   consumer.inspect #=> '#<WorkShaper::Consumer orders as "group", running>'
     def inspect
-      group = @options.config["group.id"]
       "#<#{self.class} #{@options.topics.join(", ")} as #{group.inspect}#{", running" if running?}>"
     end
 
@@ -257,6 +327,7 @@ module WorkShaper
             @over = true
             @commands << :over # wakes the thread that waits for a command
           end
+          @poll_loop.thread.thread_variable_set(Census::CONSUMER, self)
         end
       end
     ensure
@@ -292,7 +363,7 @@ module WorkShaper
     # With the place of the message that each worker has, not its sub key.
     def log_backtraces
       Thread.list.each do |thread|
-        SafeLog.warn(message: "Backtrace", thread: thread.inspect, **@poll_loop.work_of(thread),
+        SafeLog.warn(message: "Backtrace", thread: thread.inspect, **@poll_loop.pool.work_of(thread),
                      backtrace: thread.backtrace)
       end
     end

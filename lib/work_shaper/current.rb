@@ -61,7 +61,7 @@ module WorkShaper
     # @example
     #   logger.info("attempt #{WorkShaper.current.attempt}")
     def current
-      Thread.current.thread_variable_get(:work_shaper_manager)&.__send__(:current)
+      Thread.current.thread_variable_get(Census::MANAGER)&.__send__(:current)
     end
   end
 end

@@ -9,6 +9,8 @@ module WorkShaper
   #
   # @private
   class Recovery
+    MOST_CLASSES = 100 # whose failures are counted apart
+    OTHER = "other"
     # @param manager [Manager] holds while the breaker is open, and is told how a kept message goes on
     # @param policy [RetryPolicy]
     # @param on_error [#call, nil] is told of every failed try
@@ -21,6 +23,7 @@ module WorkShaper
       @breaker = policy.breaker && Breaker.new(**policy.breaker, holder: self, events: manager.__send__(:events))
       @lock = Mutex.new
       @totals = { total_retried: 0, total_skipped: 0, total_dead_lettered: 0 }
+      @failures = Hash.new(0)
     end
 
     # How dead letters are sent (#deliver); what callables run inside (#call with a message and a block); what is called
@@ -29,11 +32,12 @@ module WorkShaper
 
     # @return [Hash{Symbol => Object}] its part of the manager's stats
     def stats
-      { **@totals, breaker: @breaker&.stats } # no lock: they may be asked for in a trap handler
+      { **@totals, failures: @failures.dup, breaker: @breaker&.stats } # no lock: it may be asked in a trap handler
     end
 
     # Called by the manager: the work of a message raised. Returns the verdict.
     def work_failed(failure, error, message, partition, offset)
+      count_failure(error)
       excused = @breaker&.open?
       failure.failed(error, message, partition, offset)
       decision = @policy.decide(error, failure.attempts - (excused ? 1 : 0))
@@ -53,6 +57,7 @@ module WorkShaper
 
     # Called by the manager: on_done raised. The work is done.
     def on_done_failed(error, message, partition, offset)
+      count_failure(error)
       call_on_error(error, message, partition, offset)
       log_error("Error in on_done", error, partition, offset)
       publish(:failure, message, partition, offset, error: error, attempt: nil)
@@ -94,6 +99,14 @@ module WorkShaper
 
     def count(total)
       @lock.synchronize { @totals[total] += 1 }
+    end
+
+    def count_failure(error)
+      kind = Kernel.instance_method(:class).bind_call(error).to_s
+      @lock.synchronize do
+        kind = OTHER unless @failures.key?(kind) || @failures.size < MOST_CLASSES
+        @failures = @failures.merge(kind => @failures[kind] + 1) # replaced, since it is read without a lock
+      end
     end
 
     # Telling

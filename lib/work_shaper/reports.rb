@@ -3,19 +3,29 @@
 module WorkShaper
   # What a manager reports about itself: numbers, lines in the log, and events.
   module Reports
-    TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped
-                in_flight waiting running workers sub_keys retrying dead_letters_waiting].freeze
-    PARTITION = %i[last_acked received waiting oldest_unfinished oldest_sub_key oldest_age_sec].freeze
-    private_constant :TOTALS, :PARTITION
+    TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped in_flight waiting running workers
+                sub_keys retrying dead_letters_waiting total_attempts].freeze
+    PARTITION = %i[last_acked received waiting oldest_unfinished oldest_sub_key oldest_age_sec oldest_attempt
+                   oldest_worker].freeze
+    RATES = %i[last_second last_minute last_15_minutes].freeze
+    private_constant :TOTALS, :PARTITION, :RATES
 
     # The state of the manager at this moment.
     #
     # * `total_enqueued`, `total_acked` (refused and repeated offsets included), `total_failed` (work or on_done
-    #   raised), `total_refused`, `total_dropped` (by {Manager#revoke}, or by a consumer that stops): counts since the
-    #   manager was made
+    #   raised), `total_refused`, `total_dropped` (by {Manager#revoke}, or by a consumer that stops), `total_attempts`:
+    #   counts since the manager was made
     # * `in_flight` (enqueued, not yet acknowledged or dropped), `waiting` (not started), `running`: messages
     # * `workers`: threads; `sub_keys`: those with something waiting or running
     # * `shutting_down`: Boolean; `fatal`: why the manager shut down by itself, a String, or nil
+    # * `failures`: how many attempts failed, by the name of the error's class: a hundred of them at most, and the rest
+    #   as "other"
+    # * `rates`: messages a second that were `enqueued` and `attempts` that ended, each a Hash of `last_second`,
+    #   `last_minute` and `last_15_minutes` (full seconds, of as many as there were)
+    # * `durations`: a {Histogram} of the time in `queue`, from when a message was enqueued until its first attempt
+    #   (accurate to about 10 ms), and one of the `work` of all attempts. (Of those that take less than 10 microseconds
+    #   about one in eight is measured, and counts for the others.)
+    # * `hot_keys`: the ten sub keys on which most messages wait, each a Hash of `sub_key` and `waiting`
     # * `retrying`: messages that wait to be tried again; `dead_letters_waiting`: those whose giving up is not confirmed
     # * `total_retried`, `total_skipped`, `total_dead_lettered`: counts of tries and messages
     # * `breaker`: its `state` (:closed or :open) and what it knows, or nil
@@ -25,7 +35,8 @@ module WorkShaper
     #   {WorkShaper.instrumenter})
     # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
     #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
-    #   `oldest_sub_key`, and `oldest_age_sec`, seconds since it was enqueued, accurate to about 10 ms
+    #   `oldest_sub_key`, `oldest_age_sec`, seconds since it was enqueued, accurate to about 10 ms, `oldest_attempt`
+    #   (which it is at, or waits for) and `oldest_worker` (the name of the thread that has it; nil: it waits)
     #
     # @return [Hash{Symbol => Object}]
     # @raise [ForkedProcess] the manager belongs to the parent process
@@ -34,9 +45,11 @@ module WorkShaper
     def stats
       rows = partition_rows
       numbers = TOTALS.zip(totals).to_h.merge(@failures.stats, stuck: stuck_rows, shutting_down: shutting_down?,
-                                                               fatal: fatal_text, events_dropped: Events.dropped)
+                                                               fatal: fatal_text, events_dropped: Events.dropped,
+                                                               rates: rates_by_period, durations: durations_by_kind,
+                                                               hot_keys: hot_keys)
       # Last, since a partition's #hash may be anything, and may use the manager.
-      numbers.merge(partitions: rows.to_h { |partition, *values| [partition, PARTITION.zip(values).to_h] })
+      numbers.merge(partitions: rows.to_h { |partition, *values| [partition, partition_numbers(values)] })
     end
 
     # Writes the state to {WorkShaper.logger}, in the fields of WorkShaper 0.1.3.
@@ -55,6 +68,26 @@ module WorkShaper
     end
 
     private
+
+    def partition_numbers(row)
+      *known, failure, worker = row.first(PARTITION.size)
+      numbers = PARTITION.zip(known).to_h
+      attempt = failure ? failure.attempt : 1
+      numbers.merge(oldest_attempt: (attempt if numbers[:oldest_unfinished]), oldest_worker: worker&.name)
+    end
+
+    def rates_by_period
+      %i[enqueued attempts].zip(rates.transpose).to_h { |what, values| [what, RATES.zip(values).to_h] }
+    end
+
+    def durations_by_kind
+      _, queue, work = durations.last
+      { queue: queue, work: work }
+    end
+
+    def hot_keys
+      hot_key_rows.map { |sub_key, waiting| { sub_key: sub_key, waiting: waiting } }
+    end
 
     # A report that nobody asked for names no sub key.
     def report_unasked

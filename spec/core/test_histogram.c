@@ -17,7 +17,7 @@ static void begin(void) {
 }
 
 static void record(uint64_t value) {
-    CHECK(histogram_record(&histogram, value));
+    CHECK(histogram_record(&histogram, value, 1));
     values[count++] = value;
 }
 
@@ -96,7 +96,7 @@ static void merges(uint64_t run) {
     }
     for (uint32_t i = 0; i < 500; i++) {
         record(random_value(1 + random_below(64)));
-        CHECK(histogram_record(&parts[random_below(3)], values[i]));
+        CHECK(histogram_record(&parts[random_below(3)], values[i], 1));
     }
     histogram_destroy(&histogram);
     for (int i = 0; i < 3; i++) {
@@ -130,12 +130,12 @@ static void counts_nothing_without_memory(void) {
     begin();
     record(5);
     allocations_left = 0;
-    CHECK(!histogram_record(&histogram, 5000) && histogram.count == 1 && histogram.highest == 5);
-    CHECK(histogram_record(&histogram, 6));
+    CHECK(!histogram_record(&histogram, 5000, 1) && histogram.count == 1 && histogram.highest == 5);
+    CHECK(histogram_record(&histogram, 6, 1));
     allocations_left = -1;
     struct histogram other;
     histogram_init(&other);
-    CHECK(histogram_record(&other, 5000) && histogram_record(&other, 500000));
+    CHECK(histogram_record(&other, 5000, 1) && histogram_record(&other, 500000, 1));
     allocations_left = 1;
     CHECK(!histogram_merge(&histogram, &other) && histogram.count == 2 && histogram.highest == 6);
     CHECK(histogram_percentile(&histogram, 100) == 6);
@@ -145,7 +145,29 @@ static void counts_nothing_without_memory(void) {
     histogram_destroy(&other);
 }
 
+/* What came so many times, in one call or in as many. */
+static void counts_many_at_once(void) {
+    const uint64_t values[] = {0, 300, (1ull << 40u) + 7, UINT64_MAX, UINT64_MAX - 12345};
+    struct histogram once, apart;
+    histogram_init(&once);
+    histogram_init(&apart);
+    for (uint32_t i = 0; i < 5; i++) {
+        CHECK(histogram_record(&once, values[i], 17 + i));
+        for (uint32_t j = 0; j < 17 + i; j++) {
+            CHECK(histogram_record(&apart, values[i], 1));
+        }
+    }
+    CHECK(once.count == 95 && once.count == apart.count && once.sum == apart.sum && once.sum_carry == apart.sum_carry);
+    CHECK(once.lowest == 0 && once.highest == UINT64_MAX);
+    for (size_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
+        CHECK(histogram_count(&once, bucket) == histogram_count(&apart, bucket));
+    }
+    histogram_destroy(&once);
+    histogram_destroy(&apart);
+}
+
 int main(void) {
+    counts_many_at_once();
     knows_the_ends();
     counts_nothing_without_memory();
     for (uint64_t run = 1; run <= runs(100); run++) {

@@ -224,6 +224,8 @@ static void costs_no_more_than_what_is_unfinished(bool latest, int64_t apart) {
     int64_t last = 5 + PASSED * apart, runs[] = {6, last, 0, 0}, *expected = runs;
     offset_tracker_each_run(&tracker, next_run, &expected);
     CHECK(expected == runs + 2 && offset_tracker_highest_finished(&tracker) == last);
+    CHECK(tracker.known == PASSED && offset_tracker_finished_above(&tracker, 5) == PASSED);
+    CHECK(offset_tracker_finished_above(&tracker, last) == 0);
     check_nothing_to_claim();
     offset_tracker_finish(&tracker, stuck);
     if (latest) {
@@ -256,7 +258,24 @@ static void is_on_its_side_of_the_mark(void) {
     offset_tracker_clear(&tracker);
 }
 
+/* Counted is what was received, not how far it goes. */
+static void is_counted_above_an_unfinished_one(void) {
+    offset_tracker_init(&tracker, true);
+    receive(0, 5);
+    pass(8);
+    pass(20);
+    receive(1, 30);
+    for (int64_t offset = 31; offset < 231; offset += 2) {
+        pass(offset);
+    }
+    receive(2, 300);
+    CHECK(offset_tracker_finished_above(&tracker, 5) == 102 && offset_tracker_finished_above(&tracker, 30) == 100);
+    CHECK(offset_tracker_finished_above(&tracker, 300) == 0);
+    offset_tracker_clear(&tracker);
+}
+
 int main(void) {
+    is_counted_above_an_unfinished_one();
     for (int latest = 0; latest < 2; latest++) {
         is_acknowledged_unseen(latest);
         is_held_up_by_what_is_unfinished_below_it(latest);

@@ -7,8 +7,12 @@ RSpec.describe WorkShaper::Manager, "#stats" do
     { total_enqueued: 0, total_acked: 0, total_failed: 0, total_refused: 0, total_dropped: 0, in_flight: 0,
       waiting: 0, running: 0, workers: 0, sub_keys: 0, retrying: 0, dead_letters_waiting: 0, total_retried: 0,
       total_skipped: 0, total_dead_lettered: 0, stuck: [], shutting_down: false, fatal: nil, partitions: {},
-      breaker: a_hash_including(state: :closed) }
+      breaker: a_hash_including(state: :closed), total_attempts: 0, failures: {}, hot_keys: [],
+      events_dropped: Integer, durations: { queue: have_attributes(count: 0), work: have_attributes(count: 0) },
+      rates: { enqueued: nothing, attempts: nothing } }
   end
+
+  let(:nothing) { { last_second: 0.0, last_minute: 0.0, last_15_minutes: 0.0 } }
 
   it "holds every field on a new manager, all zero" do
     expect(manager.stats).to match(fresh)
@@ -28,8 +32,10 @@ RSpec.describe WorkShaper::Manager, "#stats" do
     expect(stats).to include(total_enqueued: 6, total_acked: 0, in_flight: 6, waiting: 3, running: 2, workers: 2,
                              sub_keys: 3, shutting_down: false)
     expect(stats[:partitions]).to eq(
-      0 => { last_acked: nil, received: 2, waiting: 0, oldest_unfinished: 10, oldest_sub_key: :a },
-      1 => { last_acked: nil, received: 4, waiting: 3, oldest_unfinished: 5, oldest_sub_key: :b }
+      0 => { last_acked: nil, received: 2, waiting: 0, oldest_unfinished: 10, oldest_sub_key: :a, oldest_attempt: 1,
+             oldest_worker: "work_shaper worker 1" },
+      1 => { last_acked: nil, received: 4, waiting: 3, oldest_unfinished: 5, oldest_sub_key: :b, oldest_attempt: 1,
+             oldest_worker: "work_shaper worker 2" }
     )
   end
 

@@ -280,7 +280,7 @@ module ManagerHelpers
 
   # stats without what changes with the clock.
   def steady_stats(shaper)
-    stats = shaper.stats
+    stats = shaper.stats.except(:rates, :durations)
     stats.merge(partitions: stats[:partitions].transform_values { |fields| fields.except(:oldest_age_sec) })
   end
 

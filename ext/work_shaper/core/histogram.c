@@ -57,13 +57,14 @@ static void widen(struct histogram *histogram, uint64_t lowest, uint64_t highest
     histogram->highest = highest > histogram->highest ? highest : histogram->highest;
 }
 
-bool histogram_record(struct histogram *histogram, uint64_t value) {
+bool histogram_record(struct histogram *histogram, uint64_t value, uint32_t times) {
     size_t bucket = bucket_of(value);
     if (!ensure_octave(histogram, bucket / HISTOGRAM_WIDTH)) {
         return false;
     }
-    histogram->octaves[bucket / HISTOGRAM_WIDTH][bucket % HISTOGRAM_WIDTH]++;
-    add(histogram, 1, value, 0);
+    histogram->octaves[bucket / HISTOGRAM_WIDTH][bucket % HISTOGRAM_WIDTH] += times;
+    uint64_t low = (value & UINT32_MAX) * times, high = (value >> 32u) * times; /* value * times is 96 bits long */
+    add(histogram, times, value * times, (high + (low >> 32u)) >> 32u);
     widen(histogram, value, value);
     return true;
 }

@@ -37,11 +37,11 @@ void histogram_init(struct histogram *histogram);
 void histogram_destroy(struct histogram *histogram);
 
 /*
- * histogram_record - Counts a value. Allocates when it is the first one of its octave.
+ * histogram_record - Counts a value that came so many times. Allocates when it is the first one of its octave.
  *
  * Returns false when there is no memory; then it is not counted.
  */
-bool histogram_record(struct histogram *histogram, uint64_t value);
+bool histogram_record(struct histogram *histogram, uint64_t value, uint32_t times);
 
 /*
  * histogram_merge - Counts all that another one has counted, which may be the same one.

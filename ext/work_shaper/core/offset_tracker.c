@@ -293,6 +293,7 @@ bool offset_tracker_receive_finished(struct offset_tracker *tracker, int64_t off
     uint32_t sequence;
     bool noted = window_append(tracker, (struct tracked){.offset = offset, .run = RUN_OF_ONE}, &sequence);
     tracker->received += noted;
+    tracker->known += noted;
     return noted;
 }
 
@@ -467,6 +468,18 @@ void offset_tracker_each_run(const struct offset_tracker *tracker,
     if (last != OFFSET_NONE) {
         visit(unfinished + 1, last, data);
     }
+}
+
+uint64_t offset_tracker_finished_above(const struct offset_tracker *tracker, int64_t offset) {
+    uint64_t count = 0;
+    for (uint32_t left = tracker->length; left > 0; left--) {
+        const struct tracked *entry = window_at(tracker, tracker->head + left - 1);
+        if (entry->offset <= offset) {
+            break;
+        }
+        count += tracked_finished(*entry) ? entry->run >> 1u : 0;
+    }
+    return count;
 }
 
 int64_t offset_tracker_highest_finished(const struct offset_tracker *tracker) {

@@ -66,6 +66,7 @@ struct offset_tracker {
     uint32_t running;           /* items started and not finished */
     uint32_t crowded;           /* those of the waiting that are crowded */
     uint64_t received;          /* offsets received in this assignment */
+    uint64_t known;             /* those of them that came in finished */
     uint64_t abandoned;         /* those of them that will never be finished */
     uint64_t dropped;           /* those of the abandoned that count as dropped already */
     int64_t given_up;           /* the lowest of the abandoned, or OFFSET_NONE */
@@ -189,6 +190,18 @@ const struct tracked *offset_tracker_oldest(const struct offset_tracker *tracker
  */
 void offset_tracker_each_run(const struct offset_tracker *tracker,
                              bool (*visit)(int64_t first, int64_t last, void *data), void *data);
+
+/*
+ * offset_tracker_finished_here - How many offsets were finished, without those that came in finished. O(1).
+ */
+static inline uint64_t offset_tracker_finished_here(const struct offset_tracker *tracker) {
+    return tracker->received - tracker->known - tracker->abandoned - tracker->waiting - tracker->running;
+}
+
+/*
+ * offset_tracker_finished_above - How many offsets of the window above one that is unfinished are finished. O(window).
+ */
+uint64_t offset_tracker_finished_above(const struct offset_tracker *tracker, int64_t offset);
 
 /*
  * offset_tracker_highest_finished - The highest offset that was finished, acknowledged or not, or OFFSET_NONE. O(what

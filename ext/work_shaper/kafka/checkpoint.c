@@ -43,9 +43,26 @@ static bool add_run(int64_t first, int64_t last, void *data) {
     return true;
 }
 
-/* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code. */
-static VALUE finished_beyond(const struct partition *partition, const struct frontier *frontier) {
+/* A text that is longer may be cut. */
+#define SURELY_WHOLE (OFFSET_MAP_LIMIT - 64)
+
+/* The highest offset that a text says is finished. */
+static int64_t last_of(const char *text, size_t length, int64_t base) {
+    struct offset_map map;
+    if (offset_map_decode(&map, text, length, base) != OFFSET_MAP_OK) {
+        return base;
+    }
+    int64_t last = offset_map_last(&map);
+    offset_map_destroy(&map);
+    return last;
+}
+
+/* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code.
+ *
+ * last: gets the highest finished offset that the text says; of others that are higher it does not. */
+static VALUE finished_beyond(const struct partition *partition, const struct frontier *frontier, int64_t *last) {
     const struct offset_tracker *tracker = &partition->tracker;
+    *last = frontier->offset;
     if (tracker->length < 2) {
         return Qnil;
     }
@@ -64,6 +81,10 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
         runs.map.anchor.hash = message_fingerprint(frontier->message, &runs.map.anchor.timestamp);
         length = offset_map_encode(&runs.map, text, sizeof text);
     }
+    if (length > 0) {
+        bool whole = length < SURELY_WHOLE && runs.map.count < OFFSET_MAP_RUNS_MAX;
+        *last = whole ? runs.map.runs[runs.map.count - 1].last : last_of(text, length, frontier->offset);
+    }
     free(runs.map.runs);
     return length > 0 ? rb_usascii_str_new(text, (long)length) : Qnil;
 }
@@ -72,7 +93,8 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
  * call-seq: checkpoint(partition)
  *
  * From where another owner of the partition would have to go on, and what is finished beyond that: an offset and a
- * text to be committed beside it, or nil. Nil when nothing of the partition is finished.
+ * text to be committed beside it, or nil; and how many messages whose work is finished are not repeated then. Nil when
+ * nothing of the partition is finished.
  */
 static VALUE checkpoint(VALUE self, VALUE key) {
     const struct partition *partition = manager_partition(self, key);
@@ -80,11 +102,15 @@ static VALUE checkpoint(VALUE self, VALUE key) {
         return Qnil;
     }
     const struct offset_tracker *tracker = &partition->tracker;
+    uint64_t finished = offset_tracker_finished_here(tracker);
     struct frontier frontier;
     if (!find_frontier(tracker, &frontier)) {
-        return rb_assoc_new(LL2NUM(tracker->highest + 1), Qnil);
+        return rb_ary_new_from_args(3, LL2NUM(tracker->highest + 1), Qnil, ULL2NUM(finished));
     }
-    return rb_assoc_new(LL2NUM(frontier.offset), finished_beyond(partition, &frontier));
+    int64_t last;
+    VALUE text = finished_beyond(partition, &frontier, &last);
+    uint64_t left_out = offset_tracker_finished_above(tracker, last);
+    return rb_ary_new_from_args(3, LL2NUM(frontier.offset), text, ULL2NUM(finished - left_out));
 }
 
 void init_checkpoint(VALUE feeding) {

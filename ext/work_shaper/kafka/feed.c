@@ -30,6 +30,13 @@ static VALUE partition_name(VALUE message) {
     return rb_enc_interned_str(text, length < NAME_SIZE ? length : NAME_SIZE - 1, rb_utf8_encoding());
 }
 
+static VALUE topic_of_name(VALUE name) {
+    long length = RSTRING_LEN(name);
+    while (length > 0 && RSTRING_PTR(name)[--length] != '/') {
+    }
+    return rb_str_freeze(rb_utf8_str_new(RSTRING_PTR(name), length));
+}
+
 /* The last message's partition, which is usually that of the next one, too. */
 struct named {
     VALUE topic, name;
@@ -201,6 +208,7 @@ static VALUE set_max_bytes(VALUE self, VALUE count) {
         waiters_look(manager);
     } else {
         weight_begin(manager, message_weight, most);
+        manager->topic_of = topic_of_name;
     }
     return count;
 }

@@ -3,7 +3,6 @@
 #include "../ruby/clock.h"
 #include "../ruby/process.h"
 #include "../ruby/ruby_thread.h"
-#include "attempt.h"
 #include "manager.h"
 #include "pass.h"
 #include "supervisor.h"
@@ -33,6 +32,23 @@ void acknowledger_look(struct manager *manager) {
 void acknowledger_cut_off(struct manager *manager) {
     if (manager->acknowledger.partition) {
         rb_thread_kill(manager->acknowledger.slot.thread);
+    }
+}
+
+/* Once a tick */
+
+static void tick(struct manager *manager) {
+    uint32_t now = clock_milliseconds();
+    if ((now - manager->acknowledger.ticked_at) * NANOSECONDS_PER_MILLISECOND >= manager->acknowledger.tick) {
+        manager->acknowledger.ticked_at = now; /* first: others may come here meanwhile */
+        meters_note(manager);
+        attempts_ask(manager);
+    }
+}
+
+void acknowledger_stand_in(struct manager *manager) {
+    if (!manager->scheduler.in_flight) {
+        tick(manager);
     }
 }
 
@@ -111,11 +127,12 @@ static VALUE acknowledge_loop(VALUE self) {
     uint64_t next_beat = beat_after(manager);
     thread_slot_set_state(&manager->acknowledger.slot, THREAD_BUSY);
     thread_name(rb_str_new_cstr("work_shaper acknowledger"));
+    thread_belongs_to("work_shaper_manager", self);
     while (!manager_forked(manager) && !process_ends()) {
         next_beat = speak(manager, next_beat);
         supervisor_look(manager);
         stuck_look(manager);
-        attempt_look(manager);
+        tick(manager);
         look_at_clock(manager);
         if (roster_pass_due(&manager->roster, &manager->scheduler)) {
             if (acknowledge_pass(manager) > 0) {

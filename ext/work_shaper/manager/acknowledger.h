@@ -22,6 +22,7 @@ struct acknowledger {
     uint64_t heartbeat;          /* nanoseconds between two reports, or 0 */
     uint64_t rest_until;         /* the end of its tick, in clock_nanoseconds */
     uint64_t watch_until;        /* until when it watches, even with nothing in flight, in clock_nanoseconds */
+    uint32_t ticked_at;          /* when it last did what it does once a tick, in clock_milliseconds */
     uint32_t due_at;             /* when it wants to run again, in clock_milliseconds */
     struct partition *partition; /* whose offset `ack` is being called with, or NULL */
     uint64_t turn;               /* which call of `ack` */
@@ -41,6 +42,12 @@ void acknowledger_start(struct manager *manager);
  * acknowledger_try_to_start - The same, but does not raise: when it fails, there is still none.
  */
 void acknowledger_try_to_start(struct manager *manager);
+
+/*
+ * acknowledger_stand_in - While nothing is in flight the acknowledger may sleep: who brings something in does before
+ * what it does once a tick, when that is due. May run Ruby code, of which nothing is let out.
+ */
+void acknowledger_stand_in(struct manager *manager);
 
 /*
  * acknowledger_wake - Wakes the thread if it is parked. Runs no Ruby code.

@@ -1,8 +1,5 @@
 /*
- * attempt - tells what each attempt took, when anyone listens.
- *
- * Whether anyone does is asked when a manager is made, and then once a tick, by the acknowledger or by who brings the
- * first message after a pause: asking may run Ruby code.
+ * attempt - one try of the work of a message: counts what it took, and tells of it when anyone listens.
  */
 #ifndef WORK_SHAPER_MANAGER_ATTEMPT_H
 #define WORK_SHAPER_MANAGER_ATTEMPT_H
@@ -14,33 +11,30 @@
 struct manager;
 struct worker;
 
-/* Whether anyone listens. */
-struct listeners {
-    bool wanted;
-    uint32_t asked_at; /* milliseconds, modulo 2^32 */
-};
-
-/* The attempt that a worker is at. */
+/*
+ * The attempt that a worker is at, and what is known of those before.
+ *
+ * Looking at the clock twice takes a fifth of all that is done for a message whose work is nothing. So when that took
+ * less than 10 us, the next ones, 7 or 8 in the mean and a random number, are only counted; the one that is measured
+ * then stands for them, too. Only what the watchdog has seen running stands for itself alone, measured or not: it is
+ * too long to be missed, and to count for others.
+ */
 struct attempt {
-    uint64_t began_at; /* in nanoseconds; 0: nobody listens */
-    uint32_t queued;   /* milliseconds from enqueue till then */
+    uint64_t began_at;           /* in nanoseconds; 0: it is not measured */
+    uint64_t took;               /* the last that was measured, in nanoseconds */
+    uint32_t queued;             /* milliseconds from enqueue until that began */
+    struct durations *durations; /* where it is counted; NULL: nowhere */
+    uint8_t skip;                /* how many more are not measured */
+    uint8_t skipped;             /* how many were not, since the last that was */
+    bool skips;                  /* this one is not measured, but to be counted */
+    bool told;                   /* somebody listens */
 };
 
 /*
- * attempt_ask - Asks whether anyone listens. Runs Ruby code, of which nothing is let out.
+ * attempts_ask - Asks whether anyone listens. To be called when a manager is made, and once a tick. Runs Ruby code, of
+ * which nothing is let out.
  */
-void attempt_ask(struct manager *manager);
-
-/*
- * attempt_look - The same, unless a tick has not passed since the last time.
- */
-void attempt_look(struct manager *manager);
-
-/*
- * attempt_look_at_rest - The same, while nothing is in flight and so the acknowledger may sleep. For those who bring
- * something in.
- */
-void attempt_look_at_rest(struct manager *manager);
+void attempts_ask(struct manager *manager);
 
 /*
  * attempt_begin - The worker is about to work on its item.
@@ -48,15 +42,21 @@ void attempt_look_at_rest(struct manager *manager);
 void attempt_begin(struct worker *worker);
 
 /*
- * attempt_row - What there is to tell of the attempt that a worker is at, and ends now; nil when nobody listens.
+ * attempt_end - The attempt that a worker is at, if it is at one, is over. Returns what there is to tell of it; nil:
+ * nobody listens.
  *
  * message: the item's, as it was when the attempt began.
  */
-VALUE attempt_row(const struct worker *worker, VALUE message, bool done);
+VALUE attempt_end(struct worker *worker, VALUE message, bool done);
 
 /*
- * attempt_tell - Tells of an attempt that is over. Runs Ruby code: what interrupts the thread goes through, errors do
- * not.
+ * attempts_settle - Counts those that were not measured since the worker's last one as that one. To be called before
+ * somebody reads what is counted, and when the worker rests or ends.
+ */
+void attempts_settle(struct worker *worker);
+
+/*
+ * attempt_tell - Tells of one that is over. Runs Ruby code: what interrupts the thread goes through, errors do not.
  */
 void attempt_tell(const struct manager *manager, VALUE row);
 

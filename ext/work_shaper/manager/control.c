@@ -5,6 +5,7 @@
 #include "../ruby/options.h"
 #include "dropping.h"
 #include "manager.h"
+#include "supervisor.h"
 
 void refuse_inside_callback(const struct manager *manager, const char *method) {
     if (manager_inside_callback(manager)) {
@@ -231,7 +232,25 @@ static VALUE ending(VALUE self) {
     return rb_ary_dup(manager_get(self)->ending);
 }
 
+/*
+ * call-seq: concurrency = count
+ *
+ * Changes how many workers there are at most; those that are too many end when they have finished what they do.
+ */
+static VALUE set_concurrency(VALUE self, VALUE count) {
+    struct manager *manager = manager_get(self);
+    struct roster *roster = &manager->roster;
+    fairness_set_concurrency(manager, NUM2UINT(count));
+    uint32_t surplus = roster->workers > roster->concurrency ? roster->workers - roster->concurrency : 0;
+    for (; surplus && roster->idle; surplus--) {
+        workers_wake_one(manager); /* to end; those that are busy look by themselves */
+    }
+    supervise(manager);
+    return count;
+}
+
 void init_control(VALUE manager_class) {
+    rb_define_private_method(manager_class, "concurrency=", set_concurrency, 1);
     rb_define_method(manager_class, "flush", flush, -1);
     rb_define_method(manager_class, "request_shutdown", request_shutdown, 0);
     rb_define_private_method(manager_class, "forget", forget, 1);

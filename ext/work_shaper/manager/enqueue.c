@@ -43,7 +43,7 @@ static void check_staff(struct manager *manager) {
  */
 static void look_up(struct entry *entry) {
     struct manager *manager = entry->manager;
-    attempt_look_at_rest(manager);
+    acknowledger_stand_in(manager);
     check_staff(manager);
     entry->address = address_of(manager, entry->sub_key, entry->partition);
     registry_look_up(manager, &entry->address);

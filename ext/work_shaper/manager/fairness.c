@@ -52,7 +52,7 @@ bool fairness_may_rest(const struct manager *manager) {
 static uint64_t idle_time_at(const struct manager *manager, uint64_t now) {
     const struct fairness *fairness = &manager->fairness;
     uint32_t concurrency = manager->roster.concurrency;
-    uint64_t lacking = concurrency - fairness->busy;
+    uint64_t lacking = concurrency > fairness->busy ? concurrency - fairness->busy : 0;
     return fairness->idle_before + (now - fairness->busy_since) / concurrency * lacking;
 }
 
@@ -60,13 +60,21 @@ uint64_t fairness_idle_time(const struct manager *manager) {
     return idle_time_at(manager, clock_nanoseconds());
 }
 
-void fairness_count_busy(struct manager *manager, int change) {
-    struct fairness *fairness = &manager->fairness;
-    if (!change) {
-        return;
-    }
+/* Notes what was before a change. */
+static void note_idle_time(struct manager *manager) {
     uint64_t now = clock_nanoseconds();
-    fairness->idle_before = idle_time_at(manager, now);
-    fairness->busy_since = now;
-    fairness->busy += change;
+    manager->fairness.idle_before = idle_time_at(manager, now);
+    manager->fairness.busy_since = now;
+}
+
+void fairness_count_busy(struct manager *manager, int change) {
+    if (change) {
+        note_idle_time(manager);
+        manager->fairness.busy += change;
+    }
+}
+
+void fairness_set_concurrency(struct manager *manager, uint32_t concurrency) {
+    note_idle_time(manager);
+    manager->roster.concurrency = concurrency;
 }

@@ -50,6 +50,11 @@ bool fairness_may_rest(const struct manager *manager);
 void fairness_count_busy(struct manager *manager, int change);
 
 /*
+ * fairness_set_concurrency - There may be so many workers from now on, 1 at least.
+ */
+void fairness_set_concurrency(struct manager *manager, uint32_t concurrency);
+
+/*
  * fairness_idle_time - How long the average worker has lacked work so far, in nanoseconds: it was parked because
  * nothing was ready, or not even started.
  */

@@ -22,6 +22,7 @@ static void mark_manager(void *data) {
         rb_gc_mark(held[i]);
     }
     registry_mark(manager);
+    durations_mark(&manager->durations);
     workers_mark(&manager->workers);
     if (manager->stream) {
         stream_mark(manager->stream);
@@ -42,11 +43,13 @@ static void free_manager(void *data) {
         stream_destroy(manager->stream);
     }
     registry_destroy(manager);
+    durations_destroy(&manager->durations);
     ruby_xfree(manager);
 }
 
 static size_t size_of_manager(const void *data) {
-    return sizeof(struct manager) + registry_bytes(data);
+    const struct manager *manager = data;
+    return sizeof *manager + registry_bytes(manager) + durations_bytes(&manager->durations);
 }
 
 static const rb_data_type_t manager_type = {
@@ -87,6 +90,8 @@ VALUE manager_allocate(VALUE class) {
     manager->ending = Qnil;
     scheduler_init(&manager->scheduler, 1, 1);
     registry_init(&manager->registry);
+    durations_init(&manager->durations);
+    meters_init(&manager->meters);
     acknowledger_init(manager);
     timekeeper_init(manager);
     workers_init(&manager->workers);
@@ -116,7 +121,7 @@ void manager_prepare(struct manager *manager, VALUE failures, VALUE settings) {
 #undef SETTING
     RB_OBJ_WRITE(self, &manager->failures, failures);
     RB_OBJ_WRITE(self, &manager->ending, rb_ary_new());
-    attempt_ask(manager);
+    attempts_ask(manager);
 }
 
 /*

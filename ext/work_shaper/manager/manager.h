@@ -15,7 +15,9 @@
 #include "acknowledger.h"
 #include "attempt.h"
 #include "drain.h"
+#include "durations.h"
 #include "fairness.h"
+#include "meters.h"
 #include "registry.h"
 #include "room.h"
 #include "thread_slot.h"
@@ -58,7 +60,10 @@ struct manager {
     struct drains drains;
     struct fairness fairness;
     struct weight weight;
-    struct listeners listeners;
+    struct durations durations;
+    topic_of *topic_of; /* NULL: partitions belong to none */
+    struct meters meters;
+    bool tells_attempts; /* somebody listens */
     struct fatal fatal;
     uint64_t total_failed;
     uint64_t giving_up;   /* messages that are being given up */

@@ -91,6 +91,7 @@ static struct partition *make_partition(struct manager *manager, VALUE key, st_i
     partition->leader_epoch = -1;
     partition->awaited = 0;
     partition->weight = 0;
+    partition->durations = NULL;
     if (!add(manager, &manager->registry.partitions, &partition->keyed, key, hash)) {
         free(partition);
         return NULL;

@@ -15,6 +15,7 @@
 
 struct manager;
 struct blocked;
+struct durations;
 
 /* A sub key that has something waiting or running, or a caller that waits for room on it. */
 struct sub_key {
@@ -28,9 +29,11 @@ struct sub_key {
 struct partition {
     struct keyed keyed;
     struct offset_tracker tracker;
-    uint64_t weight;      /* of what is unfinished: see weight.h */
-    int32_t leader_epoch; /* the latest of Kafka's messages that came in; -1: none */
-    uint32_t awaited;     /* how many callers wait until nothing of it waits or runs; they keep it alive */
+    uint64_t weight;             /* of what is unfinished: see weight.h */
+    struct durations *durations; /* where those of its messages are counted; NULL: nowhere yet */
+    int32_t leader_epoch;        /* the latest of Kafka's messages that came in; -1: none */
+    uint32_t again;              /* messages that wait to be tried again, at the last count: see stats.c */
+    uint32_t awaited;            /* how many callers wait until nothing of it waits or runs; they keep it alive */
 };
 
 struct registry {

@@ -41,15 +41,29 @@ static VALUE offset_or_nil(int64_t offset) {
     return offset == OFFSET_NONE ? Qnil : LL2NUM(offset);
 }
 
+/* The thread that has a message, or nil. */
+static VALUE thread_with(const struct manager *manager, const struct item *item) {
+    const struct list *link;
+    list_each(link, &manager->workers.all) {
+        const struct worker *worker = LIST_ENTRY(link, struct worker, link);
+        if (worker->item == item) {
+            return worker->thread;
+        }
+    }
+    return Qnil;
+}
+
 /*
- * [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec, unsettled (received and
- * not acknowledged), last_received (the highest)]
+ * [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec, its failure or nil, its
+ * thread or nil, finished (in this assignment), begun (and not finished), unsettled (received and not acknowledged),
+ * last_received (the highest)]
  */
-static VALUE partition_row(const struct partition *partition) {
+static VALUE partition_row(const struct manager *manager, const struct partition *partition) {
     const struct offset_tracker *tracker = &partition->tracker;
     const struct tracked *oldest = offset_tracker_oldest(tracker);
     const struct item *item = oldest && oldest->item != &offset_tracker_abandoned ? oldest->item : NULL;
     uint32_t age = item ? clock_milliseconds() - item->received_at : 0;
+    bool head = item && (!item_waits(item) || item->queue->first == item); /* the failure is that of the first */
     VALUE row[] = {partition->keyed.key,
                    offset_or_nil(tracker->acknowledged),
                    ULL2NUM(tracker->received),
@@ -57,13 +71,36 @@ static VALUE partition_row(const struct partition *partition) {
                    oldest ? LL2NUM(oldest->offset) : Qnil,
                    item ? sub_key_of(item->queue)->keyed.key : Qnil,
                    item ? DBL2NUM(age / 1000.0) : Qnil,
+                   head ? sub_key_of(item->queue)->failure : Qnil,
+                   item ? thread_with(manager, item) : Qnil,
+                   ULL2NUM(offset_tracker_finished_here(tracker)),
+                   ULL2NUM((uint64_t)tracker->running + partition->again),
                    ULL2NUM((uint64_t)tracker->length + tracker->late_length + tracker->claim.count),
                    offset_or_nil(tracker->highest)};
     return rb_ary_new_from_values(sizeof row / sizeof *row, row);
 }
 
+static void forget_count(struct keyed *entry, void *data) {
+    (void)data;
+    ((struct partition *)entry)->again = 0;
+}
+
+static void count_again(struct keyed *entry, void *data) {
+    (void)data;
+    const struct sub_key_queue *queue = &((struct sub_key *)entry)->queue;
+    if (queue->tried && !queue->running) {
+        partition_of(queue->first->tracker)->again++;
+    }
+}
+
+struct rows {
+    const struct manager *manager;
+    VALUE all;
+};
+
 static void add_row(struct keyed *entry, void *data) {
-    rb_ary_push(*(VALUE *)data, partition_row((struct partition *)entry));
+    const struct rows *rows = data;
+    rb_ary_push(rows->all, partition_row(rows->manager, (struct partition *)entry));
 }
 
 /*
@@ -72,9 +109,53 @@ static void add_row(struct keyed *entry, void *data) {
  * A row for each partition; nothing else happens while they are read.
  */
 static VALUE partition_rows(VALUE self) {
-    const struct manager *manager = manager_get(self);
+    struct rows rows = {.manager = manager_get(self), .all = rb_ary_new()};
+    const struct registry *registry = &rows.manager->registry;
+    key_table_each(&registry->partitions, forget_count, NULL);
+    key_table_each(&registry->sub_keys, count_again, NULL);
+    key_table_each(&registry->partitions, add_row, &rows);
+    return rows.all;
+}
+
+#define HOTTEST 10
+
+struct hottest {
+    const struct sub_key *keys[HOTTEST]; /* the hottest first */
+    size_t count;
+};
+
+static void note_hot(struct keyed *entry, void *data) {
+    struct hottest *hottest = data;
+    const struct sub_key *sub_key = (struct sub_key *)entry;
+    size_t place = hottest->count;
+    for (; place > 0 && hottest->keys[place - 1]->queue.waiting < sub_key->queue.waiting; place--) {
+        if (place < HOTTEST) {
+            hottest->keys[place] = hottest->keys[place - 1];
+        }
+    }
+    if (place < HOTTEST && sub_key->queue.waiting) {
+        hottest->keys[place] = sub_key;
+        hottest->count += hottest->count < HOTTEST;
+    }
+}
+
+/*
+ * call-seq: hot_key_rows
+ *
+ * [sub key, how many messages wait on it] of the ten with the most.
+ */
+static VALUE hot_key_rows(VALUE self) {
+    struct hottest hottest = {.count = 0};
+    key_table_each(&manager_get(self)->registry.sub_keys, note_hot, &hottest);
+    VALUE keys[HOTTEST], counts[HOTTEST]; /* on the stack before anything is made */
+    for (size_t i = 0; i < hottest.count; i++) {
+        keys[i] = hottest.keys[i]->keyed.key;
+        counts[i] = UINT2NUM(hottest.keys[i]->queue.waiting);
+    }
     VALUE rows = rb_ary_new();
-    key_table_each(&manager->registry.partitions, add_row, &rows);
+    for (size_t i = 0; i < hottest.count; i++) {
+        rb_ary_push(rows, rb_assoc_new(keys[i], counts[i]));
+    }
     return rows;
 }
 
@@ -91,8 +172,32 @@ static VALUE totals(VALUE self) {
                       ULL2NUM(scheduler->total_dropped),  ULL2NUM(scheduler->in_flight),
                       UINT2NUM(scheduler->waiting),       UINT2NUM(scheduler->running),
                       UINT2NUM(manager->roster.workers),  ULL2NUM(manager->registry.sub_keys.length),
-                      UINT2NUM(scheduler->retrying),      ULL2NUM(manager->giving_up)};
+                      UINT2NUM(scheduler->retrying),      ULL2NUM(manager->giving_up),
+                      ULL2NUM(scheduler->total_tries)};
     return rb_ary_new_from_values(sizeof values / sizeof *values, values);
+}
+
+/*
+ * call-seq: durations
+ *
+ * [[topic or nil, Histogram of the time in queue, Histogram of the time of work], ...]
+ */
+static VALUE durations(VALUE self) {
+    struct manager *manager = manager_get(self);
+    const struct list *link;
+    list_each(link, &manager->workers.all) {
+        attempts_settle(LIST_ENTRY(link, struct worker, link));
+    }
+    return durations_rows(&manager->durations);
+}
+
+/*
+ * call-seq: rates
+ *
+ * [enqueued, attempts] a second, over the last second, minute and 15 minutes.
+ */
+static VALUE rates(VALUE self) {
+    return meters_row(manager_get(self));
 }
 
 /*
@@ -133,7 +238,10 @@ void init_stats(VALUE manager_class) {
     rb_define_method(manager_class, "shutting_down?", shutting_down, 0);
     rb_define_alias(manager_class, "shutting_down", "shutting_down?");
     rb_define_private_method(manager_class, "partition_rows", partition_rows, 0);
+    rb_define_private_method(manager_class, "hot_key_rows", hot_key_rows, 0);
     rb_define_private_method(manager_class, "totals", totals, 0);
+    rb_define_private_method(manager_class, "durations", durations, 0);
+    rb_define_private_method(manager_class, "rates", rates, 0);
     rb_define_private_method(manager_class, "fatal", fatal, 0);
     rb_define_private_method(manager_class, "acknowledger_status", acknowledger_status, 0);
 }

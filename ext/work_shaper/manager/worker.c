@@ -33,7 +33,7 @@ static struct item *hand_over(struct worker *worker) {
 /* message: what it worked on, as it was before. */
 static void finish(struct worker *worker, VALUE message) {
     struct manager *manager = worker->manager;
-    VALUE row = attempt_row(worker, message, true);
+    VALUE row = attempt_end(worker, message, true);
     verdict_finish(manager, hand_over(worker));
     manager_progress(manager);
     if (manager->stream) {
@@ -149,9 +149,10 @@ struct judgement {
 static VALUE judge_work(VALUE argument) {
     struct judgement *judgement = (struct judgement *)argument;
     struct manager *manager = judgement->worker->manager;
-    VALUE arguments[5] = {failure_of(manager, sub_key_of(judgement->worker->item->queue)), judgement->error};
+    VALUE arguments[5] = {Qnil, judgement->error};
     arguments_of(manager, judgement->worker->item, arguments + 2);
-    attempt_tell(manager, attempt_row(judgement->worker, arguments[2], false));
+    attempt_tell(manager, attempt_end(judgement->worker, arguments[2], false));
+    arguments[0] = failure_of(manager, sub_key_of(judgement->worker->item->queue));
     judgement->verdict = verdict_of(rb_funcallv(manager->failures, rb_intern("work_failed"), 5, arguments));
     return Qnil;
 }
@@ -161,7 +162,7 @@ static VALUE tell_on_done_failed(VALUE argument) {
     struct judgement *judgement = (struct judgement *)argument;
     VALUE arguments[4] = {judgement->error};
     arguments_of(judgement->worker->manager, judgement->worker->item, arguments + 1);
-    attempt_tell(judgement->worker->manager, attempt_row(judgement->worker, arguments[1], true));
+    attempt_tell(judgement->worker->manager, attempt_end(judgement->worker, arguments[1], true));
     rb_funcallv(judgement->worker->manager->failures, rb_intern("on_done_failed"), 4, arguments);
     judgement->verdict = (struct verdict){.kind = VERDICT_FINISH};
     return Qnil;

@@ -92,6 +92,7 @@ static bool park(struct worker *worker) {
 
 bool worker_park(struct worker *worker) {
     struct manager *manager = worker->manager;
+    attempts_settle(worker);
     become_idle(worker);
     supervise(manager);
     bool woken = park(worker);
@@ -127,6 +128,7 @@ void worker_retire(struct worker *worker) {
 
 void worker_leave(struct worker *worker) {
     struct manager *manager = worker->manager;
+    attempts_settle(worker);
     worker_retire(worker);
     list_remove(&worker->link);
     manager->roster.workers--;
@@ -143,7 +145,7 @@ struct worker *worker_arrive(struct manager *manager) {
         RB_OBJ_WRITTEN(manager->self, Qundef, thread);
     }
     thread_name(rb_sprintf("work_shaper worker %u", worker->number));
-    rb_funcall(thread, rb_intern("thread_variable_set"), 2, ID2SYM(rb_intern("work_shaper_manager")), manager->self);
+    thread_belongs_to("work_shaper_manager", manager->self);
     return worker;
 }
 

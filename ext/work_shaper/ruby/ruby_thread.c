@@ -29,6 +29,10 @@ void thread_name(VALUE name) {
     rb_funcall(rb_thread_current(), rb_intern("name="), 1, name);
 }
 
+void thread_belongs_to(const char *variable, VALUE object) {
+    rb_funcall(rb_thread_current(), rb_intern("thread_variable_set"), 2, ID2SYM(rb_intern(variable)), object);
+}
+
 bool thread_group_closed(VALUE thread) {
     VALUE group = rb_funcall(thread, rb_intern("group"), 0);
     return !NIL_P(group) && (OBJ_FROZEN(group) || RTEST(rb_funcall(group, rb_intern("enclosed?"), 0)));

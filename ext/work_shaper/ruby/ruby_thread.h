@@ -61,4 +61,9 @@ bool thread_group_closed(VALUE thread);
  */
 void thread_name(VALUE name);
 
+/*
+ * thread_belongs_to - Sets a variable of the current thread, by which others find what it belongs to.
+ */
+void thread_belongs_to(const char *variable, VALUE object);
+
 #endif

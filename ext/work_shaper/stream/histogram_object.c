@@ -1,11 +1,12 @@
 #include "histogram_object.h"
 
-#include "../core/histogram.h"
 #include "../ruby/clock.h"
 #include "../ruby/options.h"
 
 /* Seconds that are 2^64 nanoseconds. */
 #define TOO_LONG 18446744073.709551616
+
+static VALUE histogram_class;
 
 static void free_histogram(void *data) {
     histogram_destroy(data);
@@ -33,6 +34,14 @@ static VALUE allocate(VALUE class) {
     return self;
 }
 
+VALUE histogram_copy(const struct histogram *histogram) {
+    VALUE self = allocate(histogram_class);
+    if (!histogram_merge(histogram_of(self), histogram)) {
+        rb_memerror();
+    }
+    return self;
+}
+
 static VALUE seconds_of(uint64_t nanoseconds) {
     return DBL2NUM((double)nanoseconds / (double)NANOSECONDS_PER_SECOND);
 }
@@ -52,7 +61,7 @@ static VALUE record(VALUE self, VALUE seconds) {
     if (!(number >= 0 && number < TOO_LONG)) {
         rb_raise(rb_eArgError, "seconds must be a number from 0 to 584 years, not %" PRIsVALUE, rb_inspect(seconds));
     }
-    if (!histogram_record(histogram_of(self), (uint64_t)(number * (double)NANOSECONDS_PER_SECOND + 0.5))) {
+    if (!histogram_record(histogram_of(self), (uint64_t)(number * (double)NANOSECONDS_PER_SECOND + 0.5), 1)) {
         rb_memerror();
     }
     return self;
@@ -184,7 +193,8 @@ static VALUE each(VALUE self) {
  */
 
 void init_histogram(VALUE work_shaper) {
-    VALUE histogram_class = rb_define_class_under(work_shaper, "Histogram", rb_cObject);
+    histogram_class = rb_define_class_under(work_shaper, "Histogram", rb_cObject);
+    rb_gc_register_mark_object(histogram_class);
     rb_define_alloc_func(histogram_class, allocate);
     rb_define_method(histogram_class, "initialize_copy", initialize_copy, 1);
     rb_define_method(histogram_class, "record", record, 1);

@@ -257,7 +257,7 @@ bool push_from_source(struct stream *stream, VALUE input, struct stream *reader)
 
 static struct push push_of(VALUE self, VALUE input, VALUE index) {
     struct stream *stream = stream_get(self);
-    attempt_look_at_rest(stream->manager);
+    acknowledger_stand_in(stream->manager);
     return (struct push){
         .stream = stream, .input = input, .index = NIL_P(index) ? NO_INDEX : check_offset(index, "index"), .key = Qnil};
 }

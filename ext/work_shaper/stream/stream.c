@@ -119,23 +119,6 @@ static VALUE set_up(VALUE self, VALUE block, VALUE failures, VALUE settings) {
 }
 
 /*
- * call-seq: concurrency = count
- *
- * Changes how many workers there are at most; those that are too many end when they have finished what they do.
- */
-static VALUE set_concurrency(VALUE self, VALUE count) {
-    struct manager *manager = manager_get(self);
-    struct roster *roster = &manager->roster;
-    roster->concurrency = NUM2UINT(count);
-    uint32_t surplus = roster->workers > roster->concurrency ? roster->workers - roster->concurrency : 0;
-    for (; surplus && roster->idle; surplus--) {
-        workers_wake_one(manager); /* to end; those that are busy look by themselves */
-    }
-    supervise(manager);
-    return count;
-}
-
-/*
  * call-seq: counts
  *
  * [pushed, taken, inside, waiting, running, retrying, workers, failures, retries, skipped]
@@ -380,7 +363,6 @@ void init_stream(VALUE work_shaper) {
     VALUE pool_class = rb_define_class_under(stream_class, "Pool", manager_class);
     rb_define_alloc_func(pool_class, allocate_pool);
     rb_define_private_method(pool_class, "set_up", set_up, 3);
-    rb_define_method(pool_class, "concurrency=", set_concurrency, 1);
     rb_define_method(pool_class, "counts", counts, 0);
     init_push(pool_class);
     init_source(pool_class);

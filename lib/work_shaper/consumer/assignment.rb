@@ -310,6 +310,7 @@ module WorkShaper
         @unconfirmed = { **@unconfirmed, **@pool.checkpoints(gone) } unless confirmed || @over
         running = gone.keys.sum { |name| @pool.running_of(name) } # goes on, and is repeated by the next owner
         dropped = (@handover&.dropped || 0) + gone.keys.sum { |name| @pool.revoke(name).size }
+        @client.commits.uncover(gone.values)
         @client.resume(gone.values) if @handover # librdkafka would remember the pause when they come back
         tell(:revoked, "Revoked", partitions: gone.keys, dropped: dropped, running: running)
       end

@@ -3,9 +3,10 @@
 module WorkShaper
   class Consumer
     # Asks for no more messages than there is room for. While there is no room it asks for single messages, so that
-    # librdkafka is polled and answers rebalances; when that lasts, it pauses the partitions. A partition that takes up
-    # the room of the others is paused alone. (No sooner: librdkafka throws away what it has fetched of a paused
-    # partition, and after resuming, the next message takes almost half a second.)
+    # librdkafka is polled and answers rebalances; when that lasts, it pauses the partitions. (No sooner: librdkafka
+    # throws away what it has fetched of a paused partition, and after resuming, the next message takes almost half a
+    # second.) A partition that takes up the room of the others is paused alone, and so is one that the application
+    # wants paused.
     #
     # @private
     class BackPressure
@@ -15,29 +16,49 @@ module WorkShaper
       BATCH = 1000 # messages
       FEED_TIME = 0.01 # seconds that feeding a batch should take: the loop cannot poll meanwhile
 
-      def initialize(pool, in_flight_limit, client, assignment, events)
+      # @param pool [Pool]
+      # @param in_flight_limit [InFlightLimit]
+      # @param client [Client]
+      # @param assignment [Assignment]
+      # @param pauses [Pauses]
+      def initialize(pool, in_flight_limit, client, assignment, pauses)
         @pool = pool
-        @in_flight_limit = in_flight_limit
-        @crowding = Crowding.new(pool, in_flight_limit.most, in_flight_limit.least)
         @client = client
         @assignment = assignment
-        @events = events
+        @pauses = pauses
         @batch = 1
-        @most_at_a_time = [in_flight_limit.most / 4, 1].max # by more, one partition could leave the others nothing
         @held = {} # all that are paused because there is no room
         @alone = {} # those that are paused because of what they hold
+        @asked = {} # those that the application wants paused
         @quiet = false
+        limit_by(in_flight_limit)
         assignment.on_revoked { |gone| forget(gone) }
+      end
+
+      # @param in_flight_limit [InFlightLimit] from now on
+      def limit_by(in_flight_limit)
+        @in_flight_limit = in_flight_limit
+        @crowding = Crowding.new(@pool, in_flight_limit.most, in_flight_limit.least)
+        @most_at_a_time = [in_flight_limit.most / 4, 1].max # by more, one partition could leave the others nothing
       end
 
       # @return [Hash{String => Array(String, Integer)}] the partitions that are paused
       def paused
-        @held.merge(@alone)
+        { **@held, **@alone, **@asked }
       end
 
       # Takes nothing more in from now on.
       def quiet!
         @quiet = true
+      end
+
+      # Does what the application wants. To be called in each turn of the loop.
+      def heed
+        return if @pauses.all.empty? && @asked.empty?
+
+        wanted = @assignment.partitions.slice(*@pauses.all.keys)
+        ask(wanted.except(*@asked.keys))
+        no_longer_ask(@asked.except(*wanted.keys))
       end
 
       # How many messages to ask for now; waits a little for room.
@@ -89,7 +110,7 @@ module WorkShaper
 
       # @param reason [Symbol] for those who listen
       def hold(reason)
-        fresh = @assignment.partitions.except(*@held.keys, *@alone.keys)
+        fresh = @assignment.partitions.except(*paused.keys)
         pause(fresh)
         tell(:paused, fresh, reason: reason)
         @held = @held.merge(fresh)
@@ -105,8 +126,7 @@ module WorkShaper
       end
 
       def release
-        @client.resume(@held.values)
-        tell(:resumed, @held)
+        resume(@held)
         @held = {}
       end
 
@@ -122,20 +142,41 @@ module WorkShaper
 
       def pause_alone(names)
         fresh = @assignment.partitions.slice(*names)
-        pause(fresh.except(*@held.keys))
+        pause(fresh.except(*@held.keys, *@asked.keys))
         tell(:paused, fresh, reason: :crowding)
         @alone = @alone.merge(fresh)
         @held = @held.except(*fresh.keys)
       end
 
       def resume_alone(names)
-        @client.resume(@alone.values_at(*names)) if names.any?
-        tell(:resumed, @alone.slice(*names))
+        resume(@alone.slice(*names).except(*@asked.keys))
         @alone = @alone.except(*names)
       end
 
+      # They are not among those that are held, whatever these wait for.
+      def ask(partitions)
+        return if partitions.empty?
+
+        pause(partitions.except(*paused.keys))
+        tell(:paused, partitions, reason: :asked)
+        @asked = @asked.merge(partitions)
+        @held = @held.except(*partitions.keys)
+      end
+
+      def no_longer_ask(partitions)
+        @asked = @asked.except(*partitions.keys)
+        resume(partitions.except(*@alone.keys))
+      end
+
+      def resume(partitions)
+        return if partitions.empty?
+
+        @client.resume(partitions.values)
+        tell(:resumed, partitions)
+      end
+
       def tell(event, partitions, **more)
-        @events.publish(event) { { partitions: partitions.keys, **more } } if partitions.any?
+        @pool.events.publish(event) { { partitions: partitions.keys, **more } } if partitions.any?
       end
 
       # A partition that goes leaves no pause behind: librdkafka would remember it when the partition comes back.
@@ -144,6 +185,7 @@ module WorkShaper
         @client.resume(left.values) if left.any?
         @held = @held.except(*left.keys)
         @alone = @alone.except(*left.keys)
+        @asked = @asked.except(*left.keys)
       end
     end
 

@@ -12,6 +12,7 @@ module WorkShaper
       NO_OFFSET = -168 # librdkafka's response when there was nothing to commit
       TOLD_AGAIN = 60 # seconds between two lines at least
       TOLD_AT_LAST = 10 # seconds after which refusals that do not stop are told
+      MOST_STORED = 1000 # of a partition that are remembered until one of them is confirmed
 
       # @return [Integer] commits
       attr_reader :confirmed, :refused
@@ -24,6 +25,8 @@ module WorkShaper
         @events = events
         @confirmed = @refused = @told = 0
         @offsets = {}
+        @stored = Hash.new([].freeze)
+        @covered = Hash.new(0)
       end
 
       # librdkafka's callback. Called on the polling thread, inside take or close.
@@ -46,14 +49,37 @@ module WorkShaper
       end
 
       # A commit was confirmed.
-      def note(place, offset)
+      def note(place, offset, metadata = nil)
         tell(:committed, place, offset) unless @offsets[place] == offset
         @offsets[place] = offset
+        cover(place, offset, metadata)
       end
 
       # The offsets of the partition went back: it is another log.
       def forget(place)
         @offsets.delete(place)
+        uncover([place])
+      end
+
+      # This may be committed from now on.
+      #
+      # @param covered [Integer, nil] how many messages whose work we finished are not repeated then
+      # @return [true]
+      def stored(place, offset, metadata, covered)
+        @stored[place] = @stored[place].last(MOST_STORED - 1) << [offset, metadata, covered || 0]
+        true
+      end
+
+      # How many messages whose work we finished are not repeated even if we are killed now.
+      #
+      # @return [Integer]
+      def covered(place)
+        @covered[place]
+      end
+
+      # The partitions go: what is still confirmed of them says nothing of their next assignment.
+      def uncover(places)
+        places.each { |place| [@stored, @covered].each { |of| of.delete(place) } }
       end
 
       # Writes a line about those that were refused since the last one: once no more of them come. (While the line is
@@ -96,12 +122,18 @@ module WorkShaper
         @code = code
       end
 
+      def cover(place, offset, metadata)
+        index = @stored[place].rindex { |row| row.first == offset && row[1].to_s == metadata.to_s } or return
+        @covered[place] = @stored[place][index].last
+        @stored[place] = @stored[place].drop(index)
+      end
+
       # Returns what was said of one that was refused, or nil.
       def note_all(offsets, code_of_all)
         refused = code_of_all.nonzero?
-        OffsetList.each(offsets) do |place, offset, code|
+        OffsetList.each(offsets) do |place, offset, code, metadata|
           code = code_of_all if code.zero?
-          next note(place, offset) if code.zero?
+          next note(place, offset, metadata) if code.zero?
 
           refused ||= code
           tell(:commit_refused, place, offset, code)

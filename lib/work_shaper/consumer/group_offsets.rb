@@ -17,9 +17,10 @@ module WorkShaper
       # any more.
       #
       # @param metadata [String, nil] the text to be committed beside it
-      def store(topic, partition, offset, metadata = nil)
+      # @param covered [Integer, nil] how many messages whose work we finished are not repeated then
+      def store(topic, partition, offset, metadata = nil, covered = nil)
         code = @intake.store(topic, partition, offset, metadata)
-        return true if code.zero?
+        return @commits.stored([topic, partition], offset, metadata, covered) if code.zero?
 
         error = Rdkafka::RdkafkaError.new(code, "Storing offset #{offset} of #{topic}/#{partition}")
         LOST.include?(error.code) ? false : raise(error)
@@ -71,7 +72,7 @@ module WorkShaper
       def commit(rows, milliseconds)
         store_all(rows)
         confirmed = rows.empty? || OffsetList.with(rows) { |native| await_commit(native, milliseconds) }
-        rows.each { |place, row| @commits.note(place, row.offset) } if confirmed
+        rows.each { |place, row| @commits.note(place, row.offset, row.metadata) } if confirmed
         confirmed
       end
 
@@ -105,7 +106,7 @@ module WorkShaper
       private
 
       def store_all(rows)
-        rows.each { |(topic, partition), row| store(topic, partition, row.offset, row.metadata) }
+        rows.each { |(topic, partition), row| store(topic, partition, *row) }
       end
 
       # Those of the rows that are not committed. Nil: the broker does not answer.

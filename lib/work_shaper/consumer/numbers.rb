@@ -8,7 +8,8 @@ module WorkShaper
     class Numbers
       # A partition of which nothing came yet.
       NOTHING = { last_acked: nil, received: 0, waiting: 0, oldest_unfinished: nil, oldest_sub_key: nil,
-                  oldest_age_sec: nil }.freeze
+                  oldest_age_sec: nil, oldest_attempt: nil, oldest_worker: nil }.freeze
+      IDLE = Pool::Backlog.new(0, 0, 0, nil).freeze
 
       # @param pool [Pool]
       # @param assignment [Assignment]
@@ -24,30 +25,32 @@ module WorkShaper
       # @param commits [CommitResults, nil]
       # @return [Hash{Symbol => Object}]
       def to_h(commits)
+        commits ||= CommitResults.new
         stats = @pool.stats
-        stats[:partitions] = rows(stats[:partitions])
-        ages = stats[:partitions].each_value.filter_map { |row| row[:oldest_age_sec] }
-        stats.merge(assignment: stats[:partitions].keys, oldest_age_sec: ages.max, kafka: @lookout.reachability.to_h,
-                    commits: (commits || CommitResults.new).to_h, troubles: @troubles.to_h)
+        rows = stats[:partitions] = rows(stats[:partitions], commits)
+        ages = rows.each_value.filter_map { |row| row[:oldest_age_sec] }
+        stats.merge(assignment: rows.keys, oldest_age_sec: ages.max,
+                    repeated_if_killed: rows.each_value.sum { |row| row[:repeated_if_killed] },
+                    kafka: @lookout.reachability.to_h, commits: commits.to_h, troubles: @troubles.to_h)
       end
 
       private
 
-      def rows(taken)
+      def rows(taken, commits)
         backlogs = @pool.backlogs
-        @assignment.partitions.to_h do |name, topic_partition|
-          [name, taken.fetch(name, NOTHING).merge(places(topic_partition, *backlogs[name]))]
+        @assignment.partitions.to_h do |name, place|
+          backlog = backlogs.fetch(name, IDLE)
+          repeated = backlog.begun + backlog.finished - commits.covered(place)
+          [name, taken.fetch(name, NOTHING).merge(places(place, backlog), repeated_if_killed: [repeated, 0].max)]
         end
       end
 
-      # @param unsettled [Integer] messages that are taken and not acknowledged
-      # @param last [Integer, nil] the highest offset that was taken
-      def places(topic_partition, unsettled = 0, last = nil)
-        position = position(topic_partition, last)
+      def places(topic_partition, backlog)
+        position = position(topic_partition, backlog.last)
         log_end = @lookout.ends[topic_partition]
-        log_end = [log_end, position].max if log_end && last
+        log_end = [log_end, position].max if log_end && backlog.last
         { position: position, committed: @lookout.committed[topic_partition], end: log_end,
-          lag: position && log_end && (unsettled + [log_end - position, 0].max) }
+          lag: position && log_end && (backlog.unsettled + [log_end - position, 0].max) }
       end
 
       # What is next to be taken. librdkafka's position is behind what it skips; where the log begins, nothing is left

@@ -6,8 +6,14 @@ module WorkShaper
     #
     # @private
     module OffsetList
-      # The offset from which a group goes on, and the text beside it.
-      Committed = Struct.new(:offset, :metadata) do
+      # The offset from which a group goes on, and the text beside it. `covered` is not part of that: how many messages
+      # whose work we finished are not repeated then.
+      Committed = Struct.new(:offset, :metadata, :covered) do
+        # Whether the same is committed.
+        def ==(other)
+          other.is_a?(self.class) && offset == other.offset && metadata == other.metadata
+        end
+
         # Whether that, which is committed, says as much or more.
         def reached?(other)
           !other.nil? && (other.offset > offset || (other.offset == offset && other.metadata.to_s == metadata.to_s))
@@ -69,8 +75,9 @@ module WorkShaper
         # @yieldparam place [Array(String, Integer)]
         # @yieldparam offset [Integer]
         # @yieldparam code [Integer] librdkafka's response
+        # @yieldparam metadata [String, nil]
         def each(native)
-          known(native).each { |entry| yield place(entry), entry[:offset], entry[:err] }
+          known(native).each { |entry| yield place(entry), entry[:offset], entry[:err], metadata(entry) }
         end
 
         # @param native [FFI::Pointer]

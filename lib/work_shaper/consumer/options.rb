@@ -83,6 +83,14 @@ module WorkShaper
                                          on_trouble: SafeLog.method(:trouble))
       end
 
+      # Changes a setting of the manager from now on; #manager is another Hash then.
+      #
+      # @raise [TypeError, ArgumentError]
+      def change(name, value)
+        Settings.resolve({ name => value })
+        @manager = manager.merge(name => value)
+      end
+
       # What the log says when a consumer begins: nothing of the config that could be a password.
       #
       # @return [Hash{Symbol => Object}]

@@ -22,20 +22,25 @@ module WorkShaper
       # @return [Exception, nil] what ended it
       attr_reader :failure
 
+      # @return [Pool]
+      attr_reader :pool
+
       # @return [Thread, nil] the polling thread, once it is started
       attr_reader :thread
 
       # @param options [Options]
       # @param callbacks [Hash] what the pool is to call, except ack
       # @param drain [Boolean] whether what waits is worked on when it stops
+      # @param pauses [Pauses] which partitions the application has paused
       # @param connect [#call] makes a client of a config and a rebalance listener
-      def initialize(options, callbacks, drain:, connect: Client.method(:new))
+      def initialize(options, callbacks, drain:, pauses:, connect: Client.method(:new))
         @options = options
         @drain = drain
+        @pauses = pauses
         @connect = connect
         @events = Events::Publisher.new(group: options.config["group.id"])
         @pool = new_pool(callbacks)
-        @in_flight_limit = in_flight_limit
+        @in_flight_limit = new_in_flight_limit
         @assignment = Assignment.new(@pool, options.listener, options.revoke_timeout, @events)
         look_out
         @unfed = [] # messages that were taken
@@ -85,19 +90,9 @@ module WorkShaper
         @numbers.to_h(@client&.commits).merge(paused: @back_pressure ? @back_pressure.paused.keys : [], errors: @errors)
       end
 
-      # Seconds that the oldest try has run.
-      def oldest_try_sec
-        @pool.oldest_try_sec
-      end
-
       # Seconds that the oldest trouble has lasted.
       def oldest_trouble_sec
         @troubles.oldest_sec
-      end
-
-      # What the log says of the message that a thread has; nothing, if it has none.
-      def work_of(thread)
-        @pool.work_of(thread)
       end
 
       # Without its state, which holds passwords.
@@ -124,8 +119,16 @@ module WorkShaper
                                                   acks: :latest, ack: method(:store), events: @events)
       end
 
-      def in_flight_limit
-        InFlightLimit.new(@pool, *Settings.resolve(@options.manager).values_at(:concurrency, :max_in_flight))
+      def new_in_flight_limit
+        @limits = @options.manager
+        InFlightLimit.new(@pool, *Settings.resolve(@limits).values_at(:concurrency, :max_in_flight))
+      end
+
+      # The application has changed them since.
+      def adapt_to_limits
+        @in_flight_limit = new_in_flight_limit
+        @pool.concurrency = Settings.resolve(@limits).fetch(:concurrency)
+        @back_pressure.limit_by(@in_flight_limit)
       end
 
       def look_out
@@ -140,7 +143,7 @@ module WorkShaper
         @checkpoints = Checkpoints.new(@pool, @client, @assignment, @lookout, @options.commit_interval)
         beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
         @assignment.attach(@client, @checkpoints, beginning, @lookout)
-        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @events)
+        @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @pauses)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
         return if over?
@@ -170,6 +173,8 @@ module WorkShaper
       def turn
         @turned_at = now
         @back_pressure.quiet! if @quiet
+        adapt_to_limits unless @limits.equal?(@options.manager)
+        @back_pressure.heed
         take_to_feed
         @quiet ? @unfed.clear : feed
         version = @assignment.version

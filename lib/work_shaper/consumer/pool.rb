@@ -8,7 +8,10 @@ module WorkShaper
     class Pool < Manager
       include Feeding
 
-      public :drop_waiting, :drop_waiting_of, :drop_beyond, :drop_resting, :wind_down, :fatal, :held?
+      FRAMES = 10 # of what a worker does
+
+      public :concurrency=, :events, :drop_waiting, :drop_waiting_of, :drop_beyond, :drop_resting, :wind_down, :fatal,
+             :held?
 
       # @param sub_key [#call(message), nil] nil: the message's key
       # @param block [#call(message)] does the work of a message
@@ -77,18 +80,27 @@ module WorkShaper
           stats[:bytes] = bytes
           stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }
           stats[:stuck].each { |row| row[:sub_key] = nil if row[:sub_key].is_a?(Message) }
+          stats[:hot_keys].reject! { |row| row[:sub_key].is_a?(Message) }
         end
       end
 
-      # @return [Hash{String => Array(Integer, Integer)}] by partition: how many messages are taken and not
-      #   acknowledged, and the highest offset that was taken
+      # What {#stats} does not say of a partition: how many messages were finished in this assignment, have begun and
+      # are not finished, are taken and not acknowledged; and the highest offset that was taken.
+      Backlog = Struct.new(:finished, :begun, :unsettled, :last)
+
+      # @return [Hash{String => Backlog}]
       def backlogs
-        partition_rows.to_h { |row| [row.first, row.last(2)] }
+        partition_rows.to_h { |row| [row.first, Backlog.new(*row.last(Backlog.members.size))] }
       end
 
       # @return [Float] seconds that the oldest try has run; 0.0: none runs
       def oldest_try_sec
         tries.map(&:seconds).max || 0.0
+      end
+
+      # What each worker does: see {Consumer#running}.
+      def running
+        tries.map { |try| place(try.partition).merge(row_of(try)) }
       end
 
       # What the log says of the message that a thread has; nothing, if it has none.
@@ -129,6 +141,17 @@ module WorkShaper
       def handler(block, around)
         work = limited(block)
         around ? ->(message) { around.call(message) { work.call(message) } } : work
+      end
+
+      def row_of(try)
+        { offset: try.offset, sub_key: (try.sub_key unless Message === try.sub_key), message: try.message,
+          attempt: try.attempt, seconds: try.seconds.round(3), worker: try.thread.name,
+          backtrace: try.thread.backtrace&.first(FRAMES) || [] }
+      end
+
+      # By topic.
+      def durations_by_kind
+        durations.filter_map { |topic, queue, work| [topic, { queue: queue, work: work }] if topic }.to_h
       end
 
       # The consumer tells of that.

@@ -6,6 +6,8 @@ module WorkShaper
     #
     # @private
     class Pool < Manager
+      public :concurrency=
+
       # @param block [#call(input)]
       # @param options [Options]
       def initialize(block, options) # rubocop:disable Lint/MissingSuper -- it has other callbacks

@@ -210,14 +210,13 @@ module ConsumerHelpers
       end
     end
 
-    def store(topic, partition, offset, metadata = nil)
+    def store(topic, partition, offset, metadata = nil, covered = nil)
       misused("store after close") if @closed
       return @on_store.call(topic, partition, offset) if @on_store
 
-      accepted = @positions.key?([topic, partition])
-      (accepted ? @stored : @refused) << [topic, partition, offset]
-      @kept[[topic, partition]] = [offset, metadata] if accepted
-      accepted
+      place = [topic, partition]
+      (@positions.key?(place) ? @stored : @refused) << [*place, offset]
+      @positions.key?(place) && keep_stored(place, offset, metadata, covered)
     end
 
     # How many messages a partition has.

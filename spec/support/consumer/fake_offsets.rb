@@ -28,13 +28,13 @@ module ConsumerHelpers
     def commit(rows, _milliseconds)
       note(:handover)
       misused("commit inside #{@inside}") if @inside
-      rows.each { |place, row| keep_row(place, row) } if @commit_succeeds
+      rows.each { |place, row| store(*place, *row) && keep_row(place, row) } if @commit_succeeds
       @commit_succeeds
     end
 
     def commit_later(rows)
       note(:commit_later)
-      rows.each { |place, row| keep_row(place, row) }
+      rows.each { |place, row| store(*place, *row) && keep_row(place, row) }
     end
 
     # What on_commit, given all offsets, returns, if it is there.
@@ -62,6 +62,11 @@ module ConsumerHelpers
       ConsumerHelpers.inner(:OffsetList)::Committed.new(...)
     end
 
+    def keep_stored(place, offset, metadata, covered)
+      @kept[place] = [offset, metadata]
+      commits.stored(place, offset, metadata, covered)
+    end
+
     def keep
       @kept.each { |place, (offset, metadata)| commit_now(place, offset, metadata) }
       @kept.clear
@@ -75,7 +80,7 @@ module ConsumerHelpers
     def commit_now(place, offset, metadata)
       @committed[place] = offset
       @metadata[place] = metadata
-      commits.note(place, offset)
+      commits.note(place, offset, metadata)
     end
   end
 end
