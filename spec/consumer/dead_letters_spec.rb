@@ -16,7 +16,12 @@ module DeadLetterHelpers
   DeadLetters = WorkShaper::Consumer.const_get(:DeadLetters)
   Letter = DeadLetters.const_get(:Letter)
   Producer = DeadLetters.const_get(:Producer)
-  Message = Struct.new(:topic, :partition, :offset, :key, :payload, :headers, :timestamp, keyword_init: true)
+  Message = Struct.new(:topic, :partition, :offset, :key, :payload, :headers, :timestamp, keyword_init: true) do
+    def id
+      "#{topic}/#{partition}/#{offset}"
+    end
+  end
+  TraceHeaders = WorkShaper.const_get(:TraceHeaders)
   Failure = Struct.new(:message, :error, :attempts, :first_failed_at, keyword_init: true)
 
   # More of librdkafka, on the gem's own library.
@@ -263,6 +268,21 @@ RSpec.describe "dead letters" do
         .to eq("a" => "1", "größe".b => %w[2 3], "none" => "", "some" => ["4", ""])
       expect(headers).to include("__dlq.errors.message" => "oh no")
       expect(headers).not_to have_key("__dlq.errors.anything")
+    end
+
+    it "goes on with the trace of the try that failed, where that left its headers on the error" do
+      given = failure(headers: { "traceparent".b => %w[sent again], "baggage" => "kept" })
+      DeadLetterHelpers::TraceHeaders.leave(given.error, given.message, { "traceparent" => "tried" })
+      expect(built(given)[:headers]).to include("traceparent" => "tried", "baggage" => "kept")
+      expect(built(given, headers: ->(_) { { "traceparent" => "mine" } })[:headers]).to include("traceparent" => "mine")
+      another = failure(error: given.error, offset: 43, headers: { "traceparent" => "another's" })
+      expect(built(another)[:headers]).to include("traceparent" => "another's")
+    end
+
+    it "goes on with the trace of the message when the error can keep nothing" do
+      given = failure(error: IOError.new("ice").freeze, headers: { "traceparent" => "sent" })
+      DeadLetterHelpers::TraceHeaders.leave(given.error, given.message, { "traceparent" => "tried" })
+      expect(built(given)[:headers]).to include("traceparent" => "sent")
     end
 
     it "survives errors whose text is not text" do

@@ -3,6 +3,7 @@
 require_relative "../clock"
 require_relative "../errors"
 require_relative "../safe_log"
+require_relative "../trace_headers"
 
 module WorkShaper
   class Consumer

@@ -6,9 +6,10 @@ module WorkShaper
       # What is sent for a failure: a pure function, which knows no Kafka.
       #
       # Key, value, timestamp and headers are those of the message, and headers of ours say what happened, named as in
-      # KIP-1191 (those of an earlier pass are replaced). What `produce` of the rdkafka gem cannot send, goes as what is
-      # closest: a header without a value as an empty one; headers of the same name, which may have stood between
-      # others, one after the other; a timestamp of 0 (1970 to the millisecond) as the time of sending.
+      # KIP-1191 (those of an earlier pass are replaced). Where tries are traced, the headers that carry the trace are
+      # those of the last one. What `produce` of the rdkafka gem cannot send, goes as what is closest: a header without
+      # a value as an empty one; headers of the same name, which may have stood between others, one after the other; a
+      # timestamp of 0 (1970 to the millisecond) as the time of sending.
       #
       # @private
       module Letter
@@ -32,8 +33,9 @@ module WorkShaper
           def build(failure, topic, group: nil, size: :whole, headers: nil, now: Time.now)
             message = failure.message
             added = headers ? asked(headers, failure) : ours(failure, group, size, now)
+            parts = [kept(message.headers, headers), TraceHeaders.of(failure), added]
             { topic: topic, payload: message.payload, key: message.key, timestamp: milliseconds(message.timestamp),
-              headers: sendable(kept(message.headers, headers)).merge(sendable(added)) }
+              headers: parts.map { |part| sendable(part) }.reduce(:merge) }
           end
 
           # The next smaller size; nil when there is none. We do not know what of other headers can be left out.

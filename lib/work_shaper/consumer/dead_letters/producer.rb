@@ -103,7 +103,7 @@ module WorkShaper
         def produce(message)
           connect
           message = message.merge(key: nil) if @method == :produce_async && message[:key] == "" # WaterDrop refuses ""
-          handle = @client.public_send(@method, **message)
+          handle = TraceHeaders.continue(message[:headers]) { @client.public_send(@method, **message) }
           return handle if handle.respond_to?(:pending?) && handle.respond_to?(:wait)
 
           raise TypeError, "the producer's #{@method} returned an object of class #{handle.class}; it must return a " \
