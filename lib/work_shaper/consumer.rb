@@ -306,17 +306,10 @@ module WorkShaper
     end
 
     def callbacks
-      { sub_key: @sub_key, block: @work, around: @around || rails_executor, sending: @sending,
+      { sub_key: @sub_key, block: @work, around: @around || Callbacks.rails_executor, sending: @sending,
         on_error: @on_error && lambda do |error, message, _partition, offset|
           @on_error.call(error, message, message.partition, offset)
         end }
-    end
-
-    def rails_executor
-      return unless defined?(::Rails) && ::Rails.respond_to?(:application) && ::Rails.application
-
-      executor = ::Rails.application.executor
-      ->(_message, &work) { executor.wrap(&work) }
     end
 
     def supervise
