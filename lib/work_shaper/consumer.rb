@@ -93,6 +93,8 @@ module WorkShaper
     # @option settings [Numeric, String] :revoke_timeout (5) seconds for which what runs may go on when the group gives
     #   its partition to another member (`WORK_SHAPER_REVOKE_TIMEOUT`): it is committed before the other one begins. 0:
     #   none. It must be below session.timeout.ms and max.poll.interval.ms
+    # @option settings [Boolean, String] :open_telemetry (false) whether each try is a span, with `around` inside it
+    #   (`WORK_SHAPER_OPEN_TELEMETRY`, "true" or "1"): see {OpenTelemetry.tracer}, which can also be passed as around
     # @option settings [Integer, String, :unlimited] :attempts (:unlimited) how often the work of a message is tried in
     #   all (`WORK_SHAPER_ATTEMPTS`); with a limit, give_up must be given. Meanwhile its sub key waits, others go on
     # @option settings [Range, Numeric, #call(attempt, error)] :wait (1..60) as for {Manager}, like jitter, breaker,
@@ -106,6 +108,7 @@ module WorkShaper
     # @param dead_letter_headers [#call(failure), nil] returns the headers that a dead letter gets in place of ours
     # @yieldparam message [Message] the message to work on; the block is called in a worker thread
     # @raise [ArgumentError, TypeError] an argument is missing, unknown or invalid; the message says what is accepted
+    # @raise [LoadError] open_telemetry is asked for, and there is no opentelemetry-api gem
     def initialize(config:, topics:, sub_key: nil, on_error: nil, around: nil, drain: false, shutdown_timeout: 25,
                    signals: true, oauth_token: nil, producer: nil, dead_letter_headers: nil, **settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
@@ -117,7 +120,7 @@ module WorkShaper
       @sending = { config: @options.config, producer: producer, headers: dead_letter_headers, oauth_token: oauth_token }
       DeadLetters.new(**@sending) { nil } # checks them
       @sub_key = Callbacks.check(:sub_key, sub_key) unless sub_key.nil?
-      @around = Callbacks.check(:around, around) unless around.nil?
+      @around = around_or_tracer(around)
       @on_error = Callbacks.check(:on_error, on_error) unless on_error.nil?
       @drain = drain
       @signals = signals
@@ -291,6 +294,11 @@ module WorkShaper
     end
 
     private
+
+    def around_or_tracer(around)
+      around = Callbacks.check(:around, around) unless around.nil?
+      @options.open_telemetry ? OpenTelemetry.tracer(group: @options.config["group.id"], around: around) : around
+    end
 
     def claim
       @lock.synchronize do

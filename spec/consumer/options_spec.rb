@@ -250,6 +250,20 @@ RSpec.describe WorkShaper::Consumer, ".new" do
       with_env("WORK_SHAPER_REVOKE_TIMEOUT" => "60") { expect(refused).to include("revoke_timeout is 60") }
     end
 
+    it "takes whether to trace as open_telemetry, and the variable when it is not passed; it is off" do
+      traces = lambda do |**given|
+        inner(:Options).new(config: config, topics: "orders", shutdown_timeout: 1, oauth_token: nil, settings: given)
+                       .open_telemetry
+      end
+      [true, "true", "1"].each { |on| expect(traces.call(open_telemetry: on)).to be(true) }
+      [false, "false", "0"].each { |off| expect(traces.call(open_telemetry: off)).to be(false) }
+      ["yes", ""].each { |bad| expect(refused(open_telemetry: bad)).to end_with("it must be true or false") }
+      [nil, 1, :yes].each { |bad| expect(refused(TypeError, open_telemetry: bad)).to include(bad.inspect) }
+      expect([nil, "0", "1"].map { |set| with_env("WORK_SHAPER_OPEN_TELEMETRY" => set) { traces.call } })
+        .to eq([false, false, true])
+      with_env("WORK_SHAPER_OPEN_TELEMETRY" => "on") { expect(refused).to include("WORK_SHAPER_OPEN_TELEMETRY") }
+    end
+
     bad = { concurrency: [0, -1, "many", nil, 1.5, 2**31], max_in_flight: [0, "x", nil],
             offset_commit_period_ms: [0, "5ms"], heartbeat_period_sec: [-1, "x"] }
     bad.each do |name, values|
