@@ -34,6 +34,7 @@ require_relative "work_shaper/census"
 module WorkShaper
   private_constant :Intake, :Feeding, :OffsetMap, :RetryPolicy, :Breaker, :TimeLimit
 
+  autoload :Web, "work_shaper/web"
   autoload :Metrics, "work_shaper/metrics"
   autoload :LoadTest, "work_shaper/load_test"
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has

@@ -160,6 +160,7 @@ module WorkShaper
       claim
       SafeLog.info(message: "Starting", **@options.overview)
       @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
+      Census.begun(self)
       @signals ? Signals.trapped(@commands, @signals_before) { supervise } : supervise
       raise @poll_loop.failure if @poll_loop.failure
       raise Error, "the polling thread was killed" if @poll_loop.result.nil?
@@ -277,6 +278,23 @@ module WorkShaper
         @poll_loop.pool.oldest_try_sec <= max_age && @poll_loop.oldest_trouble_sec <= max_age
     end
 
+    # Why no messages can come to it: it does not run, or stops; Kafka does not answer; the group has not said yet which
+    # partitions are its own, or has taken them all back and makes up its mind.
+    #
+    # @return [String, nil] nil: it is ready
+    # @example
+    #   warn consumer.unready if consumer.unready
+    def unready
+      running? ? @poll_loop.unready : "it does not run"
+    end
+
+    # @return [Exception, nil] what {#run} has raised
+    # @example
+    #   consumer.failure&.message
+    def failure
+      @poll_loop&.failure
+    end
+
     # @return [String] its group.id
     # @example
     #   consumer.group #=> "orders"
@@ -334,6 +352,7 @@ module WorkShaper
     ensure
       @poll_loop.join
       @over = true # even if it could not start
+      Census.failed_with(self) if failure
       SafeLog.flush
       Events.flush
     end

@@ -38,6 +38,7 @@ module WorkShaper
         @partitions = @since = {}.freeze
         @anew = {} # where those went on that began anew
         @version = 0
+        @member = false
         @unconfirmed = {}
         @revoke_hooks = []
         @restart_hooks = []
@@ -86,6 +87,11 @@ module WorkShaper
         @deferred.shift.call until @deferred.empty?
       rescue StandardError => e
         @failure ||= e
+      end
+
+      # Whether the group has said which partitions are ours, if any, and has not taken all of them back since.
+      def member?
+        @member
       end
 
       # Whether librdkafka waits for a change.
@@ -273,6 +279,7 @@ module WorkShaper
         coming = change.coming? && !@over ? named(change.topic_partitions) : {}
         warn_later(coming.empty? ? change.carry_out : begin_with(change, coming))
         come(coming) if change.coming? && !@over
+        @member = change.coming? || (@member && change.incremental?)
         tell_listener(change)
       ensure
         change.carry_out unless change.carried_out? # something was raised; librdkafka would wait for ever

@@ -62,6 +62,16 @@ module WorkShaper
         end
       end
 
+      # Why no messages can come; nil: they can.
+      #
+      # @return [String, nil]
+      def unready
+        return "it stops" if over? || @quiet || !result.nil? || failure
+        return "Kafka does not answer" unless @lookout.reachability.reachable
+
+        "the group has given it no assignment yet" unless @assignment.member?
+      end
+
       # Asks it to end; a second call tells it not to wait for what runs.
       def stop
         @stops += 1

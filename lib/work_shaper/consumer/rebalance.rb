@@ -32,6 +32,11 @@ module WorkShaper
           @coming
         end
 
+        # Whether the others stay as they are.
+        def incremental?
+          @incremental
+        end
+
         # Whether they take the place of those that are there. (What goes with them is not revoked before.)
         def replacing?
           @coming && !@incremental

@@ -11,6 +11,10 @@ module ConsumerHelpers
     alias_method :done?, :done
     alias_method :carried_out?, :done
 
+    def incremental?
+      !replacing
+    end
+
     def list
       @list ||= Rdkafka::Consumer::TopicPartitionList.new.tap do |list|
         topic_partitions.group_by(&:first).each { |topic, pairs| list.add_topic(topic, pairs.map(&:last)) }

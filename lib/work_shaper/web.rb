@@ -1,0 +1,90 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../work_shaper"
+require_relative "metrics"
+require_relative "web/overview"
+require_relative "web/probe"
+
+module WorkShaper
+  # A Rack application that tells how the consumers, managers and streams of its process are: for the probes of
+  # Kubernetes, for Prometheus, and for whoever wants the numbers as JSON. It changes nothing, and needs no gem.
+  #
+  # * `/live`: 200, or 503 and the reasons: see {Consumer#healthy?}. `/live?max_age=60` for another limit
+  # * `/ready`: the same for whether messages can come: see {Consumer#unready}
+  # * `/metrics`: {Metrics.text}, as OpenMetrics for who accepts that
+  # * `/stats.json`: the numbers of all of them, without sub keys unless `keys` is true
+  #
+  # @example config/routes.rb, behind a login of your own
+  #   authenticate(:admin) { mount WorkShaper::Web.new => "/work_shaper" }
+  # @example config.ru
+  #   run WorkShaper::Web.new(max_age: 300)
+  class Web
+    TEXT = "text/plain; charset=utf-8"
+    PLAIN = { "content-type" => TEXT, "cache-control" => "no-store" }.freeze
+    private_constant :TEXT, :PLAIN
+
+    # @param max_age [Numeric] seconds that one try may run, or a trouble may last, before `/live` says no
+    # @param keys [Boolean] whether sub keys, which are often customers' ids, are shown
+    # @raise [TypeError, ArgumentError] max_age is no number above 0
+    def initialize(max_age: 600, keys: false)
+      unless max_age.is_a?(Numeric) && max_age.real? && max_age.positive?
+        error = max_age.is_a?(Numeric) ? ArgumentError : TypeError
+        raise error, "max_age is #{max_age.inspect}; it must be a number of seconds > 0"
+      end
+
+      @max_age = max_age
+      @keys = keys
+    end
+
+    # @param env [Hash] of Rack
+    # @return [Array(Integer, Hash, Array<String>)] status, headers and body
+    # @example
+    #   status, headers, body = web.call("PATH_INFO" => "/live", "REQUEST_METHOD" => "GET", "QUERY_STRING" => "")
+    def call(env)
+      case env["REQUEST_METHOD"]
+      when "GET" then route(env)
+      when "HEAD" then [*route(env).first(2), []]
+      else answer(405, "only GET and HEAD", "allow" => "GET, HEAD")
+      end
+    end
+
+    private
+
+    def route(env)
+      case env["PATH_INFO"]
+      when "/live" then live(env["QUERY_STRING"].to_s)
+      when "/ready" then probe(Probe.unready)
+      when "/metrics" then metrics(env["HTTP_ACCEPT"].to_s)
+      when "/stats.json" then stats
+      else answer(404, "there are /live, /ready, /metrics and /stats.json")
+      end
+    end
+
+    def live(query)
+      asked = query[/(?:\A|&)max_age=([^&]*)/, 1]
+      max_age = asked ? Float(asked, exception: false) : @max_age
+      return answer(400, "max_age must be a number of seconds > 0") unless max_age&.positive?
+
+      probe(Probe.dead(max_age))
+    end
+
+    def probe(reasons)
+      reasons.empty? ? answer(200, "ok") : answer(503, reasons.join("\n"))
+    end
+
+    def metrics(accepted)
+      openmetrics = accepted.include?("application/openmetrics-text")
+      type = openmetrics ? Metrics::OPENMETRICS_CONTENT_TYPE : Metrics::CONTENT_TYPE
+      [200, { **PLAIN, "content-type" => type }, [Metrics.text(openmetrics: openmetrics)]]
+    end
+
+    def stats
+      [200, { **PLAIN, "content-type" => "application/json" }, [JSON.generate(Overview.to_h(keys: @keys))]]
+    end
+
+    def answer(status, text, **headers)
+      [status, { **PLAIN, **headers }, ["#{text}\n"]]
+    end
+  end
+end

@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+module WorkShaper
+  class Web
+    # Why the process is to be restarted, or gets no messages: one sentence for each consumer of which that is so.
+    #
+    # @private
+    module Probe
+      class << self
+        # @param max_age [Numeric]
+        # @return [Array<String>]
+        def dead(max_age)
+          failed = Census.failed.map { |consumer| "#{consumer.group}: it has ended: #{reason(consumer.failure)}" }
+          ill = Census.consumers.reject { |consumer| consumer.healthy?(max_age: max_age) }
+          failed + ill.map { |consumer| "#{consumer.group}: #{illness(consumer, max_age)}" }
+        end
+
+        # @return [Array<String>]
+        def unready
+          return ["no consumer and no manager runs"] if Census.consumers.empty? && Census.managers.empty?
+
+          Census.consumers.filter_map { |consumer| (why = consumer.unready) && "#{consumer.group}: #{why}" }
+        end
+
+        private
+
+        def reason(failure)
+          SafeLog.describe(failure)
+        end
+
+        def place(row)
+          "#{row[:topic]}/#{row[:partition]}:#{row[:offset]}"
+        end
+
+        # What it is in detail, as far as the numbers tell.
+        def illness(consumer, max_age)
+          stuck = consumer.running.select { |row| row[:seconds] >= max_age }
+          return "stuck at #{stuck.map { |row| place(row) }.join(", ")}" if stuck.any?
+
+          troubles = consumer.stats[:troubles].map { |place, trouble| "#{place} (#{trouble[:error]})" }
+          troubles.any? ? "nothing comes in of #{troubles.join(", ")}" : "its poll loop does not turn"
+        end
+      end
+    end
+
+    private_constant :Probe
+  end
+end
