@@ -28,13 +28,13 @@ module ConsumerHelpers
     def commit(rows, _milliseconds)
       note(:handover)
       misused("commit inside #{@inside}") if @inside
-      rows.each { |place, row| store(*place, *row) && keep_row(place, row) } if @commit_succeeds
+      rows.each { |place, row| keep_stored(place, *row) && keep_row(place, row) } if @commit_succeeds
       @commit_succeeds
     end
 
     def commit_later(rows)
       note(:commit_later)
-      rows.each { |place, row| store(*place, *row) && keep_row(place, row) }
+      rows.each { |place, row| keep_stored(place, *row) && keep_row(place, row) }
     end
 
     # What on_commit, given all offsets, returns, if it is there.
