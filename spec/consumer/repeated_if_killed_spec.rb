@@ -27,8 +27,9 @@ RSpec.describe WorkShaper::Consumer, "#stats[:repeated_if_killed]" do
       raise IOError if message.key == "bad"
     end
     eventually_repeated(consumer, 0)
-    client.produce("orders", 0, "a", "slow", "b", "c", "bad", "bad", "d")
+    client.produce("orders", 0, "a", "slow")
     eventually { client.stored_of("orders", 0).last == 1 }
+    client.produce("orders", 0, "b", "c", "bad", "bad", "d")
     eventually_repeated(consumer, 6) # all but the second bad one, which has not begun
     commit_what_is_stored
     eventually_repeated(consumer, 5)
