@@ -55,6 +55,7 @@ module WorkShaper
     # @raise [ArgumentError] a callback cannot take its arguments, a setting is unknown or out of range
     # @raise [ThreadError] no thread could be started
     def initialize(work:, ack:, on_done: nil, on_error: nil, **settings)
+      @events = publisher
       words = settings.slice(*RetryPolicy::WORDS)
       @policy = retry_policy(words)
       @time_limit = TimeLimit.new(@policy.timeout, method(:place_of)) if @policy.timeout
@@ -125,6 +126,11 @@ module WorkShaper
 
     private
 
+    # What its events are published with.
+    def publisher
+      Events::Publisher.new
+    end
+
     def retry_policy(words)
       RetryPolicy.new(words, defaults: { attempts: 1, give_up: :skip }, topics: false,
                              on_trouble: SafeLog.method(:trouble))
@@ -157,8 +163,7 @@ module WorkShaper
 
     # Once, however often it is shut down.
     def tell_stopped(done)
-      tell_life(:stopped) { { done: done } } unless @told_stopped
-      @told_stopped = true
+      tell_life(:stopped) { { done: done } }
       Events.flush
     end
 

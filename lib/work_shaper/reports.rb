@@ -188,15 +188,13 @@ module WorkShaper
       events.publish(event) { { message: message, **place(partition), offset: offset, **yield } }
     end
 
-    # An event about the whole.
+    # An event about the whole, which is told once.
     def tell_life(event, &more)
-      events.publish(event, &more)
+      events.publish_once(event, &more)
     end
 
     # What its events are published with.
-    def events
-      @events ||= Events::Publisher.new
-    end
+    attr_reader :events
 
     def log_repeated(partition, offset, last_acked, count)
       SafeLog.warn do

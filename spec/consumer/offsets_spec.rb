@@ -171,6 +171,7 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       intake = instance_double(WorkShaper.const_get(:Intake))
       real = ConsumerHelpers.client_class.allocate
       real.instance_variable_set(:@intake, intake)
+      real.instance_variable_set(:@commits, inner(:CommitResults).new)
       lost.each do |code|
         allow(intake).to receive(:store).and_return(code)
         expect(real.store("orders", 0, 1)).to be(false), "#{code} is taken for an error"

@@ -215,6 +215,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
         pool = crew_class.new(sub_key: sub_key, block: ->(m) { by_key[m.key] << m.offset }, around: nil,
                               policy: WorkShaper.const_get(:RetryPolicy).new({}, defaults: { attempts: :unlimited }, topics: true),
                               sending: { config: { "group.id" => "specs" } }, max_bytes: 1_000_000, heartbeat_period_sec: 0,
+                              events: WorkShaper.const_get(:Events)::Publisher.new,
                               ack: ->(partition, offset) { acked[partition] << offset }, concurrency: 3)
         GC.stress = true
         messages.each_slice(13) { |slice| slice.shift(pool.feed(slice)) until slice.empty? }

@@ -108,6 +108,7 @@ RSpec.describe WorkShaper::Manager, "whose events somebody listens to" do
       gate = self.gate
       shaper = manager(work: ->(message, *) { gate.pass if message == :slow })
       shaper.enqueue(:other, :slow, 1, 0)
+      eventually { gate.waiting == 1 }
       WorkShaper.instrumenter = events
       expect { keep_enqueuing(shaper) { events.of(:attempt).any? } }.not_to change { shaper.stats[:running] }.from(1)
       gate.open

@@ -60,7 +60,7 @@ RSpec.describe "Forking a process which has a manager" do
       expect_child_to_pass(<<~RUBY)
         #{every_method}
         #{prepare}
-        before = m.stats
+        before = steady(m.stats)
         read, write = IO.pipe
         pid = fork do
           at_exit { write.puts "at_exit" }

@@ -43,6 +43,11 @@ module Child
     end
   end
 
+  # stats without what is another object each time.
+  def steady(stats)
+    stats.except(:rates, :durations)
+  end
+
   def workers
     threads_named("work_shaper worker")
   end

@@ -154,6 +154,11 @@ module WorkShaper
         durations.filter_map { |topic, queue, work| [topic, { queue: queue, work: work }] if topic }.to_h
       end
 
+      # The consumer's.
+      def publisher
+        @events
+      end
+
       # The consumer tells of that.
       def tell_life(_event); end
 

@@ -9,12 +9,19 @@ module WorkShaper
       # @param about [Hash{Symbol => Object}] what is in each event
       def initialize(**about)
         @about = about.freeze
+        @told = {}
       end
 
       # @param event [Symbol]
       # @yieldreturn [Hash{Symbol => Object}] what else is known of it; called only if anyone may listen
       def publish(event)
         Events.publish(event) { { **@about, **yield } }
+      end
+
+      # The same, unless it was told before.
+      def publish_once(event, &more)
+        publish(event, &more) unless @told[event]
+        @told[event] = true
       end
     end
   end

@@ -11,6 +11,7 @@ module WorkShaper
       # @param block [#call(input)]
       # @param options [Options]
       def initialize(block, options) # rubocop:disable Lint/MissingSuper -- it has other callbacks
+        @events = publisher
         @policy = options.policy
         @deadline = options[:deadline]
         @time_limit = time_limit(@policy.timeout, options[:interrupt])
