@@ -164,9 +164,12 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
     it "never pauses for a sub key that is quick" do
       replace_constant(inner(:Crowding), :PATIENCE, 1) # a busy machine may leave the workers no time in a moment
       consuming(max_in_queue: 10)
-      client.produce("orders", 0, *Array.new(20_000, "quick"))
-      client.produce("orders", 1, *Array.new(20_000, "quick, too"))
-      all_done(0 => 20_000, 1 => 20_000)
+      still = longest_standstill do
+        client.produce("orders", 0, *Array.new(20_000, "quick"))
+        client.produce("orders", 1, *Array.new(20_000, "quick, too"))
+        all_done(0 => 20_000, 1 => 20_000)
+      end
+      skip "the machine stood still for #{still} s" if still > 0.5
       expect(client.calls).not_to include(:pause)
     end
 

@@ -237,6 +237,24 @@ module ManagerHelpers
     value
   end
 
+  # How long no thread of this process ran, at most, while the block did.
+  def longest_standstill
+    longest = 0
+    watch = in_thread do
+      last = ManagerHelpers.now
+      loop do
+        sleep(0.01)
+        now = ManagerHelpers.now
+        longest = [longest, now - last].max
+        last = now
+      end
+    end
+    yield
+    longest
+  ensure
+    watch.kill
+  end
+
   def in_thread(&block)
     thread = Thread.new do
       Thread.current.report_on_exception = false
