@@ -56,6 +56,7 @@ RSpec.describe "20,000 messages of which some fail", :kafka, watchdog: 120 do
       crew[index] = start_failing("#{member.name}2", sleep_ms: 30)
     end
     await_balance(topic, *crew)
+    await_kafka(-> { "it works on nothing" }) { crew.first.log.read.finished.positive? }
     killed = crew.first.tap(&:kill)
     checker, letters = expect_all_done
 
