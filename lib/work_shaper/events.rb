@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "clock"
 require_relative "guard"
 require_relative "safe_log"
 require_relative "events/event_queue"
@@ -99,7 +100,7 @@ module WorkShaper
       end
 
       def log_error(name, error)
-        now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        now = Clock.now
         return if @told[name] && now - @told[name] < TOLD_AGAIN
 
         @told[name] = now

@@ -43,13 +43,7 @@ module WorkShaper
     # @example
     #   shaper.stats[:partitions][0] #=> { last_acked: 41, received: 50, waiting: 2, oldest_unfinished: 42, ... }
     def stats
-      rows = partition_rows
-      numbers = TOTALS.zip(totals).to_h.merge(@failures.stats, stuck: stuck_rows, shutting_down: shutting_down?,
-                                                               fatal: fatal_text, events_dropped: Events.dropped,
-                                                               rates: rates_by_period, durations: durations_by_kind,
-                                                               hot_keys: hot_keys)
-      # Last, since a partition's #hash may be anything, and may use the manager.
-      numbers.merge(partitions: rows.to_h { |partition, *values| [partition, partition_numbers(values)] })
+      numbers(partition_rows)
     end
 
     # Writes the state to {WorkShaper.logger}, in the fields of WorkShaper 0.1.3.
@@ -68,6 +62,16 @@ module WorkShaper
     end
 
     private
+
+    # The stats, with what these rows say of partitions.
+    def numbers(rows)
+      numbers = TOTALS.zip(totals).to_h.merge(@failures.stats, stuck: stuck_rows, shutting_down: shutting_down?,
+                                                               fatal: fatal_text, events_dropped: Events.dropped,
+                                                               rates: rates_by_period, durations: durations_by_kind,
+                                                               hot_keys: hot_keys)
+      # Last, since a partition's #hash may be anything, and may use the manager.
+      numbers.merge(partitions: rows.to_h { |partition, *values| [partition, partition_numbers(values)] })
+    end
 
     def partition_numbers(row)
       *known, failure, worker = row.first(PARTITION.size)

@@ -29,8 +29,7 @@ module WorkShaper
     # @raise [TypeError, ArgumentError] max_age is no number above 0
     def initialize(max_age: 600, keys: false)
       unless max_age.is_a?(Numeric) && max_age.real? && max_age.positive?
-        error = max_age.is_a?(Numeric) ? ArgumentError : TypeError
-        raise error, "max_age is #{max_age.inspect}; it must be a number of seconds > 0"
+        RetryPolicy::Numbers.refuse(max_age, "max_age", "a number of seconds > 0", Numeric)
       end
 
       @max_age = max_age

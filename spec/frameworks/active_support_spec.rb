@@ -1,14 +1,11 @@
 # frozen_string_literal: true
 
 require "spec_helper"
-require_relative "framework"
 require_relative "run"
 
 RSpec.describe "ActiveSupport::Notifications as WorkShaper.instrumenter", watchdog: 300 do
-  let(:framework) { Frameworks::Framework.new("active_support").install }
-
   it "is told of events once it is loaded and somebody subscribes; a LogSubscriber writes them" do
-    run = Frameworks::Run.new(framework, "ruby", File.join(__dir__, "active_support_child.rb"))
+    run = Frameworks::Run.child("active_support")
     expect(run.wait).to eq(0), -> { run.to_s }
     lines = run.stdout.lines(chomp: true)
     expect(lines.take(5)).to eq(["before: nil", "loaded: ActiveSupport::Notifications", "attempt.work_shaper 2 done",

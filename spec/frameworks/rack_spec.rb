@@ -1,13 +1,11 @@
 # frozen_string_literal: true
 
 require "spec_helper"
-require_relative "framework"
 require_relative "run"
 
 RSpec.describe "WorkShaper::Web under Rack", watchdog: 300 do
   it "keeps to Rack's specification, alone and mounted" do
-    framework = Frameworks::Framework.new("rack").install
-    run = Frameworks::Run.new(framework, "ruby", File.join(__dir__, "rack_child.rb"))
+    run = Frameworks::Run.child("rack")
     expect(run.wait).to eq(0), -> { run.to_s }
     answers = run.stdout.lines(chomp: true)
     expect(answers.first(5)).to eq(["200 ok", "200 ok", "400 max_age must be a number of seconds > 0", "200 ",

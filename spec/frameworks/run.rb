@@ -10,6 +10,12 @@ module Frameworks
     Line = Struct.new(:started, :partition, :offset, :key, :id)
     LINE = /^(start )?(\d+) (\d+) (\S+) (\d+)\n/
 
+    # The script NAME_child.rb, beside NAME's framework, which is installed first.
+    def self.child(name, *arguments, **options)
+      script = File.join(__dir__, "#{name}_child.rb")
+      new(Framework.new(name).install, "ruby", script, *arguments, **options)
+    end
+
     def initialize(framework, *command, env: {}, limit: 60)
       # What somebody has set in the shell must not change what is tested.
       inherited = ENV.keys.grep(/\A(RACECAR_|KARAFKA_)/).to_h { |name| [name, nil] }

@@ -2,13 +2,11 @@
 
 require "spec_helper"
 require "json"
-require_relative "framework"
 require_relative "run"
 
 RSpec.describe "semantic_logger as WorkShaper.logger", watchdog: 300 do
   it "gets exceptions with their backtraces, and all fields; a long message is cut" do
-    framework = Frameworks::Framework.new("semantic_logger").install
-    run = Frameworks::Run.new(framework, "ruby", File.join(__dir__, "semantic_logger_child.rb"))
+    run = Frameworks::Run.child("semantic_logger")
     expect(run.wait).to eq(0), -> { run.to_s }
     lines = run.stdout.lines.map { |line| JSON.parse(line) }
     short, long = lines.select { |line| line["message"] == "Error processing" }

@@ -237,6 +237,12 @@ module ManagerHelpers
     value
   end
 
+  # For what is told in seconds: so many pass, at least.
+  def let_pass(seconds)
+    since = ManagerHelpers.now
+    eventually { ManagerHelpers.now - since > seconds }
+  end
+
   # How long no thread of this process ran, at most, while the block did.
   def longest_standstill
     longest = 0

@@ -26,8 +26,8 @@ module WorkShaper
       # @return [Hash{Symbol => Object}]
       def to_h(commits)
         commits ||= CommitResults.new
-        stats = @pool.stats
-        rows = stats[:partitions] = rows(stats[:partitions], commits)
+        stats, backlogs = @pool.stats_and_backlogs
+        rows = stats[:partitions] = rows(stats[:partitions], backlogs, commits)
         ages = rows.each_value.filter_map { |row| row[:oldest_age_sec] }
         stats.merge(assignment: rows.keys, oldest_age_sec: ages.max,
                     repeated_if_killed: rows.each_value.sum { |row| row[:repeated_if_killed] },
@@ -36,8 +36,7 @@ module WorkShaper
 
       private
 
-      def rows(taken, commits)
-        backlogs = @pool.backlogs
+      def rows(taken, backlogs, commits)
         @assignment.partitions.to_h do |name, place|
           backlog = backlogs.fetch(name, IDLE)
           repeated = backlog.begun + backlog.finished - commits.covered(place)

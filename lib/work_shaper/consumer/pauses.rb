@@ -27,15 +27,15 @@ module WorkShaper
       private
 
       def check(topic, partition)
-        refuse("topic", topic, String, "a topic's name, a String") { !topic.empty? }
-        refuse("partition", partition, Integer, "a partition's number, an Integer from 0 on") { partition >= 0 }
+        refuse(topic, "topic", "a topic's name, a String", String) unless topic.is_a?(String) && !topic.empty?
+        unless partition.is_a?(Integer) && partition >= 0
+          refuse(partition, "partition", "a partition's number, an Integer from 0 on", Integer)
+        end
         [topic.dup.freeze, partition].freeze
       end
 
-      def refuse(name, value, kind, accepted)
-        return if value.is_a?(kind) && yield
-
-        raise value.is_a?(kind) ? ArgumentError : TypeError, "#{name} is #{value.inspect}; it must be #{accepted}"
+      def refuse(...)
+        RetryPolicy::Numbers.refuse(...)
       end
     end
 

@@ -74,23 +74,14 @@ module WorkShaper
         end
       end
 
-      # A message whose sub key is nil is its own sub key; its payload does not belong in a log.
-      def stats
-        super.tap do |stats|
-          stats[:bytes] = bytes
-          stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }
-          stats[:stuck].each { |row| row[:sub_key] = nil if row[:sub_key].is_a?(Message) }
-          stats[:hot_keys].reject! { |row| row[:sub_key].is_a?(Message) }
-        end
-      end
-
       # What {#stats} does not say of a partition: how many messages were finished in this assignment, have begun and
       # are not finished, are taken and not acknowledged; and the highest offset that was taken.
       Backlog = Struct.new(:finished, :begun, :unsettled, :last)
 
-      # @return [Hash{String => Backlog}]
-      def backlogs
-        partition_rows.to_h { |row| [row.first, Backlog.new(*row.last(Backlog.members.size))] }
+      # @return [Array(Hash{Symbol => Object}, Hash{String => Backlog})] {#stats} and that, of the same moment
+      def stats_and_backlogs
+        rows = partition_rows
+        [numbers(rows), rows.to_h { |row| [row.first, Backlog.new(*row.last(Backlog.members.size))] }]
       end
 
       # @return [Float] seconds that the oldest try has run; 0.0: none runs
@@ -141,6 +132,16 @@ module WorkShaper
       def handler(block, around)
         work = limited(block)
         around ? ->(message) { around.call(message) { work.call(message) } } : work
+      end
+
+      # A message whose sub key is nil is its own sub key; its payload does not belong in a log.
+      def numbers(_rows)
+        super.tap do |stats|
+          stats[:bytes] = bytes
+          stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }
+          stats[:stuck].each { |row| row[:sub_key] = nil if row[:sub_key].is_a?(Message) }
+          stats[:hot_keys].reject! { |row| row[:sub_key].is_a?(Message) }
+        end
       end
 
       def row_of(try)
