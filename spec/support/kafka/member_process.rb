@@ -105,13 +105,22 @@ module KafkaSpecs
 
     # Waits for its end and returns what `run` returned.
     def wait(seconds = PATIENCE_SEC)
-      raise Failure, "#{name} did not end within #{seconds} s\n#{self}" unless @waiter.join(seconds)
+      raise Failure, "#{name} did not end within #{seconds} s\n#{backtraces}" unless @waiter.join(seconds)
       raise Failure, "#{name} was killed after #{@limit} s\n#{self}" if @overdue
 
       stopped = log.read.last("stopped")
       raise Failure, "#{name} did not stop in order: #{@waiter.value}\n#{self}" unless stopped
 
       stopped.words == ["true"]
+    end
+
+    # What it said, with the backtraces of its threads, as far as it obeys.
+    def backtraces
+      Process.kill(:TTIN, pid)
+      await("backtraces", 5) { said(/Backtrace/).any? }
+      to_s
+    rescue Errno::ESRCH, Failure
+      to_s
     end
 
     # What it warned of, from ERROR on.
