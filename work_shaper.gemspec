@@ -16,7 +16,8 @@ Gem::Specification.new do |spec|
 
   spec.files = Dir.chdir(__dir__) do
     Dir["lib/**/*.rb", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs", "docs/**/*.md",
-        "examples/*.rb", ".yardopts", "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md", "LICENSE.txt"]
+        "examples/*.rb", "examples/deployment/*", ".yardopts", "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md",
+        "LICENSE.txt"]
   end
   spec.require_paths = ["lib"]
   spec.extensions = ["ext/work_shaper/extconf.rb"]

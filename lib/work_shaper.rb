@@ -23,6 +23,7 @@ require_relative "work_shaper/batches"
 require_relative "work_shaper/stream/stream"
 require_relative "work_shaper/histogram"
 require_relative "work_shaper/census"
+require_relative "work_shaper/shared"
 
 # Parallel work on one Kafka partition.
 #
@@ -35,6 +36,7 @@ module WorkShaper
   private_constant :Intake, :Feeding, :OffsetMap, :RetryPolicy, :Breaker, :TimeLimit
 
   autoload :Web, "work_shaper/web"
+  autoload :Systemd, "work_shaper/systemd"
   autoload :Metrics, "work_shaper/metrics"
   autoload :LoadTest, "work_shaper/load_test"
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has

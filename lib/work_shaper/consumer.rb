@@ -95,6 +95,10 @@ module WorkShaper
     #   none. It must be below session.timeout.ms and max.poll.interval.ms
     # @option settings [Boolean, String] :open_telemetry (false) whether each try is a span, with `around` inside it
     #   (`WORK_SHAPER_OPEN_TELEMETRY`, "true" or "1"): see {OpenTelemetry.tracer}, which can also be passed as around
+    # @option settings [Integer, String, Hash, nil] :web (nil) where the process is to serve {Web} while it runs
+    #   (`WORK_SHAPER_WEB`), with the webrick gem: a port, on loopback (`9394`), or an address (`"0.0.0.0:9394"`),
+    #   beyond loopback without the page and the numbers behind it; or a Hash of `address`, `page` (whether to have
+    #   them all the same, `WORK_SHAPER_WEB_PAGE`), and `max_age` and `keys` for {Web}
     # @option settings [Integer, String, :unlimited] :attempts (:unlimited) how often the work of a message is tried in
     #   all (`WORK_SHAPER_ATTEMPTS`); with a limit, give_up must be given. Meanwhile its sub key waits, others go on
     # @option settings [Range, Numeric, #call(attempt, error)] :wait (1..60) as for {Manager}, like jitter, breaker,
@@ -108,7 +112,7 @@ module WorkShaper
     # @param dead_letter_headers [#call(failure), nil] returns the headers that a dead letter gets in place of ours
     # @yieldparam message [Message] the message to work on; the block is called in a worker thread
     # @raise [ArgumentError, TypeError] an argument is missing, unknown or invalid; the message says what is accepted
-    # @raise [LoadError] open_telemetry is asked for, and there is no opentelemetry-api gem
+    # @raise [LoadError] open_telemetry or web is asked for, and there is no opentelemetry-api or webrick gem
     def initialize(config:, topics:, sub_key: nil, on_error: nil, around: nil, drain: false, shutdown_timeout: 25,
                    signals: true, oauth_token: nil, producer: nil, dead_letter_headers: nil, **settings, &work)
       raise ArgumentError, "no block given; it does the work of a message" unless work
@@ -148,7 +152,7 @@ module WorkShaper
     # @raise [NoBroker] no broker answered
     # @raise [NotAllowed] the brokers do not accept the user name, password or token
     # @raise [NoTopic] a topic does not exist
-    # @raise [Error] it has run already
+    # @raise [Error] it has run already; or the address for `web` cannot be opened
     # @raise [Rdkafka::RdkafkaError] librdkafka had a fatal error, or offsets could not be stored
     # @raise [StandardError] what the caller's own rebalance listener raised
     # @raise [ThreadError] no thread could be started
@@ -159,9 +163,11 @@ module WorkShaper
     def run
       claim
       SafeLog.info(message: "Starting", **@options.overview)
-      @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
-      Census.begun(self)
-      @signals ? Signals.trapped(@commands, @signals_before) { supervise } : supervise
+      told_of do
+        @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
+        Census.begun(self)
+        supervise
+      end
       raise @poll_loop.failure if @poll_loop.failure
       raise Error, "the polling thread was killed" if @poll_loop.result.nil?
 
@@ -336,6 +342,13 @@ module WorkShaper
         on_error: @on_error && lambda do |error, message, _partition, offset|
           @on_error.call(error, message, message.partition, offset)
         end }
+    end
+
+    # The signals, and systemd's wish to know, are the application's own where it does not leave the process to us.
+    def told_of(&block)
+      return Web.serve(@options.web, &block) unless @signals
+
+      Signals.trapped(@commands, @signals_before) { Systemd.told { Web.serve(@options.web, &block) } }
     end
 
     def supervise

@@ -47,9 +47,20 @@ module WorkShaper
       Whole.new(:heartbeat_period_sec, %w[WORK_SHAPER_HEARTBEAT_PERIOD_SEC], 60, 0)
     ].freeze
 
-    private_constant :Whole, :Choice, :ALL
+    # Words for whether something is to be.
+    SWITCH = { true => true, "true" => true, "1" => true, false => false, "false" => false, "0" => false }.freeze
+
+    private_constant :Whole, :Choice, :ALL, :SWITCH
 
     class << self
+      # @param value [Boolean, String] what the user wrote
+      # @param source [String, Symbol] where, for the error
+      # @return [Boolean]
+      # @raise [TypeError, ArgumentError]
+      def switch(value, source)
+        SWITCH.fetch(value) { RetryPolicy::Numbers.refuse(value, source, "true or false", String) }
+      end
+
       # @param passed [Hash{Symbol => Object}] what the user passed
       # @param environment [#[]] where variables are looked up
       # @return [Hash{Symbol => Integer, Symbol}] a value for every setting

@@ -3,6 +3,7 @@
 require "json"
 require_relative "../work_shaper"
 require_relative "metrics"
+require_relative "web/endpoint"
 require_relative "web/overview"
 require_relative "web/probe"
 
@@ -26,14 +27,32 @@ module WorkShaper
 
     # @param max_age [Numeric] seconds that one try may run, or a trouble may last, before `/live` says no
     # @param keys [Boolean] whether sub keys, which are often customers' ids, are shown
+    # @param page [Boolean] whether there is more than `/live`, `/ready` and `/metrics`
     # @raise [TypeError, ArgumentError] max_age is no number above 0
-    def initialize(max_age: 600, keys: false)
+    def initialize(max_age: 600, keys: false, page: true)
       unless max_age.is_a?(Numeric) && max_age.real? && max_age.positive?
         RetryPolicy::Numbers.refuse(max_age, "max_age", "a number of seconds > 0", Numeric)
       end
 
       @max_age = max_age
       @keys = keys
+      @page = page
+    end
+
+    # Checks where a consumer is to serve its own: see {Consumer#initialize}.
+    #
+    # @private
+    def self.endpoint(value, source)
+      endpoint = Endpoint.check(value, source)
+      require_relative "web/server" if endpoint
+      endpoint
+    end
+
+    # Serves it while the block runs.
+    #
+    # @private
+    def self.serve(endpoint, &block)
+      endpoint ? Server::SHARED.hold(endpoint, &block) : yield
     end
 
     # @param env [Hash] of Rack
@@ -55,6 +74,12 @@ module WorkShaper
       when "/live" then live(env["QUERY_STRING"].to_s)
       when "/ready" then probe(Probe.unready)
       when "/metrics" then metrics(env["HTTP_ACCEPT"].to_s)
+      else @page ? page(env) : answer(404, "there are /live, /ready and /metrics")
+      end
+    end
+
+    def page(env)
+      case env["PATH_INFO"]
       when "/stats.json" then stats
       else answer(404, "there are /live, /ready, /metrics and /stats.json")
       end

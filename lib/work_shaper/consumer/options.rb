@@ -27,21 +27,14 @@ module WorkShaper
       # One name of each list is needed.
       REQUIRED = [%w[bootstrap.servers metadata.broker.list], %w[group.id]].freeze
 
-      # Words for whether something is to be.
-      SWITCH = { true => true, "true" => true, "1" => true, false => false, "false" => false, "0" => false }.freeze
-
-      # @raise [TypeError, ArgumentError]
-      def self.check_switch(value, source)
-        SWITCH.fetch(value) { RetryPolicy::Numbers.refuse(value, source, "true or false", String) }
-      end
-
       # Those with the variable and the default that count when they are not passed, and what checks them.
       OWN = {
         max_bytes: ["WORK_SHAPER_MAX_BYTES", 64 * 1024 * 1024, RetryPolicy::Numbers.method(:bytes)],
         max_in_queue: ["WORK_SHAPER_MAX_IN_QUEUE", 1000, RetryPolicy::Numbers.method(:messages)],
         start_timeout: ["WORK_SHAPER_START_TIMEOUT", 10, RetryPolicy::Numbers.method(:seconds_or_none)],
         revoke_timeout: ["WORK_SHAPER_REVOKE_TIMEOUT", 5, RetryPolicy::Numbers.method(:seconds)],
-        open_telemetry: ["WORK_SHAPER_OPEN_TELEMETRY", false, method(:check_switch)]
+        open_telemetry: ["WORK_SHAPER_OPEN_TELEMETRY", false, Settings.method(:switch)],
+        web: ["WORK_SHAPER_WEB", nil, ->(value, source) { Web.endpoint(value, source) }]
       }.freeze
 
       # What librdkafka may hold ready, in kilobytes: a quarter of what we may hold; and its limit.
@@ -76,6 +69,8 @@ module WorkShaper
       attr_reader :oauth_token
       # Whether each try is traced.
       attr_reader :open_telemetry
+      # Where probes and the page are served; nil: nowhere.
+      attr_reader :web
       attr_reader :topics, :max_bytes, :shutdown_timeout, :start_timeout, :revoke_timeout, :manager
 
       def initialize(config:, topics:, shutdown_timeout:, oauth_token:, settings:)
@@ -244,6 +239,7 @@ module WorkShaper
         @start_timeout = own(:start_timeout, settings)
         @revoke_timeout = check_revoke_timeout(settings)
         @open_telemetry = own(:open_telemetry, settings)
+        @web = own(:web, settings)
       end
 
       def own(name, settings)

@@ -1,0 +1,104 @@
+# frozen_string_literal: true
+
+require "socket"
+
+module WorkShaper
+  # Tells systemd how the consumers of this process are, if it wants to know (`Type=notify`): when they are ready, that
+  # they are alive (`WatchdogSec=`), and why they are not. Until they are ready, which may be after other members of
+  # the group, the time that systemd gives a start is extended, as long as they are alive.
+  #
+  # @see https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
+  # @private
+  class Systemd
+    PERIOD = 1.0 # seconds between two looks
+    EXTENSION = 30_000_000 # microseconds that a start may take longer than now
+    MAX_AGE = 600 # seconds, as for {Consumer#healthy?}
+    CLOSING_TIME = 1 # second
+
+    @shared = Shared.new { |path| new(path) }
+
+    # Tells it while the block runs.
+    def self.told(environment = ENV, &block)
+      path = environment["NOTIFY_SOCKET"].to_s
+      path.empty? ? yield : @shared.hold(path, &block)
+    end
+
+    # @param path [String] of its socket; one that begins with @ is abstract
+    # @param environment [#[]] with its WATCHDOG_USEC and WATCHDOG_PID
+    def initialize(path, environment = ENV)
+      @address = Socket.pack_sockaddr_un(path.sub(/\A@/, "\0"))
+      @watchdog = watchdog_of(environment)
+      @period = [PERIOD, *(@watchdog && (@watchdog / 3.0))].min
+      @lock = Mutex.new
+      @closing = ConditionVariable.new
+      @thread = Thread.new do
+        Thread.current.name = "work_shaper systemd"
+        Thread.current.priority = 0 # inherited from the caller, like the interrupt mask
+        Thread.handle_interrupt(Object => :immediate) { watch }
+      end
+    end
+
+    # Nothing more runs.
+    def close
+      @lock.synchronize do
+        @closed = true
+        @closing.signal
+      end
+      @thread.kill unless @thread.join(CLOSING_TIME)
+      tell("STOPPING=1")
+    end
+
+    private
+
+    # Seconds; nil: it does not watch this process.
+    def watchdog_of(environment)
+      microseconds = Integer(environment["WATCHDOG_USEC"] || "", 10, exception: false)
+      pid = environment["WATCHDOG_PID"].to_s
+      microseconds / 1_000_000.0 if microseconds&.positive? && (pid.empty? || pid == Process.pid.to_s)
+    end
+
+    def watch
+      @lock.synchronize do
+        until @closed
+          look
+          @closing.wait(@lock, @period)
+        end
+      end
+    end
+
+    def look
+      unready = Web.const_get(:Probe).unready
+      dead = Web.const_get(:Probe).dead(MAX_AGE)
+      tell(*started(unready, dead), *("WATCHDOG=1" if @watchdog && dead.empty?), *status(dead | unready))
+    end
+
+    # Until it is ready.
+    def started(unready, dead)
+      return if @ready
+      return dead.empty? ? "EXTEND_TIMEOUT_USEC=#{EXTENSION}" : nil if unready.any?
+
+      @ready = true
+      "READY=1"
+    end
+
+    # What is new.
+    def status(reasons)
+      text = reasons.empty? ? "ok" : reasons.join("; ").gsub(/\s+/, " ")
+      "STATUS=#{@status = text}" unless text == @status
+    end
+
+    # One who does not listen is no reason to stop.
+    def tell(*lines)
+      return if lines.empty?
+
+      Socket.open(:UNIX, :DGRAM) do |socket|
+        socket.connect(@address)
+        socket.write_nonblock(lines.join("\n"))
+      end
+    rescue SystemCallError
+      nil
+    end
+  end
+
+  private_constant :Systemd
+end
