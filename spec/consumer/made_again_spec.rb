@@ -108,6 +108,24 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
     expect(client.committed[topic_partition]).to be_nil
   end
 
+  # It was its own for so short a time that nobody knows the id which it had.
+  it "forgets what is not confirmed of a topic that it has not seen before it was gone" do
+    client.queries.wrong["orders"] = 3 # UNKNOWN_TOPIC_OR_PARTITION
+    client.queries.ids.delete("orders")
+    consumer = running(topic_partition, ["orders", 1]) { |message| done << message.payload }
+    client.produce("orders", 0, *%w[a b c])
+    eventually { client.stored_of("orders", 0).last == 3 }
+    look
+    client.lose(topic_partition)
+    client.within_take do
+      client.queries.wrong.clear
+      client.make_again("orders", 0, "second") && nil
+    end
+    look
+    expect(stop(consumer)).to be(true)
+    expect(client.committed[topic_partition]).to be_nil
+  end
+
   it "leaves topics alone that are not there, or have no id, for a while" do
     consumer = working(3)
     client.queries.ids.delete("orders")

@@ -241,7 +241,8 @@ module WorkShaper
 
       def note_topics(answers)
         @troubles.answered(answers.transform_values(&:code))
-        @topic_ids.answered(answers.transform_values(&:id), @asked_since)
+        ids = answers.transform_values { |answer| answer.missing? ? TopicIds::NOT_THERE : answer.id }
+        @topic_ids.answered(ids, @asked_since)
       end
 
       def answered

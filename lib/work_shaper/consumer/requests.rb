@@ -71,10 +71,16 @@ module WorkShaper
     class TopicsRequest < Request
       READ = 3 # RD_KAFKA_ACL_OPERATION_READ
       NOT_ALLOWED = 29 # Kafka's TOPIC_AUTHORIZATION_FAILED
+      UNKNOWN = 3 # Kafka's UNKNOWN_TOPIC_OR_PARTITION
       NO_ID = "AAAAAAAAAAAAAAAAAAAAAA" # older brokers, and those that do not know the topic
 
       # Of a topic: librdkafka's response (0: it may be read), and its id; nil: it has none.
-      Answer = Struct.new(:code, :id)
+      Answer = Struct.new(:code, :id) do
+        # Whether brokers do not know the topic.
+        def missing?
+          code == UNKNOWN
+        end
+      end
 
       # @param names [Array<String>]
       def initialize(guard, limit, names)

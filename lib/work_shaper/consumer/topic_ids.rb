@@ -10,6 +10,10 @@ module WorkShaper
     #
     # @private
     class TopicIds
+      # In place of an id. A topic that is not there when it is asked about for the first time was deleted meanwhile, or
+      # is yet to come: whatever comes by that name is another one.
+      NOT_THERE = :not_there
+
       def initialize
         @latest = {} # by topic
         @known = {} # by partition and the version since which it is ours
@@ -18,7 +22,7 @@ module WorkShaper
 
       # Brokers said which ids topics have. May be called on any thread.
       #
-      # @param ids [Hash{String => String, nil}] by topic; nil: it has none, or is not there
+      # @param ids [Hash{String => String, Symbol, nil}] by topic; nil: it has none
       # @param since [Hash{Array(String, Integer) => Integer}] {Assignment#since} when they were asked
       def answered(ids, since)
         @answers << [ids.compact, since]
@@ -42,8 +46,9 @@ module WorkShaper
       private
 
       def compare(ids, asked, ours, found)
+        absent, ids = ids.partition { |_, id| id == NOT_THERE }.map(&:to_h)
         ids.each { |topic, id| found[topic] ||= [] unless @latest.fetch(topic, id) == id }
-        @latest.merge!(ids)
+        @latest = { **absent, **@latest, **ids }
         (asked.to_a & ours).each do |place, version|
           id = ids[place.first] or next
           found[place.first] = [*found[place.first], place] | [] unless (@known[[place, version]] ||= id) == id
