@@ -23,6 +23,7 @@ require_relative "consumer/rebalance"
 require_relative "consumer/commit_results"
 require_relative "consumer/requests"
 require_relative "consumer/queries"
+require_relative "consumer/membership"
 require_relative "consumer/group_offsets"
 require_relative "consumer/client"
 require_relative "consumer/beginning"
@@ -38,6 +39,7 @@ require_relative "consumer/waiting"
 require_relative "consumer/departure"
 require_relative "consumer/reachability"
 require_relative "consumer/troubles"
+require_relative "consumer/client_errors"
 require_relative "consumer/topic_ids"
 require_relative "consumer/lookout"
 require_relative "consumer/numbers"
@@ -202,6 +204,8 @@ module WorkShaper
     #   librdkafka's error, a Symbol) and `since` (Time)
     # * `errors`: how many errors librdkafka reported that did not end the consumer
     # * `kafka`: `reachable` (Boolean), `since` (Time)
+    # * `join_state`: librdkafka's word for how it stands with its group, every five seconds; "steady": well. nil: not
+    #   known yet, or with `statistics.interval.ms` 0
     # * `commits`: `last_confirmed_at` (Time or nil), `confirmed`, `refused`: how many commits were
     #
     # @return [Hash{Symbol => Object}] empty before {#run}
@@ -272,7 +276,8 @@ module WorkShaper
 
     # Whether it runs, its poll loop turns and no work is stuck: for a liveness probe. What waits to be tried again, for
     # the breaker or for a dead letter to be confirmed does not make it unhealthy, nor does an outage of Kafka. A topic
-    # that is gone or must not be read and a partition that cannot be read do, once that has lasted.
+    # that is gone or must not be read, a partition that cannot be read and a rebalance that does not end do, once that
+    # has lasted.
     #
     # @param max_silence [Numeric] the most seconds that may have passed since the last turn of the loop
     # @param max_age [Numeric] the most seconds that one try may have run, or one of the `troubles` may have lasted
@@ -285,7 +290,7 @@ module WorkShaper
     end
 
     # Why no messages can come to it: it does not run, or stops; Kafka does not answer; the group has not said yet which
-    # partitions are its own, or has taken them all back and makes up its mind.
+    # partitions are its own, or has taken them all back and makes up its mind; or a rebalance takes over a minute.
     #
     # @return [String, nil] nil: it is ready
     # @example

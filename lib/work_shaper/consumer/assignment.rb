@@ -57,6 +57,7 @@ module WorkShaper
         @checkpoints = checkpoints
         @beginning = beginning
         @lookout = lookout
+        @parted = false
       end
 
       # Calls the block with the partitions that go, as soon as nothing more is taken of them.
@@ -75,7 +76,7 @@ module WorkShaper
       def rebalance(change)
         guarded do
           @changes << change
-          carry_out while @changes.any? && (@over || change.lost?)
+          carry_out while @changes.any? && (closing? || change.lost?)
         end
       end
 
@@ -154,6 +155,16 @@ module WorkShaper
         end
       end
 
+      # The same until there is another client, which may get them again: they are lost.
+      def part
+        @parted = true
+        guarded do
+          carry_out while @changes.any?
+          leave(withdraw(@partitions), confirmed: false)
+        end
+        @member = false
+      end
+
       # Whether its partition is ours, and not about to go.
       def ours?(message)
         @partitions.key?(Assignment.name_of(message.topic, message.partition))
@@ -184,6 +195,11 @@ module WorkShaper
         yield
       rescue Exception => e # rubocop:disable Lint/RescueException -- librdkafka would swallow it
         @failure ||= e
+      end
+
+      # Whether the client is about to be closed: then nobody else carries out what it asks for.
+      def closing?
+        @over || @parted
       end
 
       def named(topic_partitions)
@@ -276,15 +292,19 @@ module WorkShaper
       def carry_out(confirmed: false)
         change = @changes.first
         leave(@handover ? @handover.partitions : withdraw(going), confirmed: confirmed)
-        coming = change.coming? && !@over ? named(change.topic_partitions) : {}
-        warn_later(coming.empty? ? change.carry_out : begin_with(change, coming))
-        come(coming) if change.coming? && !@over
+        arrive(change)
         @member = change.coming? || (@member && change.incremental?)
         tell_listener(change)
       ensure
         change.carry_out unless change.carried_out? # something was raised; librdkafka would wait for ever
         @handover = nil
         @changes.shift
+      end
+
+      def arrive(change)
+        coming = change.coming? && !closing? ? named(change.topic_partitions) : {}
+        warn_later(coming.empty? ? change.carry_out : begin_with(change, coming))
+        come(coming) if change.coming? && !closing?
       end
 
       # Returns what librdkafka says is wrong.
@@ -324,7 +344,7 @@ module WorkShaper
 
       def tell_listener(change)
         event = change.coming? ? :on_partitions_assigned : :on_partitions_revoked
-        return if !@listener.respond_to?(event) || (@over && change.coming?)
+        return if !@listener.respond_to?(event) || (closing? && change.coming?)
 
         @deferred << -> { @listener.public_send(event, change.list) }
       end

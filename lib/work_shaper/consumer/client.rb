@@ -9,7 +9,18 @@ module WorkShaper
     class Client
       include GroupOffsets
 
+      include Clock
+
       REPORTS = 20 # at most
+      CLOSING_TIME = 5 # seconds to leave the group
+      CLOSING_WAIT = 100 # milliseconds between two looks whether it has left
+
+      # Those that librdkafka could not close. They must live on, for librdkafka still calls them.
+      @left_open = []
+
+      class << self
+        attr_reader :left_open
+      end
 
       # Raises ArgumentError for settings that librdkafka does not know. Connects to nothing.
       def self.check(config)
@@ -60,6 +71,9 @@ module WorkShaper
       # @return [Queries] what other threads may ask
       attr_reader :queries
 
+      # @return [Membership]
+      attr_reader :membership
+
       # @param listener [#rebalance] see {Rebalance}
       # @param oauth_token [#call, nil] see {OauthToken}
       def initialize(config, listener, oauth_token = nil)
@@ -67,8 +81,9 @@ module WorkShaper
         @failures = []
         @reports = []
         @commits = CommitResults.new(Events::Publisher.new(group: config["group.id"]))
+        @membership = Membership.new(pass_on: !config["statistics.interval.ms"].equal?(Options::STATISTICS))
         callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error), offset_commit: @commits,
-                      **OauthToken.callbacks(oauth_token) }
+                      stats: @membership, **OauthToken.callbacks(oauth_token) }
         @config = ClientConfig.new(config, **callbacks)
         @consumer = self.class.as_known { @config.consumer }
         @queries = Queries.new(@consumer, config["isolation.level"] != "read_uncommitted",
@@ -163,10 +178,14 @@ module WorkShaper
         @consumer.assignment.to_h.flat_map { |topic, entries| entries.map { |entry| [topic, entry.partition] } }
       end
 
-      # Leaves the group. The assignment is asked for a change once more if there are partitions.
+      # Leaves the group. The assignment is asked for a change once more if there are partitions. A client that does not
+      # come to its end is left as it is, without a place in the group once its session is over.
       def close
         @intake&.close
-        @consumer.close
+        return @consumer.close if left_group?
+
+        self.class.left_open << self
+        SafeLog.warn(message: "librdkafka did not leave the group in time", waited_sec: CLOSING_TIME)
       end
 
       # Without its config, which holds passwords.
@@ -220,6 +239,21 @@ module WorkShaper
       rescue Error
         @consumer.close
         raise
+      end
+
+      # librdkafka's own call for it has no time limit. What it still asks for it asks here.
+      def left_group?
+        deadline = now + CLOSING_TIME
+        queue = call(:pointer, "queue_new", @native)
+        error = call(:pointer, "consumer_close_queue", @native, queue)
+        return true.tap { call(:void, "error_destroy", error) } unless error.null? # a fatal one; or it is closed
+
+        until (left = call(:int, "consumer_closed", @native).positive?) || now >= deadline
+          call(:int, "queue_poll_callback", queue, CLOSING_WAIT)
+        end
+        left
+      ensure
+        call(:void, "queue_destroy", queue) if left || (error && !error.null?)
       end
 
       def list(topic_partitions)

@@ -11,8 +11,12 @@ module WorkShaper
         rebalance: %i[pointer int pointer pointer],
         error: %i[pointer int string pointer],
         offset_commit: %i[pointer int pointer pointer],
+        stats: %i[pointer pointer size_t pointer],
         oauthbearer_token_refresh: %i[pointer string pointer]
       }.freeze
+
+      # What they return, if not nothing.
+      RESULTS = { stats: :int }.freeze
 
       # librdkafka has three threads beside those of the brokers that the config names. And we need some: a worker, the
       # timekeeper and one that writes to the log, or, beside a producer, rdkafka's own.
@@ -30,7 +34,7 @@ module WorkShaper
         servers = config.values_at("bootstrap.servers", "metadata.broker.list").compact.join(",")
         @threads = THREADS + servers.split(",").size
         @functions = callbacks.to_h do |name, callback|
-          [name, FFI::Function.new(:void, PARAMETERS.fetch(name)) { |*arguments| guarded(callback, arguments) }]
+          [name, function(name, callback)]
         end
       end
 
@@ -47,10 +51,16 @@ module WorkShaper
 
       private
 
+      def function(name, callback)
+        result = RESULTS.fetch(name, :void)
+        FFI::Function.new(result, PARAMETERS.fetch(name)) { |*arguments| guarded(callback, arguments) || 0 }
+      end
+
       def guarded(callback, arguments)
         callback.call(*arguments)
       rescue Exception => e # rubocop:disable Lint/RescueException
         @failure ||= e
+        nil
       end
 
       def native_config(...)

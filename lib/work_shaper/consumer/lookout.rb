@@ -130,14 +130,19 @@ module WorkShaper
         return if @over
 
         @heard = heard || @hurried
-        @troubles.settle { |topic_partition| nothing_left?(topic_partition) }
-        heard ? answered : unanswered
-        @client.commits.tell_refused
+        conclude(heard)
       rescue Rdkafka::ClosedConsumerError, Rdkafka::ClosedInnerError
         raise
       rescue StandardError => e # numbers are no reason to stop
         SafeLog.trouble("Error in the lookout", e) unless e.message == @trouble
         @trouble = e.message
+      end
+
+      def conclude(heard)
+        @client.membership.look(@assignment, heard) { @queries.member_id }
+        @troubles.settle { |topic_partition| nothing_left?(topic_partition) }
+        heard ? answered : unanswered
+        @client.commits.tell_refused
       end
 
       def note_positions(partitions)

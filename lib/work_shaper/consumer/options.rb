@@ -6,13 +6,17 @@ module WorkShaper
     #
     # @private
     class Options
+      # Milliseconds between two statistics of librdkafka's. (Whoever asks for them passes another String.)
+      STATISTICS = "5000"
+
       # What librdkafka is told unless the caller says otherwise. Its own defaults hold a fast consumer back: once its
       # queue was full, it looks again only after a second; and it commits what is stored only every five seconds. And
       # they let a new group begin at the end, which skips what is there before the consumer is. And whether topics are
       # there and may be read they look only every five minutes (what they know is to be kept as long as by default).
       DEFAULTS = {
         "fetch.queue.backoff.ms" => 10, "auto.commit.interval.ms" => 100, "auto.offset.reset" => "earliest",
-        "topic.metadata.refresh.interval.ms" => 10_000, "metadata.max.age.ms" => 900_000
+        "topic.metadata.refresh.interval.ms" => 10_000, "metadata.max.age.ms" => 900_000,
+        "statistics.interval.ms" => STATISTICS
       }.freeze
 
       # Settings that must have this value, and why.

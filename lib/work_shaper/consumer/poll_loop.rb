@@ -10,8 +10,8 @@ module WorkShaper
 
       IDLE_WAIT = 500 # milliseconds without a message while nothing runs, and nothing will by itself
       BUSY_WAIT = 10 # the same while something does; after that, workers that compute give way to the loop
+      REBALANCE_TIME = 60 # seconds after which a rebalance is one that does not end
       CLOSING_TIME = 2 # seconds for the producer of dead letters to end
-      ENDING = %i[fatal auto_offset_reset].freeze # librdkafka's errors that end it; the second is asked for by its name
 
       # @return [Numeric] monotonic seconds at the last turn of the loop
       attr_reader :turned_at
@@ -47,7 +47,6 @@ module WorkShaper
         @assignment.on_revoked { |gone| forget_unfed(gone) }
         @assignment.on_restarted { |restarted| forget_unfed(restarted) }
         @stops = 0
-        @errors = 0
         @turned_at = now
       end
 
@@ -69,7 +68,10 @@ module WorkShaper
         return "it stops" if over? || @quiet || !result.nil? || failure
         return "Kafka does not answer" unless @lookout.reachability.reachable
 
-        "the group has given it no assignment yet" unless @assignment.member?
+        return "the group has given it no assignment yet" unless @assignment.member?
+
+        seconds = unsteady_sec
+        "its group has been in a rebalance for #{seconds.round} s" if seconds > REBALANCE_TIME
       end
 
       # Asks it to end; a second call tells it not to wait for what runs.
@@ -97,12 +99,13 @@ module WorkShaper
 
       # The numbers of the pool, the assignment and Kafka.
       def stats
-        @numbers.to_h(@client&.commits).merge(paused: @back_pressure ? @back_pressure.paused.keys : [], errors: @errors)
+        @numbers.to_h(@client&.commits).merge(paused: @back_pressure ? @back_pressure.paused.keys : [],
+                                              errors: @errors.count, join_state: @client&.membership&.state)
       end
 
-      # Seconds that the oldest trouble has lasted.
+      # Seconds that the oldest trouble has lasted, or a rebalance.
       def oldest_trouble_sec
-        @troubles.oldest_sec
+        [@troubles.oldest_sec, unsteady_sec].max
       end
 
       # Without its state, which holds passwords.
@@ -111,6 +114,10 @@ module WorkShaper
       end
 
       private
+
+      def unsteady_sec
+        @client&.membership&.unsteady_sec || 0
+      end
 
       def run
         join_group
@@ -143,6 +150,7 @@ module WorkShaper
 
       def look_out
         @troubles = Troubles.new(@options.named_topics, @assignment)
+        @errors = ClientErrors.new(@options, @assignment, @troubles)
         let_in_at = -> { turned_at unless @quiet || over? }
         @lookout = Lookout.new(@assignment, @troubles, @options.fetch_time, @events, &let_in_at)
         @numbers = Numbers.new(@pool, @assignment, @lookout, @troubles)
@@ -165,6 +173,14 @@ module WorkShaper
         (@waiting ||= Waiting.new(@options, @assignment)).joined
       end
 
+      # The group has put this member out, and librdkafka stays as it is, with its partitions, for ever.
+      def replace_client
+        SafeLog.warn(message: "The group does not know this member any more: it joins again")
+        @assignment.part
+        @assignment.proceed
+        join_again
+      end
+
       # With another client, as the group did not take the one before.
       def join_again
         @lookout.close
@@ -182,21 +198,27 @@ module WorkShaper
       # One turn of the loop.
       def turn
         @turned_at = now
+        return replace_client if @client.membership.orphaned?(@assignment)
+
         @back_pressure.quiet! if @quiet
         adapt_to_limits unless @limits.equal?(@options.manager)
         @back_pressure.heed
         take_to_feed
         @quiet ? @unfed.clear : feed
-        version = @assignment.version
-        @assignment.proceed
-        follow_topics
-        @lookout.hurry unless @assignment.version == version
+        follow_group
         @checkpoints.commit_due
         @waiting.tell
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked
       rescue Rdkafka::RdkafkaError => e
         @waiting.again?(e, @client.fatal_reason) ? join_again : raise
+      end
+
+      def follow_group
+        version = @assignment.version
+        @assignment.proceed
+        follow_topics
+        @lookout.hurry unless @assignment.version == version
       end
 
       # A topic that was made again is worked on from its first message.
@@ -237,7 +259,7 @@ module WorkShaper
         messages = Client.shielded { @client.take(count, wait, @pool.bytes_left) }
         @pool.expect(0)
         messages.select! { |message| @assignment.ours?(message) } unless @assignment.version == version
-        raise_or_report_errors
+        @errors.settle(@client.failures)
         messages = next_ones(messages) if @client.queries.astray.any?
         @troubles.came(messages)
         messages
@@ -257,27 +279,6 @@ module WorkShaper
         @assignment.changing? ? BUSY_WAIT : [@pool.calm(IDLE_WAIT), BUSY_WAIT].max
       end
 
-      # Raises what ends the consumer, and reports librdkafka's other errors.
-      def raise_or_report_errors
-        raise @assignment.failure if @assignment.failure
-
-        while (failure = @client.failures.shift)
-          raise failure.error if ENDING.include?(failure.code)
-
-          refuse_missing_topic(failure)
-          @errors += 1
-          @troubles.report(failure)
-        end
-      end
-
-      # At the start a missing topic is bad input; later, a topic that went may come back.
-      def refuse_missing_topic(failure)
-        return unless failure.code == :unknown_topic_or_part && @assignment.version.zero? &&
-                      @options.topics.include?(failure.topic) && !@options.topics_may_appear?
-
-        raise NoTopic, "topic #{failure.topic.inspect} does not exist at #{@options.servers}"
-      end
-
       # Called by the manager, but never for what was enqueued before its partition went.
       def store(name, _offset)
         place = @assignment[name]
@@ -291,7 +292,7 @@ module WorkShaper
         @back_pressure.quiet!
         drop_what_waits
         until (done = @pool.wind_down(BUSY_WAIT / 1000.0)) || now >= @stop_limit || @stops > 1
-          take(@back_pressure.allowance, BUSY_WAIT)
+          take(@back_pressure.allowance, BUSY_WAIT) if @client # which may have gone, and not come back
           @assignment.proceed
           @pool.drop_waiting if @pool.held? # it would not be worked on in time
           @turned_at = now

@@ -92,6 +92,16 @@ module WorkShaper
         TopicsRequest.new(@guard, @limit, [INTERNAL_TOPIC])
       end
 
+      # What the group calls this member; empty: the group does not know it.
+      #
+      # @return [String]
+      def member_id
+        @guard.with_inner do |inner|
+          text = Client.call(:pointer, "memberid", inner)
+          text.null? ? "" : text.read_string.tap { Client.call(:void, "mem_free", inner, text) }
+        end
+      end
+
       # Whether a broker answers within so many milliseconds. (Not all of them have a cluster id to ask for.)
       def reachable?(milliseconds)
         FFI::MemoryPointer.new(:pointer) do |metadata|

@@ -40,7 +40,7 @@ module ConsumerHelpers
     # client is closed.
     attr_accessor :on_take, :on_commit, :on_close
     # What other threads may ask; what brokers answered to commits.
-    attr_reader :queries, :commits
+    attr_reader :queries, :commits, :membership
 
     def initialize
       @log = Hash.new { |log, topic_partition| log[topic_partition] = [] }
@@ -52,6 +52,7 @@ module ConsumerHelpers
       @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
       @queries = FakeQueries.new(self, @log, @positions)
       @commits = ConsumerHelpers.inner(:CommitResults).new
+      @membership = ConsumerHelpers.inner(:Membership).new(pass_on: false)
       @answered = @commit_succeeds = true
       @takes = 0
       @mutex = Mutex.new

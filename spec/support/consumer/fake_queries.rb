@@ -46,6 +46,14 @@ module ConsumerHelpers
       topic_partitions.each { |place| @astray.delete(place) }
     end
 
+    # Empty: the group does not know the member.
+    attr_writer :member_id
+
+    def member_id
+      ask
+      @member_id || "member"
+    end
+
     # Without a request.
     def reachable?(_milliseconds)
       ask

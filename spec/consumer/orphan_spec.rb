@@ -1,0 +1,86 @@
+# frozen_string_literal: true
+
+require "spec_helper"
+require "work_shaper/consumer"
+
+# librdkafka, up to 2.14 at least, forgets that a rebalance is over when the topics change in the middle of giving
+# partitions up (cooperative). It then takes no part in the next one, is put out of the group, and goes on as if it were
+# in it: with its partitions, of which it commits nothing.
+RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkafka does not notice", watchdog: 120 do
+  # More of librdkafka's mock.h.
+  native = Module.new do
+    extend FFI::Library
+
+    ffi_lib Rdkafka::Bindings.ffi_libraries.map(&:name)
+
+    attach_function :rd_kafka_mock_broker_push_request_error_rtts, %i[pointer int32 int16 size_t varargs], :int
+    attach_function :rd_kafka_mock_topic_set_error, %i[pointer string int], :void
+  end
+
+  let(:topics) { %w[a b c d] }
+  let(:kafka) { ConsumerHelpers::MockCluster.new }
+  let(:cluster) { kafka.instance_variable_get(:@cluster) }
+  let(:done) { Queue.new }
+
+  after { kafka.close }
+
+  def member
+    config = config_for(kafka.bootstrap_servers, "specs").merge(
+      "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 1_500,
+      "heartbeat.interval.ms": 100, "topic.metadata.refresh.interval.ms": 200
+    )
+    made_consumer(config: config, topics: topics) { |message| done << [message.topic, message.payload] }
+  end
+
+  def held(*consumers)
+    consumers.map { |consumer| consumer.stats.fetch(:assignment, []) }
+  end
+
+  # One more message of each topic.
+  def work_through(payload)
+    topics.each { |topic| kafka.produce(topic, [[0, "key", payload]]) }
+    seen = []
+    eventually do
+      seen << done.pop until done.empty?
+      (topics.product([payload]) - seen).empty?
+    end
+  end
+
+  # When partitions go next, one of their topics is not there any more before the last commit of them is answered.
+  define_method(:lose_a_topic_in_the_middle) do
+    lost = Struct.new(:topic).new
+    change = inner(:Rebalance)::Change
+    allow(change).to receive(:new).and_wrap_original do |original, *arguments, **keywords|
+      made = original.call(*arguments, **keywords)
+      next made if made.coming? || lost.topic
+
+      lost.topic = made.topic_partitions.first.first
+      allow(made).to receive(:carry_out).and_wrap_original do |carry_out, *rest|
+        native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, 8, 8, *([:int, 0, :int, 600] * 8))
+        carry_out.call(*rest).tap { native.rd_kafka_mock_topic_set_error(cluster, lost.topic, 3) }
+      end
+      made
+    end
+    lost
+  end
+
+  it "joins again, and no partition is left to nobody" do
+    replace_constant(inner(:Lookout), :PERIOD, 0.1)
+    replace_constant(inner(:Membership), :ORPHANED_AFTER, 0.5)
+    topics.each { |topic| kafka.create_topic(topic, partitions: 1) }
+    first = member
+    second = member
+    start(first)
+    work_through("before")
+    lost = lose_a_topic_in_the_middle
+    start(second)
+    eventually { lost.topic && first.stats[:troubles].key?(lost.topic) }
+    native.rd_kafka_mock_topic_set_error(cluster, lost.topic, 0)
+    eventually { held(first, second).all?(&:any?) && held(first, second).flatten.size == 4 }
+    stop(second)
+    eventually { log.entries(/joins again/).any? && held(first).flatten.size == 4 }
+    work_through("after")
+    expect(stop(first)).to be(true)
+    expect(topics.map { |topic| kafka.committed("specs", topic) }).to eq([{ 0 => 2 }] * 4)
+  end
+end
