@@ -15,6 +15,7 @@ end
 
 require_relative "consumer/options"
 require_relative "consumer/dead_letters"
+require_relative "consumer/handling"
 require_relative "consumer/pool"
 require_relative "consumer/client_config"
 require_relative "consumer/oauth_token"

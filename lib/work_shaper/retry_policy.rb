@@ -61,6 +61,12 @@ module WorkShaper
       freeze
     end
 
+    # @param random [#rand]
+    # @return [RetryPolicy] one that differs in where its jitter comes from
+    def with_jitter_of(random)
+      dup.tap { |policy| policy.instance_variable_set(:@random, random) }.freeze
+    end
+
     # @param error [Exception] what the work raised
     # @param attempt [Integer] how many attempts are used up, this one included; 0 if it is excused
     # @return [Decision] frozen

@@ -7,6 +7,7 @@ module WorkShaper
     # @private
     class Pool < Manager
       include Feeding
+      include Handling
 
       FRAMES = 10 # of what a worker does
 
@@ -124,14 +125,9 @@ module WorkShaper
         @policy
       end
 
-      # Only the block has a time limit, not what it runs inside: see {#handler}.
+      # Only the block has a time limit: see {Handling#handler}.
       def limit_work(work)
         work
-      end
-
-      def handler(block, around)
-        work = limited(block)
-        around ? ->(message) { around.call(message) { work.call(message) } } : work
       end
 
       # A message whose sub key is nil is its own sub key; its payload does not belong in a log.
@@ -166,20 +162,6 @@ module WorkShaper
       def place(partition)
         topic, _, number = partition.rpartition("/")
         { topic: topic, partition: Integer(number, 10) }
-      end
-
-      def work_on(message)
-        return @handler.call(message) unless !@sub_key_errors.empty? && @sub_key_errors.key?(message)
-
-        find_sub_key(message)
-        @handler.call(message)
-        @sub_key_errors.delete(message)
-      end
-
-      def find_sub_key(message)
-        error = @sub_key_errors[message]
-        @sub_key_errors[message] = nil
-        error ? raise(error) : @sub_key.call(message)
       end
     end
 
