@@ -59,7 +59,7 @@ module WorkShaper
       words = settings.slice(*RetryPolicy::WORDS)
       @policy = retry_policy(words)
       @time_limit = TimeLimit.new(@policy.timeout, method(:place_of)) if @policy.timeout
-      @failures = Recovery.new(self, @policy, told: !words.key?(:give_up) && !words.key?(:rules),
+      @failures = Recovery.new(self, @policy, told: skips_untold?(words),
                                               on_error: on_error.nil? ? nil : Callbacks.check(:on_error, on_error))
       set_up(limit_work(Callbacks.check(:work, work)), on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
              Callbacks.check(:ack, ack), @failures, native_settings(settings.except(*words.keys)))
@@ -134,6 +134,11 @@ module WorkShaper
     def retry_policy(words)
       RetryPolicy.new(words, defaults: { attempts: 1, give_up: :skip }, topics: false,
                              on_trouble: SafeLog.method(:trouble))
+    end
+
+    # Whether a message that is skipped needs no line of its own: nobody has said that it is to be.
+    def skips_untold?(words)
+      !words.key?(:give_up) && !words.key?(:rules)
     end
 
     def native_settings(settings)

@@ -34,6 +34,13 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     expect(log.messages("ERROR").to_s).to include("broken bad:0", "orders/3")
   end
 
+  it "logs that a message was skipped, even if on_error was told of its error" do
+    skipping(topic_partition, on_error: on_error) { |message| failing(message) }
+    client.produce("orders", 3, "bad")
+    eventually { client.offset_of(*topic_partition) == 1 }
+    expect(log.entries(/Skipped/, "ERROR")).to match([include(offset: "orders/3:0", attempts: 1)])
+  end
+
   it "logs what on_error raises, and goes on" do
     skipping(topic_partition, on_error: ->(*) { raise "on_error is broken" }) { |message| failing(message) }
     client.produce("orders", 3, "bad", "a")

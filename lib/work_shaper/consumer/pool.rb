@@ -125,6 +125,11 @@ module WorkShaper
         @policy
       end
 
+      # By default it skips nothing.
+      def skips_untold?(_words)
+        false
+      end
+
       # Only the block has a time limit: see {Handling#handler}.
       def limit_work(work)
         work
