@@ -40,5 +40,6 @@ module WorkShaper
   autoload :Metrics, "work_shaper/metrics"
   autoload :LoadTest, "work_shaper/load_test"
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has
+  autoload :Testing, "work_shaper/testing" # for tests
   autoload :OpenTelemetry, "work_shaper/open_telemetry" # needs opentelemetry-api
 end
