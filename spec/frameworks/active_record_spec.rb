@@ -17,4 +17,11 @@ RSpec.describe "ActiveRecord with a pool of 5 connections under 25 workers", wat
       expect(result["errors"]["ActiveRecord::ConnectionTimeoutError"]).to be > 10
     end
   end
+
+  it "has its transactions, and what it tells of records, in a test with the kit" do
+    framework = Frameworks::Framework.new("active_record").install
+    run = Frameworks::Run.new(framework, "ruby", File.join(__dir__, "active_record_testing.rb"), "--options", File::NULL)
+    expect(run.wait).to eq(0), -> { run.to_s }
+    expect(run.stdout).to include("2 examples, 0 failures")
+  end
 end
