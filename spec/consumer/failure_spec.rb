@@ -187,58 +187,6 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       eventually { client.offset_of(*topic_partition) == 2 }
       expect(seen).to eq(%w[a:0 a:1].flat_map { |payload| [[:before, payload], [:work, payload], [:after, payload]] })
     end
-
-    it "passes on what the work returns" do
-      results = []
-      running(topic_partition, around: ->(_message, &work) { results << work.call }) { |message| message.offset * 10 }
-      client.produce("orders", 3, "a", "a", "a")
-      eventually { client.offset_of(*topic_partition) == 3 }
-      expect(results).to eq([0, 10, 20])
-    end
-
-    it "lets it see what the work raises, and swallow it" do
-      around = lambda do |message, &work|
-        work.call
-      rescue StandardError => e
-        done << [message.payload, e.message]
-      end
-      running(topic_partition, around: around, on_error: on_error) { |message| failing(message) }
-      client.produce("orders", 3, "bad")
-      eventually { client.offset_of(*topic_partition) == 1 }
-      expect(done).to eq([["bad:0", "broken bad:0"]])
-      expect(errors).to be_empty
-    end
-
-    it "counts what it raises itself as the message's failure" do
-      around = ->(*, &_) { raise "around is broken" }
-      skipping(topic_partition, around: around, on_error: on_error) { |message| done << message }
-      client.produce("orders", 3, "a")
-      eventually { client.offset_of(*topic_partition) == 1 }
-      expect(errors.map(&:first)).to eq(["around is broken"])
-      expect(done).to be_empty
-    end
-
-    it "that does not yield skips the work; the offset is finished" do
-      running(topic_partition, around: ->(message, &_work) { message }) { |message| done << message }
-      client.produce("orders", 3, "a", "b")
-      eventually { client.offset_of(*topic_partition) == 2 }
-      expect(done).to be_empty
-    end
-
-    it "may be any object that answers call" do
-      around = Class.new do
-        attr_reader :seen
-
-        def call(message)
-          (@seen ||= []) << message.payload
-          yield
-        end
-      end.new
-      running(topic_partition, around: around) { |message| done << message.payload }
-      client.produce("orders", 3, "a")
-      eventually { client.offset_of(*topic_partition) == 1 }
-      expect([around.seen, done]).to eq([%w[a:0], %w[a:0]])
-    end
   end
 
   describe "with Rails" do
@@ -269,25 +217,6 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
       client.produce("orders", 3, "a", "b")
       eventually { client.offset_of(*topic_partition) == 2 }
       expect([executor.wrapped, done.sort]).to eq([2, %w[a:0 b:1]])
-    end
-
-    it "leaves it to around when there is one" do
-      rails_with(Struct.new(:executor).new(executor))
-      running(topic_partition, around: ->(_message, &work) { work.call }) { |message| done << message.payload }
-      client.produce("orders", 3, "a")
-      eventually { client.offset_of(*topic_partition) == 1 }
-      expect([executor.wrapped, done]).to eq([0, %w[a:0]])
-    end
-
-    it "does without when there is no application" do
-      [Module.new, Module.new { def self.application; end }].each do |rails|
-        @client = nil
-        stub_const("Rails", rails)
-        consumer = running(topic_partition) { |message| done << message.payload }
-        client.produce("orders", 3, "a")
-        eventually { client.offset_of(*topic_partition) == 1 }
-        expect(stop(consumer)).to be(true)
-      end
     end
   end
 end
