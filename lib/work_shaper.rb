@@ -42,4 +42,6 @@ module WorkShaper
   autoload :Consumer, "work_shaper/consumer" # needs rdkafka, which not every application has
   autoload :Testing, "work_shaper/testing" # for tests
   autoload :OpenTelemetry, "work_shaper/open_telemetry" # needs opentelemetry-api
+
+  private_constant :Systemd # before it is loaded, too
 end
