@@ -20,6 +20,24 @@ module WorkShaper
         @pid == Process.pid ? @failed : []
       end
 
+      # @return [Array<Consumer>] those that are made while the block runs. None of them can run meanwhile
+      def gather
+        @gathered = []
+        yield
+        @gathered
+      ensure
+        @gathered = nil
+      end
+
+      # A consumer has been made.
+      def made(consumer)
+        @lock.synchronize { @gathered&.push(consumer) }
+      end
+
+      def gathering?
+        !@gathered.nil?
+      end
+
       # A consumer begins to run.
       def begun(consumer)
         @lock.synchronize { @failed = @failed.reject { |failed| failed.group == consumer.group } }

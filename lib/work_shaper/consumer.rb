@@ -130,12 +130,13 @@ module WorkShaper
       @around = around_or_tracer(around)
       @on_error = Callbacks.check(:on_error, on_error) unless on_error.nil?
       @drain = drain
-      @signals = signals
+      @signals = signals && !Census.gathering? # whoever gathers has them
       @signals_before = Signals.stops
       @commands = Thread::Queue.new
       @pauses = Pauses.new
       @lock = Mutex.new
       @over = false
+      Census.made(self)
     end
 
     # Joins the group and works until asked to stop: by {#stop} or, unless `signals: false` was given, by INT, TERM or
@@ -164,8 +165,10 @@ module WorkShaper
     # @example
     #   exit(1) unless consumer.run
     def run
+      raise Error, "work_shaper run runs all consumers that are made; do not call run" if Census.gathering?
+
       claim
-      SafeLog.info(message: "Starting", **@options.overview)
+      SafeLog.info(message: "Starting", **overview)
       told_of do
         @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
         Census.begun(self)
@@ -184,7 +187,7 @@ module WorkShaper
     # @example
     #   Signal.trap("USR1") { consumer.stop }
     def stop
-      @commands << :stop
+      command(:stop)
       nil
     end
 
@@ -330,6 +333,11 @@ module WorkShaper
       @options.open_telemetry ? OpenTelemetry.tracer(group: @options.config["group.id"], around: around) : around
     end
 
+    # What can be told of the config.
+    def overview
+      @options.overview
+    end
+
     def claim
       @lock.synchronize do
         raise Error, "a consumer runs once: make another" if @pid
@@ -389,6 +397,10 @@ module WorkShaper
     # A child that a trap handler forked has nothing to wait for.
     def interrupted
       Process.pid == @pid ? @poll_loop.stop : @over = true
+    end
+
+    def command(name)
+      @commands << name
     end
 
     def execute(command)
