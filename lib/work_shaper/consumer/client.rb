@@ -74,6 +74,11 @@ module WorkShaper
       # @return [Membership]
       attr_reader :membership
 
+      # @return [Rdkafka::NativeKafka] for a {Request}: keeps the client open during a call
+      def guard
+        @consumer.instance_variable_get(:@native_kafka)
+      end
+
       # @param listener [#rebalance] see {Rebalance}
       # @param oauth_token [#call, nil] see {OauthToken}
       def initialize(config, listener, oauth_token = nil)
@@ -91,13 +96,18 @@ module WorkShaper
         @intake = open_intake
       end
 
-      # Whether a topic exists. Makes none, since a consumer's broker does not.
+      # Whether a topic exists.
       def topic?(name)
-        Rdkafka::Metadata.new(@native, name).topics.any?
+        partition_count(name).positive?
+      end
+
+      # How many partitions a topic has; 0: it does not exist. Makes none, since a consumer's broker does not.
+      def partition_count(topic)
+        Rdkafka::Metadata.new(@native, topic).topics.sum { |description| description[:partition_count] }
       rescue Rdkafka::RdkafkaError => e
         raise unless e.code == :unknown_topic_or_part
 
-        false
+        0
       end
 
       # Whether a broker answers within so many milliseconds.
@@ -232,7 +242,7 @@ module WorkShaper
 
       def open_intake
         self.class.as_known do
-          @native = FFI::Pointer.new(@consumer.instance_variable_get(:@native_kafka).with_inner(&:address))
+          @native = FFI::Pointer.new(guard.with_inner(&:address))
           functions = Intake.function_names.to_h { |name| [name, self.class.find("rd_kafka_#{name}").address] }
           Intake.new.open(@native.address, functions)
         end
