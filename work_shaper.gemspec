@@ -15,10 +15,12 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
 
   spec.files = Dir.chdir(__dir__) do
-    Dir["lib/**/*.rb", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs", "docs/**/*.md",
+    Dir["exe/*", "lib/**/*.rb", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs", "docs/**/*.md",
         "examples/*.rb", "examples/deployment/*", ".yardopts", "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md",
         "LICENSE.txt"]
   end
+  spec.bindir = "exe"
+  spec.executables = ["work_shaper"]
   spec.require_paths = ["lib"]
   spec.extensions = ["ext/work_shaper/extconf.rb"]
   spec.extra_rdoc_files = ["README.md", "CHANGELOG.md", "LICENSE.txt"].select { |name| spec.files.include?(name) }
