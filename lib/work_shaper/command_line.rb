@@ -11,7 +11,8 @@ module WorkShaper
   module CommandLine
     # By name: the class, and what it does.
     COMMANDS = {
-      "run" => [:Run, "runs the consumers that a Ruby file makes"]
+      "run" => [:Run, "runs the consumers that a Ruby file makes"],
+      "inspect" => [:Inspect, "shows what a running process does, live"]
     }.freeze
     COMMANDS.each { |name, (constant, _)| autoload constant, File.join(__dir__, "command_line", name) }
 
