@@ -12,7 +12,10 @@ module WorkShaper
     # By name: the class, and what it does.
     COMMANDS = {
       "run" => [:Run, "runs the consumers that a Ruby file makes"],
-      "inspect" => [:Inspect, "shows what a running process does, live"]
+      "lag" => [:Lag, "shows how far a group is"],
+      "inspect" => [:Inspect, "shows what a running process does, live"],
+      "reset" => [:Reset, "has a group go on from another offset of a partition"],
+      "skip" => [:Skip, "has a group leave out the message at which it stands"]
     }.freeze
     COMMANDS.each { |name, (constant, _)| autoload constant, File.join(__dir__, "command_line", name) }
 
