@@ -53,7 +53,7 @@ class PackageCheck
     refuse if too_old?
     step("install", *install, *("--force" if too_old?))
     use = step("use", "-e", PROGRAM)
-    step("command", File.join(@home, "bin", "work_shaper"), "help", "run")
+    step("command", File.join(@home, "bin", "work_shaper"), "help", "replay")
     puts "package: work_shaper #{File.read(use.log)} #{"builds, " unless @spec}installs and works"
   end
 

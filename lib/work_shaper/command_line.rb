@@ -14,6 +14,7 @@ module WorkShaper
       "run" => [:Run, "runs the consumers that a Ruby file makes"],
       "lag" => [:Lag, "shows how far a group is"],
       "inspect" => [:Inspect, "shows what a running process does, live"],
+      "replay" => [:Replay, "sends dead letters back to where they came from"],
       "reset" => [:Reset, "has a group go on from another offset of a partition"],
       "skip" => [:Skip, "has a group leave out the message at which it stands"]
     }.freeze

@@ -188,6 +188,51 @@ RSpec.describe "The commands on a group", kafka: :real, watchdog: 120 do
     expect(group.committed[place]).to eq(7)
   end
 
+  describe "replay" do
+    let(:dead) { kafka_topic(partitions: 4) }
+
+    def quick
+      file("quick", "session.timeout.ms=#{session_ms}\nheartbeat.interval.ms=100\n")
+    end
+
+    def arguments(*more)
+      ["replay", dead.name, "--to", topic.name, "--config", quick, "--brokers", kafka.servers, *more]
+    end
+
+    it "ends where nothing is left but the end of a transaction, or one that was aborted" do
+      kafka.group("work_shaper-replay-#{dead.name}")
+      dead.transact(4, of: 20, keys: 8) { |index| index < 2 }
+
+      expect(work_shaper(*arguments)).to have_attributes(status: 0, stdout: /^40 letters sent$/)
+      expect(work_shaper(*arguments)).to have_attributes(status: 0, stdout: "0 letters sent\n")
+      expect(topic.contents.map(&:id).sort).to eq(dead.contents.map(&:id).sort)
+    end
+
+    it "is shared by those that run at the same time: each letter is sent once, after a kill 500 again at most" do
+      name = kafka.group("work_shaper-replay-#{dead.name}")
+      group = kept(KafkaSpecs::Group.new(kafka.servers, name, { dead.name => 4 }))
+      sent = dead.produce(15_000, keys: 200).map(&:id)
+      killed = program(*arguments)
+      killed.wait_until("the first letters") { group.committed.values.any? }
+      killed.signal(:KILL)
+      killed.wait
+      before = group.committed
+      programs = [program(*arguments, limit: 60)]
+      programs.first.wait_until("more letters") { group.committed != before }
+      programs << program(*arguments, limit: 60)
+      statuses = programs.map(&:wait)
+      found = topic.contents.map(&:id)
+
+      expect(statuses).to eq([0, 0]), -> { programs.join }
+      expect(found.uniq.sort).to eq(sent.sort)
+      expect(found.size - sent.size).to be_between(0, 500)
+      topic.contents.group_by(&:key).each_value do |of_key|
+        first = of_key.map(&:id).uniq
+        expect(first).to eq(first.sort)
+      end
+    end
+  end
+
   it "sees the members of a group of the new protocol (KIP-848), whether librdkafka can name them or not" do
     member = start_member("only", group, protocol: :consumer)
     member.await_assignment(2)

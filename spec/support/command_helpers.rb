@@ -133,7 +133,7 @@ module CommandHelpers
     require "work_shaper/consumer/admin"
     require "work_shaper/command_line"
     command_line = WorkShaper.const_get(:CommandLine)
-    %w[letter partitioner ledger membership tally outbox course].each do |part|
+    %w[letter partitioner ledger share tally outbox course].each do |part|
       command_line.const_get(:Replay)
       require "work_shaper/command_line/replay/#{part}"
     end

@@ -52,6 +52,14 @@ module WorkShaper
             text.force_encoding(Encoding::UTF_8).scrub
           end
 
+          # Headers as `produce` of the rdkafka gem takes them. Names are bytes, so that the same name is the same key
+          # whatever its encoding says.
+          def sendable(headers)
+            headers.to_h do |name, value|
+              [name.to_s.b, value.is_a?(Array) ? value.map(&:to_s) : value.to_s]
+            end
+          end
+
           private
 
           # Other conventions may rely on what an earlier pass of ours, or a broker, has written.
@@ -64,13 +72,6 @@ module WorkShaper
             return given if given.is_a?(Hash)
 
             raise TypeError, "dead_letter_headers returned #{given.inspect}; it must return a Hash"
-          end
-
-          # Names are bytes, so that the same name is the same key whatever its encoding says.
-          def sendable(headers)
-            headers.to_h do |name, value|
-              [name.to_s.b, value.is_a?(Array) ? value.map(&:to_s) : value.to_s]
-            end
           end
 
           def ours(failure, group, size, now)
