@@ -34,6 +34,16 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
       eventually { consumer.stats[:partitions].dig("orders/0", :lag).zero? }
     end
 
+    it "counts all that is finished behind a slow message, though that is kept as runs" do
+      gate = self.gate
+      consumer = running(topic_partition) { |message| gate.pass if message.key == "slow" }
+      client.produce("orders", 0, "slow", *Array.new(300, &:to_s))
+      eventually { consumer.stats.values_at(:in_flight, :running, :waiting) == [301, 1, 0] }
+      eventually { consumer.stats[:partitions]["orders/0"][:lag] == 301 }
+      gate.open
+      eventually { consumer.stats[:partitions]["orders/0"][:lag].zero? }
+    end
+
     it "has the age of the oldest message that is not finished" do
       gates = gates_by_name
       consumer = running(topic_partition, ["orders", 1]) { |message| gates[message.partition].pass }

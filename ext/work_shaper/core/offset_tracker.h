@@ -161,6 +161,13 @@ uint64_t offset_tracker_unclaim(struct offset_tracker *tracker);
 uint64_t offset_tracker_pending(const struct offset_tracker *tracker);
 
 /*
+ * offset_tracker_unsettled - How many received offsets are not acknowledged, those of a claim included.
+ */
+static inline uint64_t offset_tracker_unsettled(const struct offset_tracker *tracker) {
+    return (uint64_t)tracker->length + tracker->merged + tracker->late_length + tracker->claim.count;
+}
+
+/*
  * offset_tracker_settled - Whether nothing is unsettled up to an offset: nothing up to it is tracked, nor is there a
  * claim that is not settled. `upto` is the highest received offset or the mark: within a run of finished ones it would
  * not be found. O(1).

@@ -75,7 +75,7 @@ static VALUE partition_row(const struct manager *manager, const struct partition
                    item ? thread_with(manager, item) : Qnil,
                    ULL2NUM(offset_tracker_finished_here(tracker)),
                    ULL2NUM((uint64_t)tracker->running + partition->again),
-                   ULL2NUM((uint64_t)tracker->length + tracker->late_length + tracker->claim.count),
+                   ULL2NUM(offset_tracker_unsettled(tracker)),
                    offset_or_nil(tracker->highest)};
     return rb_ary_new_from_values(sizeof row / sizeof *row, row);
 }
