@@ -5,8 +5,8 @@ module WorkShaper
   module Reports
     TOTALS = %i[total_enqueued total_acked total_failed total_refused total_dropped in_flight waiting running workers
                 sub_keys retrying dead_letters_waiting total_attempts].freeze
-    PARTITION = %i[last_acked received waiting oldest_unfinished oldest_sub_key oldest_age_sec oldest_attempt
-                   oldest_worker].freeze
+    PARTITION = %i[last_acked received waiting running finished_beyond oldest_unfinished oldest_sub_key oldest_age_sec
+                   oldest_attempt oldest_worker].freeze
     RATES = %i[last_second last_minute last_15_minutes].freeze
     private_constant :TOTALS, :PARTITION, :RATES
 
@@ -34,7 +34,8 @@ module WorkShaper
     # * `events_dropped`: how many events of this process subscribers did not take in time (see
     #   {WorkShaper.instrumenter})
     # * `partitions`: for each partition a Hash of `last_acked` (offset or nil), `received` (count, in this assignment),
-    #   `waiting` (not started), `oldest_unfinished` (the offset that holds up the others, or nil), its
+    #   `waiting` (not started, or to be tried again), `running`, `finished_beyond` (finished, and not acknowledged as
+    #   long as a lower one is not), `oldest_unfinished` (the offset that holds up the others, or nil), its
     #   `oldest_sub_key`, `oldest_age_sec`, seconds since it was enqueued, accurate to about 10 ms, `oldest_attempt`
     #   (which it is at, or waits for) and `oldest_worker` (the name of the thread that has it; nil: it waits)
     #

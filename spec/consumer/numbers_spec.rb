@@ -29,9 +29,9 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
     client.committed[topic_partition] = 5
     consumer = running_behind_a_gate(topic_partition, ["orders", 1])
     eventually { row(consumer, "orders/1")[:lag] }
-    expect(row(consumer)).to eq(last_acked: nil, received: 0, waiting: 0, oldest_unfinished: nil, oldest_sub_key: nil,
-                                oldest_age_sec: nil, oldest_attempt: nil, oldest_worker: nil, position: 5,
-                                committed: 5, end: 7, lag: 2, repeated_if_killed: 0)
+    expect(row(consumer)).to eq(last_acked: nil, received: 0, waiting: 0, running: 0, finished_beyond: 0,
+                                oldest_unfinished: nil, oldest_sub_key: nil, oldest_age_sec: nil, oldest_attempt: nil,
+                                oldest_worker: nil, position: 5, committed: 5, end: 7, lag: 2, repeated_if_killed: 0)
     expect(row(consumer, "orders/1")).to include(position: 0, committed: nil, end: 0, lag: 0)
   end
 

@@ -66,11 +66,25 @@ static void agrees_with_a_plain_list(void) {
     }
 }
 
+static void knows_what_grew_between_any_two_seconds_that_it_keeps(void) {
+    meter_init(&meter, 100);
+    for (uint64_t second = 101; second <= 110; second++) {
+        meter_note(&meter, second, second * second);
+    }
+    CHECK(meter_first(&meter) == 100);
+    CHECK(meter_growth(&meter, 103, 107) == 107 * 107 - 103 * 103 && meter_growth(&meter, 110, 110) == 0);
+    meter_note(&meter, 100 + METER_SECONDS, 20000);
+    CHECK(meter_first(&meter) == 100 && meter_growth(&meter, 100, 100 + METER_SECONDS) == 20000);
+    meter_note(&meter, 105 + METER_SECONDS, 20001);
+    CHECK(meter_first(&meter) == 105 && meter_growth(&meter, 105, 105 + METER_SECONDS) == 20001 - 105 * 105);
+}
+
 int main(void) {
     knows_nothing_before_the_first_second_is_full();
     counts_full_seconds();
     what_grew_unseen_counts_for_the_second_after_the_last_note();
     forgets_what_is_long_ago();
     agrees_with_a_plain_list();
+    knows_what_grew_between_any_two_seconds_that_it_keeps();
     return 0;
 }

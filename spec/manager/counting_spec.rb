@@ -118,6 +118,10 @@ RSpec.describe WorkShaper::Manager, "#stats, counted in C" do
       most = shaper.total_enqueued
       expect(rates.call.values).to all(include(last_minute: a_value_between(1, most),
                                                last_15_minutes: a_value_between(1, most)))
+      history = shaper.__send__(:rate_history, 1) # what Web draws
+      expect(history.map(&:first)).to eq(history.map(&:first).sort.reverse)
+      expect(history.map { |row| row[1] }.sum).to be_between(1, most)
+      [0, 901].each { |period| expect { shaper.__send__(:rate_history, period) }.to raise_error(ArgumentError) }
     end
   end
 end

@@ -32,10 +32,10 @@ RSpec.describe WorkShaper::Manager, "#stats" do
     expect(stats).to include(total_enqueued: 6, total_acked: 0, in_flight: 6, waiting: 3, running: 2, workers: 2,
                              sub_keys: 3, shutting_down: false)
     expect(stats[:partitions]).to eq(
-      0 => { last_acked: nil, received: 2, waiting: 0, oldest_unfinished: 10, oldest_sub_key: :a, oldest_attempt: 1,
-             oldest_worker: "work_shaper worker 1" },
-      1 => { last_acked: nil, received: 4, waiting: 3, oldest_unfinished: 5, oldest_sub_key: :b, oldest_attempt: 1,
-             oldest_worker: "work_shaper worker 2" }
+      0 => { last_acked: nil, received: 2, waiting: 0, running: 1, finished_beyond: 1, oldest_unfinished: 10,
+             oldest_sub_key: :a, oldest_attempt: 1, oldest_worker: "work_shaper worker 1" },
+      1 => { last_acked: nil, received: 4, waiting: 3, running: 1, finished_beyond: 0, oldest_unfinished: 5,
+             oldest_sub_key: :b, oldest_attempt: 1, oldest_worker: "work_shaper worker 2" }
     )
   end
 

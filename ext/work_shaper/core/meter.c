@@ -28,8 +28,13 @@ double meter_rate(const struct meter *meter, unsigned seconds) {
     if (!counted) {
         return 0;
     }
-    const uint64_t *totals = meter->totals;
-    uint64_t last = totals[meter->second % (METER_SECONDS + 1)];
-    uint64_t before = totals[(meter->second - counted) % (METER_SECONDS + 1)];
-    return (double)(last - before) / (double)counted;
+    return (double)meter_growth(meter, meter->second - counted, meter->second) / (double)counted;
+}
+
+uint64_t meter_first(const struct meter *meter) {
+    return meter->second - meter->began > METER_SECONDS ? meter->second - METER_SECONDS : meter->began;
+}
+
+uint64_t meter_growth(const struct meter *meter, uint64_t from, uint64_t to) {
+    return meter->totals[to % (METER_SECONDS + 1)] - meter->totals[from % (METER_SECONDS + 1)];
 }

@@ -36,4 +36,15 @@ void meter_note(struct meter *meter, uint64_t second, uint64_t total);
  */
 double meter_rate(const struct meter *meter, unsigned seconds);
 
+/*
+ * meter_first - The first second of which it knows the total.
+ */
+uint64_t meter_first(const struct meter *meter);
+
+/*
+ * meter_growth - How much the total grew from the beginning of one second to that of another: both from meter_first to
+ * that of the last note, and the first not above the other.
+ */
+uint64_t meter_growth(const struct meter *meter, uint64_t from, uint64_t to);
+
 #endif

@@ -30,3 +30,18 @@ VALUE meters_row(struct manager *manager) {
     }
     return rows;
 }
+
+VALUE meters_history(struct manager *manager, unsigned period) {
+    const struct meters *meters = &manager->meters;
+    VALUE rows = rb_ary_new();
+    meters_note(manager);
+    double now = (double)clock_nanoseconds() / NANOSECONDS_PER_SECOND;
+    uint64_t first = (meter_first(&meters->enqueued) + period - 1) / period * period;
+    for (uint64_t from = first; from + period <= meters->enqueued.second; from += period) {
+        uint64_t to = from + period;
+        double enqueued = (double)meter_growth(&meters->enqueued, from, to) / period;
+        double attempts = (double)meter_growth(&meters->attempts, from, to) / period;
+        rb_ary_push(rows, rb_ary_new_from_args(3, DBL2NUM(now - (double)to), DBL2NUM(enqueued), DBL2NUM(attempts)));
+    }
+    return rows;
+}

@@ -30,4 +30,12 @@ void meters_note(struct manager *manager);
  */
 VALUE meters_row(struct manager *manager);
 
+/*
+ * meters_history - A row for each period of some seconds that is over, the oldest first: [seconds since its end,
+ * enqueued a second, attempts a second].
+ *
+ * period: 1 to METER_SECONDS.
+ */
+VALUE meters_history(struct manager *manager, unsigned period);
+
 #endif

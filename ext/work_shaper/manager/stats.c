@@ -54,20 +54,24 @@ static VALUE thread_with(const struct manager *manager, const struct item *item)
 }
 
 /*
- * [partition, last_acked, received, waiting, oldest_unfinished, oldest_sub_key, oldest_age_sec, its failure or nil, its
- * thread or nil, finished (in this assignment), begun (and not finished), unsettled (received and not acknowledged),
- * last_received (the highest)]
+ * [partition, last_acked, received, waiting, running, finished_beyond (finished, and not acknowledged),
+ * oldest_unfinished, oldest_sub_key, oldest_age_sec, its failure or nil, its thread or nil, finished (in this
+ * assignment), begun (and not finished), unsettled (received and not acknowledged), last_received (the highest)]
  */
 static VALUE partition_row(const struct manager *manager, const struct partition *partition) {
     const struct offset_tracker *tracker = &partition->tracker;
     const struct tracked *oldest = offset_tracker_oldest(tracker);
     const struct item *item = oldest && oldest->item != &offset_tracker_abandoned ? oldest->item : NULL;
+    uint64_t unsettled = offset_tracker_unsettled(tracker);
+    uint64_t unfinished = (uint64_t)tracker->waiting + tracker->running + tracker->abandoned;
     uint32_t age = item ? clock_milliseconds() - item->received_at : 0;
     bool head = item && (!item_waits(item) || item->queue->first == item); /* the failure is that of the first */
     VALUE row[] = {partition->keyed.key,
                    offset_or_nil(tracker->acknowledged),
                    ULL2NUM(tracker->received),
                    UINT2NUM(tracker->waiting),
+                   UINT2NUM(tracker->running),
+                   ULL2NUM(unsettled > unfinished ? unsettled - unfinished : 0),
                    oldest ? LL2NUM(oldest->offset) : Qnil,
                    item ? sub_key_of(item->queue)->keyed.key : Qnil,
                    item ? DBL2NUM(age / 1000.0) : Qnil,
@@ -75,7 +79,7 @@ static VALUE partition_row(const struct manager *manager, const struct partition
                    item ? thread_with(manager, item) : Qnil,
                    ULL2NUM(offset_tracker_finished_here(tracker)),
                    ULL2NUM((uint64_t)tracker->running + partition->again),
-                   ULL2NUM(offset_tracker_unsettled(tracker)),
+                   ULL2NUM(unsettled),
                    offset_or_nil(tracker->highest)};
     return rb_ary_new_from_values(sizeof row / sizeof *row, row);
 }
@@ -201,6 +205,20 @@ static VALUE rates(VALUE self) {
 }
 
 /*
+ * call-seq: rate_history(period)
+ *
+ * [seconds since its end, enqueued a second, attempts a second] of each period of so many seconds, up to the last 15
+ * minutes, the oldest first.
+ */
+static VALUE rate_history(VALUE self, VALUE period) {
+    unsigned seconds = NUM2UINT(period);
+    if (seconds < 1 || seconds > METER_SECONDS) {
+        rb_raise(rb_eArgError, "period is %u; it must be an Integer from 1 to %u", seconds, METER_SECONDS);
+    }
+    return meters_history(manager_get(self), seconds);
+}
+
+/*
  * call-seq: fatal
  *
  * Why the manager shut down by itself: [:work or :ack, exception or nil, partition, offset]; nil when it did not.
@@ -242,6 +260,7 @@ void init_stats(VALUE manager_class) {
     rb_define_private_method(manager_class, "totals", totals, 0);
     rb_define_private_method(manager_class, "durations", durations, 0);
     rb_define_private_method(manager_class, "rates", rates, 0);
+    rb_define_private_method(manager_class, "rate_history", rate_history, 1);
     rb_define_private_method(manager_class, "fatal", fatal, 0);
     rb_define_private_method(manager_class, "acknowledger_status", acknowledger_status, 0);
 }

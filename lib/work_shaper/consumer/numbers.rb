@@ -7,8 +7,8 @@ module WorkShaper
     # @private
     class Numbers
       # A partition of which nothing came yet.
-      NOTHING = { last_acked: nil, received: 0, waiting: 0, oldest_unfinished: nil, oldest_sub_key: nil,
-                  oldest_age_sec: nil, oldest_attempt: nil, oldest_worker: nil }.freeze
+      NOTHING = { last_acked: nil, received: 0, waiting: 0, running: 0, finished_beyond: 0, oldest_unfinished: nil,
+                  oldest_sub_key: nil, oldest_age_sec: nil, oldest_attempt: nil, oldest_worker: nil }.freeze
       IDLE = Pool::Backlog.new(0, 0, 0, nil).freeze
 
       # @param pool [Pool]
