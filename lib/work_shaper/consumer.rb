@@ -44,6 +44,7 @@ require_relative "consumer/client_errors"
 require_relative "consumer/topic_ids"
 require_relative "consumer/lookout"
 require_relative "consumer/numbers"
+require_relative "consumer/lag_history"
 require_relative "consumer/poll_loop"
 require_relative "consumer/signals"
 
@@ -168,6 +169,7 @@ module WorkShaper
       raise Error, "work_shaper run runs all consumers that are made; do not call run" if Census.gathering?
 
       claim
+      @began_at = Time.now
       SafeLog.info(message: "Starting", **overview)
       told_of do
         @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
@@ -328,6 +330,15 @@ module WorkShaper
 
     private
 
+    attr_reader :ended_at
+
+    # What {Web} shows beside the stats.
+    def closer_look
+      look = @poll_loop.pool.closer_look
+      { **look, settings: { **@options.in_force, drain: @drain }, began_at: @began_at, silence_sec: @poll_loop.silence,
+                history: { **look[:history], lag: @poll_loop.lag_history.to_a } }
+    end
+
     def around_or_tracer(around)
       around = Callbacks.check(:around, around) unless around.nil?
       @options.open_telemetry ? OpenTelemetry.tracer(group: @options.config["group.id"], around: around) : around
@@ -379,6 +390,7 @@ module WorkShaper
     ensure
       @poll_loop.join
       @over = true # even if it could not start
+      @ended_at = Time.now
       Census.failed_with(self) if failure
       SafeLog.flush
       Events.flush

@@ -16,6 +16,7 @@ module WorkShaper
   #   shaper.shutdown
   class Manager
     include Reports
+    include CloserLook
 
     # @param work [#call(message, partition, offset)] does the work, in a worker thread
     # @param ack [#call(partition, offset)] is told that the offset and all below it are finished. If it returns false
@@ -142,7 +143,13 @@ module WorkShaper
     end
 
     def native_settings(settings)
-      Settings.resolve(settings).merge(stuck_after_ms: ((@policy.stuck_after || 0) * 1000).ceil)
+      @settings = Settings.resolve(settings)
+      @settings.merge(stuck_after_ms: ((@policy.stuck_after || 0) * 1000).ceil)
+    end
+
+    # Its settings in force, for those who look.
+    def overview
+      { **@settings, **@policy.overview }
     end
 
     def limit_work(work)

@@ -11,6 +11,7 @@ module WorkShaper
   class Recovery
     MOST_CLASSES = 100 # whose failures are counted apart
     OTHER = "other"
+    MOST_GIVEN_UP = 20 # that are remembered
     # @param manager [Manager] holds while the breaker is open, and is told how a kept message goes on
     # @param policy [RetryPolicy]
     # @param on_error [#call, nil] is told of every failed try
@@ -24,11 +25,16 @@ module WorkShaper
       @lock = Mutex.new
       @totals = { total_retried: 0, total_skipped: 0, total_dead_lettered: 0 }
       @failures = Hash.new(0)
+      @given_up = [].freeze
     end
 
     # How dead letters are sent (#deliver); what callables run inside (#call with a message and a block); what is called
     # with a message that failed and is over now.
     attr_writer :dead_letters, :around, :on_over
+
+    # @return [Array<Hash{Symbol => Object}>] the messages that were given up last, the newest last: when (`at`), where
+    #   they are, after how many `attempts`, for which `error` and to what (`action`: a topic or :skip)
+    attr_reader :given_up
 
     # @return [Hash{Symbol => Object}] its part of the manager's stats
     def stats
@@ -184,8 +190,17 @@ module WorkShaper
 
     def skip(failure)
       count(:total_skipped)
+      remember(failure, :skip)
       log_skipped(failure) unless @told
       over(failure)
+    end
+
+    # Nothing of it that may be large: its partition is the name of that, and of its error there is the class.
+    def remember(failure, action)
+      partition = Guard.run(->(_) { "?" }) { SafeLog.cut(failure.partition) }
+      row = { at: Time.now, partition: partition, offset: failure.offset, attempts: failure.attempts,
+              error: Kernel.instance_method(:class).bind_call(failure.error).to_s, action: action }.freeze
+      @lock.synchronize { @given_up = [*@given_up, row].last(MOST_GIVEN_UP).freeze }
     end
 
     def log_skipped(failure)
@@ -206,6 +221,7 @@ module WorkShaper
 
     def dead_lettered(failure)
       count(:total_dead_lettered)
+      remember(failure, failure.action)
       SafeLog.write(:warn) { { message: "Dead-lettered", topic: failure.action, **about(failure) } }
       publish_about(:dead_letter, failure, dead_letter_topic: failure.action)
       over(failure)

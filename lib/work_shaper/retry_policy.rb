@@ -34,6 +34,16 @@ module WorkShaper
     # @return [Hash{Symbol => Object}, nil] share, of and wait, what {Breaker} is made with; nil: there is none
     attr_reader :breaker
 
+    # @param action [Object] what giving up means
+    # @return [String] how it is shown
+    def self.name_of(action)
+      case action
+      when Symbol, String then action.to_s
+      when nil then "not limited"
+      else "a callable"
+      end
+    end
+
     # @param words [Hash{Symbol => Object}] what the user passed
     # @param defaults [Hash{Symbol => Object}] what goes before the usual defaults here
     # @param topics [Boolean] whether a message may be given up to a topic
@@ -106,6 +116,12 @@ module WorkShaper
     # @return [Array<String>] every topic that a message may be given up to
     def topics
       @actions.topics
+    end
+
+    # @return [Hash{Symbol => Object}] what it was made with, to be shown
+    def overview
+      @keywords.overview.merge(rules: @rules.overview, dead_letter_topics: topics, breaker: @breaker, timeout: timeout,
+                               stuck_after: stuck_after)
     end
 
     private

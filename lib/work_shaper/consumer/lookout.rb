@@ -57,6 +57,11 @@ module WorkShaper
         @wake = ConditionVariable.new
       end
 
+      # The block is called at the end of each round.
+      def on_round(&block)
+        @round_hook = block
+      end
+
       # @param client [Client] one that a broker has answered
       def start(client)
         @client = client
@@ -131,6 +136,7 @@ module WorkShaper
 
         @heard = heard || @hurried
         conclude(heard)
+        @round_hook&.call
       rescue Rdkafka::ClosedConsumerError, Rdkafka::ClosedInnerError
         raise
       rescue StandardError => e # numbers are no reason to stop

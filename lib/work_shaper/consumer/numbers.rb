@@ -34,6 +34,14 @@ module WorkShaper
                     kafka: @lookout.reachability.to_h, commits: commits.to_h, troubles: @troubles.to_h)
       end
 
+      # @return [Integer, nil] that of all partitions; nil: it is not known, or Kafka does not answer
+      def lag
+        return unless @lookout.reachability.reachable
+
+        backlogs = @pool.backlogs
+        @assignment.partitions.filter_map { |name, place| places(place, backlogs.fetch(name, IDLE))[:lag] }.sum
+      end
+
       private
 
       def rows(taken, backlogs, commits)

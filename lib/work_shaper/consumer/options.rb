@@ -57,6 +57,17 @@ module WorkShaper
       # Before this version of librdkafka, patterns match nothing with KIP-848, and nothing says so (decision 050).
       PATTERNS_WITH_KIP848 = "2.10.0"
 
+      # What of librdkafka's settings is shown. None of them can hold a secret.
+      SHOWN = %w[
+        allow.auto.create.topics auto.commit.interval.ms auto.offset.reset check.crcs client.id client.rack
+        fetch.max.bytes fetch.message.max.bytes fetch.min.bytes fetch.queue.backoff.ms fetch.wait.max.ms
+        group.protocol group.remote.assignor heartbeat.interval.ms isolation.level max.partition.fetch.bytes
+        max.poll.interval.ms metadata.max.age.ms partition.assignment.strategy queued.max.messages.kbytes
+        queued.min.messages reconnect.backoff.max.ms reconnect.backoff.ms sasl.mechanism sasl.mechanisms
+        security.protocol session.timeout.ms socket.keepalive.enable socket.timeout.ms statistics.interval.ms
+        topic.metadata.refresh.interval.ms
+      ].freeze
+
       # librdkafka's own choice of partition.assignment.strategy.
       STRATEGIES = "range,roundrobin"
 
@@ -106,6 +117,15 @@ module WorkShaper
         { work_shaper: VERSION, rdkafka: Rdkafka::VERSION, librdkafka: Rdkafka::LIBRDKAFKA_VERSION, ruby: RUBY_VERSION,
           servers: servers, group: config["group.id"], instance: (config["group.instance.id"] if static?),
           topics: topics, protocol: protocol, **limits, timeout: policy.timeout, shutdown_timeout: shutdown_timeout }
+      end
+
+      # All settings in force, for those who look. Of librdkafka's only some: any other one may be a password.
+      #
+      # @return [Hash{Symbol, String => Object}]
+      def in_force
+        overview.merge(Settings.resolve(manager).except(:acks), policy.overview, config.slice(*SHOWN),
+                       max_bytes: max_bytes, start_timeout: start_timeout, revoke_timeout: revoke_timeout,
+                       open_telemetry: open_telemetry)
       end
 
       # Where the brokers are, for messages.

@@ -22,8 +22,8 @@ module WorkShaper
       # @return [Exception, nil] what ended it
       attr_reader :failure
 
-      # @return [Pool]
-      attr_reader :pool
+      # @return [Pool, LagHistory]
+      attr_reader :pool, :lag_history
 
       # @return [Thread, nil] the polling thread, once it is started
       attr_reader :thread
@@ -154,6 +154,8 @@ module WorkShaper
         let_in_at = -> { turned_at unless @quiet || over? }
         @lookout = Lookout.new(@assignment, @troubles, @options.fetch_time, @events, &let_in_at)
         @numbers = Numbers.new(@pool, @assignment, @lookout, @troubles)
+        @lag_history = LagHistory.new { @numbers.lag }
+        @lookout.on_round { @lag_history.note }
       end
 
       def join_group

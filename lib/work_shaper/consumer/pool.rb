@@ -9,10 +9,8 @@ module WorkShaper
       include Feeding
       include Handling
 
-      FRAMES = 10 # of what a worker does
-
       public :concurrency=, :events, :drop_waiting, :drop_waiting_of, :drop_beyond, :drop_resting, :wind_down, :fatal,
-             :held?
+             :held?, :running, :closer_look
 
       # @param sub_key [#call(message), nil] nil: the message's key
       # @param block [#call(message)] does the work of a message
@@ -82,17 +80,17 @@ module WorkShaper
       # @return [Array(Hash{Symbol => Object}, Hash{String => Backlog})] {#stats} and that, of the same moment
       def stats_and_backlogs
         rows = partition_rows
-        [numbers(rows), rows.to_h { |row| [row.first, Backlog.new(*row.last(Backlog.members.size))] }]
+        [numbers(rows), backlogs(rows)]
+      end
+
+      # @return [Hash{String => Backlog}]
+      def backlogs(rows = partition_rows)
+        rows.to_h { |row| [row.first, Backlog.new(*row.last(Backlog.members.size))] }
       end
 
       # @return [Float] seconds that the oldest try has run; 0.0: none runs
       def oldest_try_sec
         tries.map(&:seconds).max || 0.0
-      end
-
-      # What each worker does: see {Consumer#running}.
-      def running
-        tries.map { |try| place(try.partition).merge(row_of(try)) }
       end
 
       # What the log says of the message that a thread has; nothing, if it has none.
@@ -139,16 +137,14 @@ module WorkShaper
       def numbers(_rows)
         super.tap do |stats|
           stats[:bytes] = bytes
-          stats[:partitions].each_value { |row| row[:oldest_sub_key] = nil if row[:oldest_sub_key].is_a?(Message) }
-          stats[:stuck].each { |row| row[:sub_key] = nil if row[:sub_key].is_a?(Message) }
+          stats[:partitions].each_value { |row| row[:oldest_sub_key] = shown_sub_key(row[:oldest_sub_key]) }
+          stats[:stuck].each { |row| row[:sub_key] = shown_sub_key(row[:sub_key]) }
           stats[:hot_keys].reject! { |row| row[:sub_key].is_a?(Message) }
         end
       end
 
-      def row_of(try)
-        { offset: try.offset, sub_key: (try.sub_key unless Message === try.sub_key), message: try.message,
-          attempt: try.attempt, seconds: try.seconds.round(3), worker: try.thread.name,
-          backtrace: try.thread.backtrace&.first(FRAMES) || [] }
+      def shown_sub_key(sub_key)
+        sub_key unless Message === sub_key
       end
 
       # By topic.

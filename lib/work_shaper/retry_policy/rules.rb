@@ -6,7 +6,13 @@ module WorkShaper
     class Rules
       # What to do about a failed try. `attempts` is Float::INFINITY when unlimited, and 0 when its message is given up
       # at once.
-      Rule = Struct.new(:attempts, :wait, :jitter, :give_up)
+      Rule = Struct.new(:attempts, :wait, :jitter, :give_up) do
+        # @return [Hash{Symbol => Object}] to be shown
+        def overview
+          { attempts: attempts == Float::INFINITY ? "unlimited" : attempts, wait: wait.to_s, jitter: jitter,
+            give_up: RetryPolicy.name_of(give_up) }
+        end
+      end
 
       # Which words a rule may change, and how each is checked.
       CHECKS = {
@@ -56,6 +62,11 @@ module WorkShaper
           return found.rule if found
         end
         nil
+      end
+
+      # @return [Hash{String => Hash}] to be shown
+      def overview
+        @entries.to_h { |entry| [entry.matcher.is_a?(Module) ? entry.matcher.to_s : entry.source, entry.rule.overview] }
       end
 
       # @param rule [Rule]

@@ -77,6 +77,13 @@ module WorkShaper
         raise kind, "#{source} returned #{seconds.inspect}; it must be seconds >= 0 and <= #{Numbers::LARGEST}"
       end
 
+      # @return [String] how it is shown
+      def to_s
+        return "a callable" if @callable
+
+        "#{[@first, @last].uniq.map { |seconds| format("%g", seconds) }.join("..")} s"
+      end
+
       # What counts when nothing was said.
       DEFAULT_RANGE = (1..60)
       # What counts when a callable fails.

@@ -39,6 +39,13 @@ module WorkShaper
         @said[name]
       end
 
+      # @return [Hash{Symbol => Object}] what is in force, to be shown
+      def overview
+        { concurrency: concurrency, max_in_flight: seats, **@said.slice(:ordered, :interrupt, :deadline),
+          key: !@said[:key].nil?, rate: @said[:rate] && "limited",
+          **policy.overview.except(:dead_letter_topics, :breaker), give_up: RetryPolicy.name_of(give_up) }
+      end
+
       # @param count [Object]
       # @return [Integer]
       # @raise [TypeError, ArgumentError]

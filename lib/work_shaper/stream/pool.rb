@@ -12,6 +12,7 @@ module WorkShaper
       # @param options [Options]
       def initialize(block, options) # rubocop:disable Lint/MissingSuper -- it has other callbacks
         @events = publisher
+        @options = options
         @policy = options.policy
         @deadline = options[:deadline]
         @time_limit = time_limit(@policy.timeout, options[:interrupt])
@@ -55,6 +56,11 @@ module WorkShaper
       end
 
       private
+
+      # A stream has no partitions.
+      def closer_look
+        { settings: @options.overview, history: { rates: rate_history(HISTORY_PERIOD) } }
+      end
 
       def time_limit(seconds, interrupt)
         seconds && TimeLimit.new(seconds, method(:place_of), raises: interrupt)
