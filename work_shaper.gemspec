@@ -15,9 +15,9 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
 
   spec.files = Dir.chdir(__dir__) do
-    Dir["exe/*", "lib/**/*.rb", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs", "docs/**/*.md",
-        "examples/*.rb", "examples/deployment/*", ".yardopts", "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md",
-        "LICENSE.txt"]
+    Dir["exe/*", "lib/**/*.{rb,html,css,js,svg,txt}", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs",
+        "docs/**/*.md", "examples/*.rb", "examples/deployment/*", ".yardopts",
+        "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md", "LICENSE.txt"]
   end
   spec.bindir = "exe"
   spec.executables = ["work_shaper"]

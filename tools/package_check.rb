@@ -32,6 +32,11 @@ class PackageCheck
     abort "acknowledged \#{acknowledged}" unless acknowledged == (0...500).to_a
     abort "worked on \#{worked}" unless worked.size == 10 && worked.all? { |key, all| all == (key...500).step(10).to_a }
 
+    page = %w[/ /page.js /page.css /vendor/uPlot.iife.min.js].map do |path|
+      WorkShaper::Web.new.call("REQUEST_METHOD" => "GET", "PATH_INFO" => path).first
+    end
+    abort "its page is not whole: \#{page}" unless page.uniq == [200]
+
     loaded = $LOADED_FEATURES.grep(/work_shaper/)
     strange = loaded.reject { |file| file.start_with?(File.realpath(ENV.fetch("GEM_HOME"))) }
     abort "loaded from elsewhere: \#{strange}" if loaded.empty? || strange.any?

@@ -3,18 +3,22 @@
 require "json"
 require_relative "../work_shaper"
 require_relative "metrics"
+require_relative "web/concerns"
 require_relative "web/endpoint"
 require_relative "web/overview"
+require_relative "web/page"
 require_relative "web/probe"
 
 module WorkShaper
-  # A Rack application that tells how the consumers, managers and streams of its process are: for the probes of
-  # Kubernetes, for Prometheus, and for whoever wants the numbers as JSON. It changes nothing, and needs no gem.
+  # A Rack application that tells how the consumers, managers and streams of its process are: a page for people, and
+  # what the probes of Kubernetes, Prometheus and whoever wants the numbers as JSON ask for. It changes nothing, and
+  # needs no gem.
   #
+  # * `/`: the page
   # * `/live`: 200, or 503 and the reasons: see {Consumer#healthy?}. `/live?max_age=60` for another limit
   # * `/ready`: the same for whether messages can come: see {Consumer#unready}
   # * `/metrics`: {Metrics.text}, as OpenMetrics for who accepts that
-  # * `/stats.json`: the numbers of all of them, without sub keys unless `keys` is true
+  # * `/stats.json`: the numbers of all of them, without sub keys and texts of errors unless `keys` is true
   #
   # @example config/routes.rb, behind a login of your own
   #   authenticate(:admin) { mount WorkShaper::Web.new => "/work_shaper" }
@@ -23,10 +27,12 @@ module WorkShaper
   class Web
     TEXT = "text/plain; charset=utf-8"
     PLAIN = { "content-type" => TEXT, "cache-control" => "no-store" }.freeze
-    private_constant :TEXT, :PLAIN
+    PATHS = "/, /live, /ready, /metrics and /stats.json"
+    private_constant :TEXT, :PLAIN, :PATHS
 
     # @param max_age [Numeric] seconds that one try may run, or a trouble may last, before `/live` says no
-    # @param keys [Boolean] whether sub keys, which are often customers' ids, are shown
+    # @param keys [Boolean] whether the page and `/stats.json` show what may be somebody's data: sub keys, which are
+    #   often customers' ids, and the texts of errors. (Payloads are never shown.)
     # @param page [Boolean] whether there is more than `/live`, `/ready` and `/metrics`
     # @raise [TypeError, ArgumentError] max_age is no number above 0
     def initialize(max_age: 600, keys: false, page: true)
@@ -79,9 +85,10 @@ module WorkShaper
     end
 
     def page(env)
-      case env["PATH_INFO"]
+      case path = env["PATH_INFO"].to_s
+      when "", "/" then Page.start(env["SCRIPT_NAME"].to_s)
       when "/stats.json" then stats
-      else answer(404, "there are /live, /ready, /metrics and /stats.json")
+      else Page.file(path, env["HTTP_IF_NONE_MATCH"]) || answer(404, "there are #{PATHS}")
       end
     end
 
@@ -104,7 +111,8 @@ module WorkShaper
     end
 
     def stats
-      [200, { **PLAIN, "content-type" => "application/json" }, [JSON.generate(Overview.to_h(keys: @keys))]]
+      overview = Overview.to_h(keys: @keys, max_age: @max_age)
+      [200, { **PLAIN, **Page::HEADERS, "content-type" => "application/json" }, [JSON.generate(overview)]]
     end
 
     def answer(status, text, **headers)

@@ -1,7 +1,9 @@
 # frozen_string_literal: true
 
 require "spec_helper"
+require "digest"
 require "json"
+require "time"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Web do
@@ -128,6 +130,99 @@ RSpec.describe WorkShaper::Web do
       shaper.shutdown
     end
 
+    it "says that nothing is at work, or that all is well" do
+      expect(stats).to include("state" => "none", "concerns" => [], "pid" => Process.pid, "keys" => false)
+      running(["orders", 0])
+      eventually { stats["state"] == "ok" }
+    end
+
+    it "says what is not well, the worst first, and since when; texts of errors only when they are asked for" do
+      replace_constant(inner(:Lookout), :PERIOD, 0.02)
+      replace_constant(inner(:Reachability), :PATIENCE, 0)
+      gate = self.gate
+      consumer = running(["orders", 0], stuck_after: 0.05, wait: 9, breaker: false, give_up: :skip,
+                                        rules: { EOFError => :skip }) do |message|
+        errors = { "bad" => IOError, "skip" => EOFError }
+        errors.key?(message.key) ? raise(errors[message.key], "secret") : gate.pass
+      end
+      client.produce("orders", 0, "slow", "bad", "skip")
+      eventually { consumer.stats.values_at(:retrying, :total_skipped, :running) == [1, 1, 1] }
+      eventually { stats["concerns"].map { |one| one["what"] } == ["orders/0 offset 0 is stuck, at attempt 1"] }
+      client.queries.silent = true
+      eventually { stats["concerns"].size == 2 }
+      expect(stats).to include("state" => "bad", "concerns" => [
+                                 include("level" => "bad", "what" => "Kafka does not answer", "group" => "specs"),
+                                 include("level" => "warning", "id" => consumer.__id__, "error" => nil)
+                               ])
+      expect(stats["concerns"].map { |one| Time.parse(one["since"]) }).to all(be_between(Time.now - 60, Time.now))
+      expect(stats["consumers"].first["given_up"])
+        .to match([include("partition" => "orders/0", "offset" => 2, "error" => "EOFError", "action" => "skip")])
+      gate.open
+      eventually { stats["consumers"].first["blocked"] != [] }
+      blocked = ->(web) { stats(web)["consumers"].first["blocked"].first }
+      expect(blocked.call(web)).to include("offset" => 1, "attempt" => 2, "sub_key" => nil, "error" => "IOError",
+                                           "backtrace" => include(/web_spec/))
+      expect(blocked.call(described_class.new(keys: true))).to include("sub_key" => "bad", "error" => "IOError: secret")
+      expect(body("/stats.json")).not_to include("secret")
+    end
+
+    it "tells of a group that gives no partitions, when that has lasted" do
+      running
+      eventually { stats.dig("consumers", 0, "unready") == "the group has given it no assignment yet" }
+      expect(stats["concerns"]).to be_empty
+      replace_constant(described_class.const_get(:Concerns), :PATIENCE, 0)
+      expect(stats["concerns"])
+        .to match([include("level" => "warning", "since" => stats["consumers"].first["began_at"],
+                           "what" => "No messages can come: the group has given it no assignment yet")])
+    end
+
+    it "tells that a consumer has ended, and a manager, without the texts of their errors" do
+      consumer = running(["orders", 0], attempts: 1, give_up: :stop) { raise IOError, "secret" }
+      client.produce("orders", 0, "a")
+      failure_of(consumer)
+      shaper = manager(work: ->(*) { raise IOError, "secret" }, give_up: :stop, attempts: 1)
+      shaper.enqueue(:key, :message, "part", 3)
+      eventually { shaper.stats[:fatal] }
+      expect(stats["concerns"].first).to include("what" => "The consumer has ended", "error" => "WorkShaper::GaveUp",
+                                                 "since" => String)
+      expect(body("/stats.json")).not_to include("secret")
+    end
+
+    it "has the settings in force, without what may be a secret, and the lag of the last minutes" do
+      replace_constant(inner(:LagHistory), :PERIOD, 0)
+      config = { "sasl.password": "secret", "ssl.key.pem": "secret", "client.id": "me" }
+      rules = { IOError => :skip, ->(error) { error } => { attempts: 3 } }
+      consumer = running(["orders", 0], config: config, rules: rules, wait: 1..8, attempts: 9, give_up: "dead",
+                                        concurrency: 3)
+      consumer.concurrency = 4
+      settings = -> { eventually { stats.dig("consumers", 0, "settings") } }
+      expect(settings.call).to include(
+        "group" => "specs", "concurrency" => 4, "max_bytes" => 64 * 1024 * 1024, "attempts" => 9,
+        "wait" => "1..8 s", "give_up" => "dead", "dead_letter_topics" => ["dead"], "client.id" => "me",
+        "auto.offset.reset" => "earliest",
+        "rules" => include("IOError" => include("give_up" => "skip", "attempts" => 0)), "drain" => false
+      )
+      eventually { stats.dig("consumers", 0, "history", "lag").last&.last == 0 }
+      expect(body("/stats.json", described_class.new(keys: true))).not_to include("secret")
+      shaper = manager(concurrency: 2)
+      eventually { stats["managers"].any? }
+      expect(stats["managers"].first["settings"]).to include("concurrency" => 2, "attempts" => 1, "give_up" => "skip")
+      shaper.shutdown
+    end
+
+    it "cuts long keys, and spells out what is no text" do
+      gate = self.gate
+      shaper = manager(work: ->(*) { gate.pass })
+      ["k" * 1_000_000, "\xFF\u00E9", 2**70, "\u00E9".encode("UTF-16LE"), ["a"],
+       Object.new.tap { |key| key.define_singleton_method(:to_s) { raise "no" } }]
+        .each_with_index { |key, n| 2.times { |time| shaper.enqueue(key, :message, 0, (10 * n) + time) } }
+      eventually { gate.waiting == 6 }
+      expect(stats(described_class.new(keys: true))["managers"].first["hot_keys"].map { |row| row["sub_key"] })
+        .to contain_exactly("#{"k" * 300}... (999700 more characters)", "\\xFF\u00E9", (2**70).to_s, "\u00E9",
+                            "[\"a\"]", "?")
+      gate.open
+    end
+
     it "withstands keys and partitions that are no text" do
       gate = self.gate
       shaper = manager(work: ->(*) { gate.pass })
@@ -139,10 +234,64 @@ RSpec.describe WorkShaper::Web do
     end
   end
 
+  # What a browser makes of it is in spec/browser.
+  describe "/" do
+    let(:assets) { File.expand_path("../../lib/work_shaper/web/assets", __dir__) }
+
+    it "is a page that takes scripts and styles from here alone, and is framed by nobody" do
+      _, headers, body = get("/")
+      expect(headers).to include("content-type" => "text/html; charset=utf-8", "x-content-type-options" => "nosniff",
+                                 "cache-control" => "no-store", "referrer-policy" => "no-referrer")
+      expect(headers["content-security-policy"])
+        .to start_with("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; ")
+        .and include("frame-ancestors 'none'", "require-trusted-types-for 'script'")
+      expect(body.join.scan(/<(?:script|link|img)[^>]*>/).grep_v(/(?:src|href)="[\w.]/)).to be_empty
+      expect(body.join).not_to match(/<style|style=|<script>| on\w+=/)
+    end
+
+    { "" => "", "/" => "", "/work_shaper" => "/work_shaper/", "/ops//work_shaper/" => "/ops/work_shaper/",
+      "//evil.example" => "/evil.example/", "/a%20b" => "/a%20b/", "/100%" => "/100%25/",
+      "/\"><script>'&" => "/%22%3E%3Cscript%3E%27%26/", "/\u00E9\xFF" => "/%C3%A9%FF/" }.each do |mounted_at, base|
+      it "finds what belongs to it when it is mounted at #{mounted_at.inspect}" do
+        ["", "/"].each do |path|
+          expect(get(path, "SCRIPT_NAME" => mounted_at).last.join).to include("src=\"#{base}page.js\"")
+        end
+      end
+    end
+
+    it "has each of its files, with its type, and again only when it has changed" do
+      files = Dir[File.join(assets, "**", "*.{js,css,svg}")].map { |file| file.delete_prefix(assets) }
+      expect(files).to include("/page.js", "/page.css", "/icon.svg", "/vendor/uPlot.iife.min.js")
+      files.each do |path|
+        code, headers, body = get(path)
+        expect([code, body.join]).to eq([200, File.read(File.join(assets, path))])
+        type = { ".js" => "text/javascript; charset=utf-8", ".css" => "text/css; charset=utf-8",
+                 ".svg" => "image/svg+xml" }.fetch(File.extname(path))
+        expect(headers).to include("content-type" => type, "cache-control" => "no-cache")
+        expect(get(path, "HTTP_IF_NONE_MATCH" => headers["etag"]).values_at(0, 2)).to eq([304, []])
+      end
+      ["/index.html", "/vendor", "/vendor/", "/vendor/uPlot.VERSION.txt", "/../overview.rb", "/page.js/"]
+        .each { |path| expect(status(path)).to eq(404) }
+    end
+
+    it "has the chart library as it was published" do
+      noted = File.read(File.join(assets, "vendor", "uPlot.VERSION.txt")).scan(/^(\h{64})  (\S+)$/)
+      expect(noted.to_h(&:reverse)).to eq(
+        Dir[File.join(assets, "vendor", "*.{js,css}")].to_h { |file| [File.basename(file), Digest::SHA256.file(file).to_s] }
+      )
+      expect(File.read(File.join(assets, "vendor", "uPlot.LICENSE.txt"))).to start_with("The MIT License")
+    end
+
+    it "takes up only characters that can be seen as they are" do
+      Dir[File.join(assets, "*.{js,css,html}")].each { |file| expect(File.read(file)).not_to match(/[\p{Cf}\p{Co}]/) }
+    end
+  end
+
   it "knows nothing else, and changes nothing" do
-    expect(status("/")).to eq(404)
+    expect(status("/x")).to eq(404)
     expect(status("/../etc/passwd")).to eq(404)
     expect(web.call("REQUEST_METHOD" => "POST", "PATH_INFO" => "/live").first).to eq(405)
+    expect(web.call("REQUEST_METHOD" => "POST", "PATH_INFO" => "/").first).to eq(405)
     expect(web.call("REQUEST_METHOD" => "HEAD", "PATH_INFO" => "/live").values_at(0, 2)).to eq([200, []])
   end
 
