@@ -11,7 +11,7 @@ module Demo
   class Report
     UNKNOWN = "-"
 
-    attr_writer :one_by_one, :in_parallel, :failing, :streamed, :killed
+    attr_writer :one_by_one, :in_parallel, :failing, :streamed, :killed, :watched
 
     def initialize(traffic, kafka)
       @traffic = traffic
@@ -55,6 +55,10 @@ module Demo
            "#{number(@killed.violations)} out of order."
     end
 
+    def show_page(address)
+      puts "The page of a consumer at work (web: 9394): #{address}#{" until Ctrl-C" if $stdout.tty?}"
+    end
+
     # What went wrong, in words; empty when all is well.
     def failures
       results = [@one_by_one, @in_parallel, @failing, @streamed, @killed].compact
@@ -62,7 +66,8 @@ module Demo
       missing = [@in_parallel, @failing, @killed].sum { |result| @traffic.count - (result&.messages || 0) }
       [("#{violations} messages were worked on out of order" unless violations.zero?),
        ("#{missing} messages were not worked on" unless missing.zero?),
-       ("what is committed is not what was produced" unless all_committed?)].compact
+       ("what is committed is not what was produced" unless all_committed?),
+       ("the page did not answer" if @watched && !@watched.answered)].compact
     end
 
     private

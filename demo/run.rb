@@ -2,7 +2,8 @@
 
 # The demo: the messages of one Kafka partition, consumed one by one with rdkafka, then in parallel with
 # WorkShaper::Consumer: in order per key, committed in order. Then some of them fail, twice or for ever; some go through
-# a stream, whose results come in order. Finally, a consumer's process is killed (kill -9) half-way.
+# a stream, whose results come in order; a consumer's process is killed (kill -9) half-way. Finally there is the page of
+# a consumer at work, on a terminal until Ctrl-C.
 #
 #   bin/demo                    with a broker inside this process
 #   bin/demo --messages 5000    fewer or more messages; 20,000 by default
@@ -27,6 +28,7 @@ require_relative "options"
 require_relative "report"
 require_relative "streamed"
 require_relative "traffic"
+require_relative "watched"
 require_relative "work"
 
 module Demo
@@ -55,6 +57,7 @@ module Demo
       kill_half_way
       return @interrupted if @interrupted
 
+      watch
       @report.failures.each { |failure| warn "demo: #{failure}" }
       @report.failures.empty? ? 0 : 1
     end
@@ -100,6 +103,11 @@ module Demo
     def kill_half_way
       @report.killed = play { Killed.new(@kafka.group("killed"), @traffic, @kafka.ends) }
       @report.show_killed
+    end
+
+    def watch
+      @scene = Watched.new(@kafka.group("watched"))
+      @report.watched = @scene.run { |address| @report.show_page(address) }
     end
 
     def sample

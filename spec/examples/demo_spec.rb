@@ -28,6 +28,7 @@ RSpec.describe "bin/demo", watchdog: 120 do
     expect(row(program, "high watermark")).to eq(%w[- 500])
     expect(program.stdout).to include("tried again 60 times; 5 messages are in work_shaper_demo_dead",
                                       "495 worked on, 0 out of order")
+    expect(program.stdout.lines.last).to match(%r{\AThe page of a consumer at work \(web: 9394\): http://127\.0\.0\.1:\d+/\n})
     expect(row(program, "highest memory so far, MB").map(&:to_i)).to all(be_positive)
   end
 

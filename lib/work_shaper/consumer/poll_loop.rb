@@ -70,8 +70,7 @@ module WorkShaper
 
         return "the group has given it no assignment yet" unless @assignment.member?
 
-        seconds = unsteady_sec
-        "its group has been in a rebalance for #{seconds.round} s" if seconds > REBALANCE_TIME
+        "its group has been in a rebalance for #{unsteady_sec.round} s" if unsteady_sec > REBALANCE_TIME
       end
 
       # Asks it to end; a second call tells it not to wait for what runs.
@@ -300,7 +299,7 @@ module WorkShaper
           @turned_at = now
         end
         @pool.shutdown if done
-        raise_fatal
+        @pool.raise_fatal
         done && !(@drain && @pool.stats[:in_flight].positive?)
       end
 
@@ -313,13 +312,6 @@ module WorkShaper
         left = { dropped: stats[:total_dropped] - before, **stats.slice(:waiting, :running) }
         SafeLog.info(message: "Stopping", **left)
         @events.publish(:stopping) { left }
-      end
-
-      # Raises the reason when the manager shut down by itself.
-      def raise_fatal
-        return unless (_, error = @pool.fatal)
-
-        raise error || Error.new(@pool.stats[:fatal])
       end
 
       # What still runs is fenced first, so that nothing is stored in a client that is closed.

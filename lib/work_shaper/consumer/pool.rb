@@ -99,6 +99,13 @@ module WorkShaper
         try ? { **place(try.partition), offset: try.offset, attempt: try.attempt, age_sec: try.seconds.round(1) } : {}
       end
 
+      # @raise [Exception] what has shut it down by itself, if anything has
+      def raise_fatal
+        return unless (_, error = fatal)
+
+        raise error || Error.new(stats[:fatal])
+      end
+
       # Ends the threads that help with failures, and gives back memory: to be called last, when the client is closed. A
       # dead letter that is not confirmed by now was not finished.
       def close(seconds)
