@@ -59,13 +59,13 @@ RSpec.describe "work_shaper inspect" do
   end
 
   it "reads what WorkShaper::Web serves, of consumers, managers and streams" do
-    shaper = manager(work: ->(*) { gate.pass })
+    shaper = manager(work: ->(*) { gate.pass }, stuck_after: 0.05)
     shaper.enqueue("a", "b", 0, 0)
-    eventually { shaper.stats[:running] == 1 }
+    eventually { shaper.stats[:stuck].any? }
     site.answer = WorkShaper::Web.new.call("REQUEST_METHOD" => "GET", "PATH_INFO" => "/stats.json",
                                            "QUERY_STRING" => "").last.join
-    expect(lines).to include(/\Awork_shaper #{WorkShaper::VERSION}, process #{Process.pid}/, "A manager",
-                             /\A1 running, /)
+    expect(lines).to include(/\Awork_shaper #{WorkShaper::VERSION}, process #{Process.pid}/, "Not all is well:",
+                             /offset 0 is stuck, at attempt 1, since \d{4}-.*, for \d/, "A manager", /\A1 running, /)
   end
 
   it "takes the address of the page wherever it is mounted, with a login" do
