@@ -16,6 +16,6 @@ RSpec.describe "The page of WorkShaper::Web in a browser", watchdog: 300 do
     run = Frameworks::Run.new(Frameworks::Framework.new("browser").install, "rspec", "--no-color", examples,
                               env: { "BROWSER_PATH" => chromium }, limit: 200)
     expect(run.wait).to eq(0), -> { run.to_s }
-    expect(run.stdout).to match(/^\d\d examples, 0 failures$/), -> { run.to_s }
+    expect(run.stdout).to match(/^[1-9]\d* examples, 0 failures$/), -> { run.to_s }
   end
 end
