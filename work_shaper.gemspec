@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
 
   spec.files = Dir.chdir(__dir__) do
-    Dir["exe/*", "lib/**/*.{rb,html,css,js,svg,txt}", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs",
+    Dir["exe/*", "lib/**/*.{rb,html,css,js,svg,txt,tt}", "ext/**/*.{c,h,rb}", "ext/work_shaper/depend", "sig/**/*.rbs",
         "docs/**/*.md", "examples/*.rb", "examples/deployment/*", ".yardopts",
         "{README,CHANGELOG,CONTRIBUTING,SECURITY}.md", "LICENSE.txt"]
   end

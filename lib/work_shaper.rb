@@ -46,3 +46,5 @@ module WorkShaper
 
   private_constant :Systemd # before it is loaded, too
 end
+
+require_relative "work_shaper/railtie" if defined?(Rails::Railtie)

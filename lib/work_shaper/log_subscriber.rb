@@ -17,7 +17,9 @@ module WorkShaper
   #
   # It says what {WorkShaper.logger} says, too, in sentences: where both go to the same place, one of them is enough.
   #
-  # @example config/initializers/work_shaper.rb
+  # @example config/application.rb: in Rails
+  #   config.work_shaper.log_events = true
+  # @example Elsewhere
   #   require "work_shaper/log_subscriber"
   class LogSubscriber < ActiveSupport::LogSubscriber
     # Which events are written at which level.
