@@ -37,15 +37,6 @@ module WorkShaper
         callback.is_a?(Method) ? callback.to_proc : callback
       end
 
-      # @return [#call(message, &work), nil] what work runs inside unless told otherwise: the executor of the Rails
-      #   application, if there is one
-      def rails_executor
-        return unless defined?(::Rails) && ::Rails.respond_to?(:application) && ::Rails.application
-
-        executor = ::Rails.application.executor
-        ->(_message, &work) { executor.wrap(&work) }
-      end
-
       private
 
       def strict?(callback)

@@ -73,7 +73,8 @@ module WorkShaper
     # @param on_error [#call(exception, message, partition, offset), nil] is told of every try that failed; it decides
     #   nothing. If left out, the error is logged
     # @param around [#call(message, &work), nil] is called for each message and must call the block; a lambda must take
-    #   it as a parameter, a Method may yield. If left out: the executor of the Rails application, if there is one
+    #   it as a parameter, a Method may yield. In a Rails application it runs inside the executor, like all callbacks
+    #   on a worker
     # @param drain [Boolean] whether to finish the messages that wait, too, when asked to stop; otherwise only those
     #   that run
     # @param shutdown_timeout [Numeric] seconds that {#run} waits for work when asked to stop
@@ -174,6 +175,7 @@ module WorkShaper
       told_of do
         @poll_loop = PollLoop.new(@options, callbacks, drain: @drain, pauses: @pauses)
         Census.begun(self)
+        RailsExecution.let_reload
         supervise
       end
       raise @poll_loop.failure if @poll_loop.failure
@@ -363,7 +365,7 @@ module WorkShaper
     end
 
     def callbacks
-      { sub_key: @sub_key, block: @work, around: @around || Callbacks.rails_executor, sending: @sending,
+      { sub_key: @sub_key, block: @work, around: @around, sending: @sending,
         on_error: @on_error && lambda do |error, message, _partition, offset|
           @on_error.call(error, message, message.partition, offset)
         end }

@@ -60,10 +60,12 @@ module WorkShaper
       words = settings.slice(*RetryPolicy::WORDS)
       @policy = retry_policy(words)
       @time_limit = TimeLimit.new(@policy.timeout, method(:place_of)) if @policy.timeout
-      @failures = Recovery.new(self, @policy, told: skips_untold?(words),
-                                              on_error: on_error.nil? ? nil : Callbacks.check(:on_error, on_error))
-      set_up(limit_work(Callbacks.check(:work, work)), on_done.nil? ? nil : Callbacks.check(:on_done, on_done),
-             Callbacks.check(:ack, ack), @failures, native_settings(settings.except(*words.keys)))
+      @rails = rails_execution
+      @failures = Recovery.new(self, @policy, told: skips_untold?(words), rails: @rails, on_error: telling(on_error))
+      native = native_settings(settings.except(*words.keys))
+      set_up(inside(limit_work(Callbacks.check(:work, work))), inside(optional(:on_done, on_done)),
+             Callbacks.check(:ack, ack), @failures, native)
+      ConnectionPools.check(native.fetch(:concurrency))
     end
 
     # Forgets a partition, to be called when Kafka takes it away: messages that wait are dropped, those that run finish,
@@ -130,6 +132,25 @@ module WorkShaper
     # What its events are published with.
     def publisher
       Events::Publisher.new
+    end
+
+    # What callbacks on a worker run inside; nil: there is no Rails application. Code is not reloaded: who waits for
+    # this manager may be inside the executor.
+    def rails_execution
+      RailsExecution.of_application
+    end
+
+    def inside(callback)
+      @rails && callback ? @rails.inside(callback) : callback
+    end
+
+    def telling(on_error)
+      on_error = optional(:on_error, on_error)
+      @rails && on_error ? @rails.telling(on_error) : on_error
+    end
+
+    def optional(name, callback)
+      callback.nil? ? nil : Callbacks.check(name, callback)
     end
 
     def retry_policy(words)

@@ -39,8 +39,8 @@ module WorkShaper
       #
       # @param group [String, nil] the consumer group; nil: the spans do not tell
       # @param keys [Boolean] whether spans have the messages' keys, if they are UTF-8: they may be customers' ids
-      # @param around [#call(message, &work), nil] what the work runs inside, within the span; as for a {Consumer}, the
-      #   executor of the Rails application if left out. One that traces already is returned as it is
+      # @param around [#call(message, &work), nil] what the work runs inside, within the span, as for a {Consumer}. One
+      #   that traces already is returned as it is
       # @return [#call(message, &work)] returns what the work, or `around`, returns
       # @raise [TypeError] group is no String, or around does not answer call
       # @raise [ArgumentError] around is a lambda or a Method that cannot take the message and the block

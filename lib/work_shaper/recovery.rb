@@ -16,11 +16,13 @@ module WorkShaper
     # @param policy [RetryPolicy]
     # @param on_error [#call, nil] is told of every failed try
     # @param told [Boolean] whether a message that is skipped needs no line in the log
-    def initialize(manager, policy, on_error:, told:)
+    # @param rails [RailsExecution, nil] what callables run inside, around `around`
+    def initialize(manager, policy, on_error:, told:, rails: nil)
       @manager = manager
       @policy = policy
       @on_error = on_error
       @told = told
+      @rails = rails
       @breaker = policy.breaker && Breaker.new(**policy.breaker, holder: self, events: manager.__send__(:events))
       @lock = Mutex.new
       @totals = { total_retried: 0, total_skipped: 0, total_dead_lettered: 0 }
@@ -43,17 +45,12 @@ module WorkShaper
 
     # Called by the manager: the work of a message raised. Returns the verdict.
     def work_failed(failure, error, message, partition, offset)
-      count_failure(error)
-      excused = @breaker&.open?
-      failure.failed(error, message, partition, offset)
-      decision = @policy.decide(error, failure.attempts - (excused ? 1 : 0))
-      tell(failure, decision.seconds)
-      decision.seconds ? retry_later(failure, decision.seconds, excused) : give_up_to(failure, decision.give_up)
+      tagged(message, partition, offset) { judge(failure, error, message, partition, offset) }
     end
 
     # Called by the manager: giving a message up failed, and its time has come again. Returns the verdict.
     def give_up(failure)
-      carry_out(failure, failure.action)
+      tagged(failure.message, failure.partition, failure.offset) { carry_out(failure, failure.action) }
     end
 
     # Called by the manager: the work of some message succeeded although it holds.
@@ -64,8 +61,10 @@ module WorkShaper
     # Called by the manager: on_done raised. The work is done.
     def on_done_failed(error, message, partition, offset)
       count_failure(error)
-      call_on_error(error, message, partition, offset)
-      log_error("Error in on_done", error, partition, offset)
+      tagged(message, partition, offset) do
+        call_on_error(error, message, partition, offset)
+        log_error("Error in on_done", error, partition, offset)
+      end
       publish(:failure, message, partition, offset, error: error, attempt: nil)
     end
 
@@ -87,6 +86,19 @@ module WorkShaper
     end
 
     private
+
+    def tagged(message, partition, offset, &block)
+      @rails ? @rails.tagged(message, partition, offset, &block) : yield
+    end
+
+    def judge(failure, error, message, partition, offset)
+      count_failure(error)
+      excused = @breaker&.open?
+      failure.failed(error, message, partition, offset)
+      decision = @policy.decide(error, failure.attempts - (excused ? 1 : 0))
+      tell(failure, decision.seconds)
+      decision.seconds ? retry_later(failure, decision.seconds, excused) : give_up_to(failure, decision.give_up)
+    end
 
     def resume(failure, verdict)
       @manager.__send__(:resume, failure, verdict)
@@ -179,13 +191,16 @@ module WorkShaper
 
     # What a callable returned. It runs inside whatever the work runs in.
     def ask(failure, callable)
-      return @policy.action(callable.call(failure)) unless @around
-
       answer = nil
-      @around.call(failure.message) { answer = [callable.call(failure)] }
+      give_up = -> { answer = [callable.call(failure)] }
+      inside(failure) { @around ? @around.call(failure.message) { give_up.call } : give_up.call }
       raise Error, "around did not call the block" unless answer
 
       @policy.action(answer.first)
+    end
+
+    def inside(failure, &block)
+      @rails ? @rails.wrap(failure.message, failure.partition, failure.offset, &block) : yield
     end
 
     def skip(failure)

@@ -189,34 +189,17 @@ RSpec.describe WorkShaper::Consumer, "when work fails" do
     end
   end
 
+  # What is there is in spec/frameworks/rails_spec.rb.
   describe "with Rails" do
-    let(:executor) do
-      Class.new do
-        def initialize
-          @wraps = Queue.new
-        end
-
-        def wrapped
-          @wraps.size
-        end
-
-        def wrap
-          @wraps << true # workers call it side by side
-          yield
-        end
-      end.new
-    end
-
-    def rails_with(application)
-      stub_const("Rails", Module.new { define_singleton_method(:application) { application } })
-    end
-
-    it "wraps each piece of work in the application's executor" do
-      rails_with(Struct.new(:executor).new(executor))
-      running(topic_partition) { |message| done << message.payload }
-      client.produce("orders", 3, "a", "b")
-      eventually { client.offset_of(*topic_partition) == 2 }
-      expect([executor.wrapped, done.sort]).to eq([2, %w[a:0 b:1]])
+    it "does without when there is no application" do
+      [Module.new, Module.new { def self.application; end }].each do |rails|
+        @client = nil
+        stub_const("Rails", rails)
+        consumer = running(topic_partition) { |message| done << message.payload }
+        client.produce("orders", 3, "a")
+        eventually { client.offset_of(*topic_partition) == 1 }
+        expect(stop(consumer)).to be(true)
+      end
     end
   end
 end

@@ -126,6 +126,11 @@ module WorkShaper
         SafeLog.warn(message: "Committed metadata ignored: it was committed for another log", partition: partition)
       end
 
+      # Nobody waits for its work but {Consumer#run}.
+      def rails_execution
+        RailsExecution.of_application(group: @events.about[:group], reload: true)
+      end
+
       def retry_policy(_words)
         @policy
       end

@@ -6,7 +6,10 @@ module WorkShaper
     #
     # @private
     class Publisher
-      # @param about [Hash{Symbol => Object}] what is in each event
+      # @return [Hash{Symbol => Object}] what is in each event
+      attr_reader :about
+
+      # @param about [Hash{Symbol => Object}]
       def initialize(**about)
         @about = about.freeze
         @told = {}

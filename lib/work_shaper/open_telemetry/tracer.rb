@@ -50,8 +50,7 @@ module WorkShaper
       end
 
       def inside(message, &work)
-        around = @around || Callbacks.rails_executor
-        around ? around.call(message, &work) : yield
+        @around ? @around.call(message, &work) : yield
       end
 
       # The span, and the context in which the work runs.

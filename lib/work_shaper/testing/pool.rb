@@ -103,11 +103,21 @@ module WorkShaper
         @sub_key = sub_key || :key.to_proc
         @time_limit = TimeLimit.new(policy.timeout, @clock) if policy.timeout
         @handler = handler(block, around)
-        @recovery = Recovery.new(self, policy, on_error: on_error, told: false)
+        rails = take_rails(on_error)
+        @recovery = Recovery.new(self, policy, on_error: @on_error, rails: rails, told: false)
         go_by(@clock)
         @recovery.around = around
         @recovery.on_over = @sub_key_errors.method(:delete)
         @recovery.dead_letters = DeadLetters.new(@record, @clock, **sending) { |*answer| @recovery.sent(*answer) }
+      end
+
+      # What callbacks run inside.
+      def take_rails(on_error)
+        rails = RailsExecution.of_application(group: @subject.group)
+        work = ->(message, _partition, _offset) { work_on(message) }
+        @work = rails ? rails.inside(work) : work
+        @on_error = rails && on_error ? rails.telling(on_error) : on_error
+        rails
       end
 
       # How long the breaker was open is what the log says.
@@ -166,7 +176,7 @@ module WorkShaper
         return @recovery.give_up(@item.failure) if @item.giving_up?
 
         @item.work = @record.try(@item)
-        error = error_of(@item.message)
+        error = error_of(@item)
         case error
         when nil then done
         when *Guard::FATAL then raise error
@@ -191,9 +201,9 @@ module WorkShaper
       end
 
       # What the work raises, or nil.
-      def error_of(message)
+      def error_of(item)
         @left = true
-        work_on(message)
+        @work.call(item.message, item.partition, item.offset)
         @left = nil
       rescue Exception => e # rubocop:disable Lint/RescueException
         @left = nil

@@ -25,6 +25,11 @@ module WorkShaper
         @consumer.__send__(:callbacks)
       end
 
+      # @return [String] its consumer group
+      def group
+        @consumer.group
+      end
+
       # @return [RetryPolicy]
       def policy(random)
         @options.policy.with_jitter_of(random)
