@@ -24,8 +24,9 @@ module WorkShaper
 
         private
 
+        # Without its words, which may be about the message: whoever is to know finds them in the log.
         def reason(failure)
-          SafeLog.describe(failure)
+          [failure, failure.cause].compact.map(&:class).join(": ")
         end
 
         def place(row)
@@ -38,7 +39,9 @@ module WorkShaper
           return "stuck at #{stuck.map { |row| place(row) }.join(", ")}" if stuck.any?
 
           troubles = consumer.stats[:troubles].map { |place, trouble| "#{place} (#{trouble[:error]})" }
-          troubles.any? ? "nothing comes in of #{troubles.join(", ")}" : "its poll loop does not turn"
+          return "nothing comes in of #{troubles.join(", ")}" if troubles.any?
+
+          consumer.unready || "its poll loop does not turn"
         end
       end
     end
