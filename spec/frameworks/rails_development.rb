@@ -27,7 +27,7 @@ module Development
       stopped = MAIN.ended(running, 30).value
       GATE.close
       MAIN.no_threads_left
-      { reloaded: reloaded, blocked: blocked, stopped: stopped }
+      { reloaded: reloaded, blocked: blocked, stopped: stopped, tested: tested }
     end
 
     private
@@ -75,6 +75,16 @@ module Development
       generate("billing/letters", behavior: :revoke)
       FileUtils.rm_r("spec")
       { more: more, left: files == before }
+    end
+
+    # The test that was generated.
+    def tested
+      require "active_support/test_case"
+      FileUtils.touch("test_helper.rb")
+      $LOAD_PATH.unshift(Dir.pwd)
+      load "test/consumers/billing/invoices_consumer_test.rb"
+      test = Billing::InvoicesConsumerTest.new("test_works_on_a_message").run
+      test.failures.map(&:message) << test.assertions
     end
 
     def settings

@@ -76,7 +76,7 @@ RSpec.describe "WorkShaper in a Rails application", watchdog: 300 do
     expect_log(result)
     expect_generator(result)
     # Code is loaded from one message to the next, and waits for work that runs the old one; a stop does not.
-    expect(result).to include("reloaded" => %w[two three], "blocked" => 0, "stopped" => false)
+    expect(result).to include("reloaded" => %w[two three], "blocked" => 0, "stopped" => false, "tested" => [1])
   end
 
   it "does the same in production, with the first Rails that has Rails.error" do
