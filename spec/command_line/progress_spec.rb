@@ -16,7 +16,7 @@ RSpec.describe "How far a command says it is" do
   end
 
   it "is a bar in a terminal, if the gem is there" do
-    expect(shown(CommandHelpers::Terminal.new)).to match(%r{replay \|=+ *\| 250/1000.*replay \|=+\| 1200/1200}m)
+    expect(shown(CommandHelpers::Terminal.new)).to match(%r{replay \| +\| 0/1000.*replay \|=+\| 1200/1200}m)
   end
 
   it "is a line now and then elsewhere, and where the gem is not there" do
