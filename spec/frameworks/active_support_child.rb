@@ -14,6 +14,7 @@ $stdout.puts "loaded: #{WorkShaper.instrumenter.inspect}"
 def work(*numbers)
   shaper = WorkShaper::Manager.new(work: ->(number, *) { raise IOError, "disk" if number.negative? }, ack: ->(*) {})
   numbers.each { |number| shaper.enqueue(:key, number, 0, number.abs) }
+  shaper.drain(timeout: 10) # a stop is told of at once, also before what was enqueued
   shaper.shutdown(timeout: 10)
 end
 

@@ -19,7 +19,7 @@ RSpec.describe "A member that is killed after half of 30,000 messages", :kafka d
       checker = expect_sound(produced, samples: group.samples)
 
       expect(first.log.finished).to be_between(15_000, 25_000)
-      expect_committed_at_kills(checker, 10, interval)
+      expect_committed_at_kills(checker, group, 10, interval)
       expect(checker.repeats).to be_between(1, limit)
     end
   end

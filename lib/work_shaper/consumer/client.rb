@@ -191,6 +191,9 @@ module WorkShaper
       # Leaves the group. The assignment is asked for a change once more if there are partitions. A client that does not
       # come to its end is left as it is, without a place in the group once its session is over.
       def close
+        return if @closed
+
+        @closed = true # nothing more may be asked of it
         @intake&.close
         return @consumer.close if left_group?
 

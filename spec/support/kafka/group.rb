@@ -23,7 +23,7 @@ module KafkaSpecs
       @topics = topics
       @samples = []
       @last = {}
-      @looks = 0
+      @looks = @slowest = 0
     end
 
     # "topic/0" => offset; nil where nothing is committed. Asks again while a broker or the group changes.
@@ -61,6 +61,11 @@ module KafkaSpecs
       @watcher = Thread.new { sample while @watching }
       @watcher.name = "committed offsets of #{name}"
       self
+    end
+
+    # How long the broker took at most to say what is committed, in milliseconds.
+    def slowest_answer_ms
+      @slowest / 1_000_000.0
     end
 
     # Every change that was seen.
@@ -103,8 +108,10 @@ module KafkaSpecs
     end
 
     def sample
+      asked = KafkaSupport::ChildProcess.now
       seen = ask
       at = KafkaSupport::ChildProcess.now
+      @slowest = [@slowest, at - asked].max
       @looks += 1
       seen.each { |partition, offset| @samples << Sample.new(at, partition, offset) if offset != @last[partition] }
       @last = seen

@@ -160,9 +160,10 @@ module KafkaSpecs
       expect(checker.lag_ms(:revoked)).to be < most_lag_ms + (2 * checker.overrun_ms(work_ms))
     end
 
-    # The same at kills: commits come at intervals, and have to reach a broker on the same machine.
-    def expect_committed_at_kills(checker, work_ms, commit_interval_ms)
-      most = commit_interval_ms + (kafka.real? ? 100 : most_lag_ms) + (2 * checker.overrun_ms(work_ms))
+    # The same at kills: commits come at intervals, and need a broker that answers, on the same machine.
+    def expect_committed_at_kills(checker, group, work_ms, commit_interval_ms)
+      late = (2 * checker.overrun_ms(work_ms)) + group.slowest_answer_ms
+      most = commit_interval_ms + (kafka.real? ? 100 : most_lag_ms) + late
       expect(checker.lag_ms(:died)).to be < most
     end
 
