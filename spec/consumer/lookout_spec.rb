@@ -115,17 +115,20 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
     expect(told.first).to include(message: "Kafka is away", reason: "1/1 brokers are down")
   end
 
-  it "knows when the coordinator last answered" do
+  it "calls whoever waits for an answer of the coordinator, with the time when it was asked" do
     consumer = running(topic_partition)
-    lookout = poll_loop_of(consumer).instance_variable_get(:@lookout)
+    answers = Queue.new
+    poll_loop_of(consumer).instance_variable_get(:@lookout).on_answer { |asked_at| answers << asked_at }
     rounds
     client.queries.refusal = -185
     rounds(2)
-    before = lookout.answered_at
+    answers.clear
     rounds
-    expect(lookout.answered_at).to eq(before)
+    expect(answers).to be_empty
+    refused_until = ManagerHelpers.now
     client.queries.refusal = nil
-    eventually { lookout.answered_at > before }
+    eventually { !answers.empty? }
+    expect(answers.pop).to be > refused_until
   end
 
   it "goes on when something unforeseen happens, and says so once" do

@@ -73,6 +73,7 @@ RSpec.describe WorkShaper::Manager, "whose events somebody listens to" do
   it "tells that it stops, and once that it has" do
     shaper = manager
     shaper.enqueue(:key, :message, 0, 5)
+    shaper.drain # it tells of its stop at once
     2.times { shaper.shutdown(timeout: 10) }
     expect(events.names.last(2)).to eq(%i[stopping stopped])
     expect(events.of(:stopped)).to eq([{ done: true }])

@@ -25,6 +25,7 @@ module WorkShaper
         @sent = {}
         @looked_at = now
         @lock = Mutex.new # what is read of the pool is stored before anything newer is
+        lookout.on_answer { |asked_at| send_due(asked_at) }
       end
 
       # Stores the checkpoint of a partition for the next commit. Called by the acknowledger.
@@ -46,12 +47,10 @@ module WorkShaper
         @lock.synchronize { @client.commit(@pool.checkpoints(partitions), milliseconds) }
       end
 
-      # Commits what is finished beyond frontiers that stand still. To be called in each turn of the poll loop.
-      def commit_due
-        return if @assignment.changing?
-        return send_due if @due
-
-        look if now - @looked_at >= @interval
+      # Looks whether there is something new beyond frontiers that stand still, which is to be committed. To be called
+      # in each turn of the poll loop.
+      def look_for_due
+        look unless @due || @assignment.changing? || now - @looked_at < @interval
       end
 
       private
@@ -69,13 +68,16 @@ module WorkShaper
         @rows.select { |place, row| row.metadata && row.offset == before[place]&.offset }
       end
 
-      # Not before the coordinator has answered something else. While a member joins, the broker reads nothing more of
-      # what it sends; by then the commit would be out of date, for which librdkafka 2.8 gives up all partitions.
-      def send_due
-        return unless @lookout.answered_at.to_f >= @looked_at
+      # Only when the coordinator has just answered something else. While a member joins, the broker reads nothing more
+      # of what it sends; by then the commit would be out of date, for which librdkafka 2.8 gives up all partitions. So
+      # it is sent at once, by the thread that has the answer: each millisecond counts in which it may begin to join.
+      def send_due(asked_at)
+        return unless @due && asked_at >= @looked_at
 
-        @due = false
         @lock.synchronize do
+          next if @assignment.changing?
+
+          @due = false
           before = @rows
           @rows = @pool.checkpoints(@assignment.partitions)
           due = still(before)

@@ -76,10 +76,10 @@ module WorkShaper
         confirmed
       end
 
-      # The same, without waiting.
+      # The same, without waiting. May be called on any thread.
       def commit_later(rows)
         store_all(rows)
-        OffsetList.with(rows) { |native| call(:int, "commit", @native, native, ASYNCHRONOUS) }
+        OffsetList.with(rows) { |native| @queries.commit_later(native) }
       end
 
       # Whether the broker says that these offsets, or higher ones, are committed; if not, commits those of partitions

@@ -30,9 +30,6 @@ module WorkShaper
       # @return [Hash{Array(String, Integer) => Integer}]
       attr_reader :beginnings, :ends
 
-      # @return [Float, nil] when that was asked which the coordinator of the group last answered
-      attr_reader :answered_at
-
       # @return [Reachability]
       attr_reader :reachability
 
@@ -83,6 +80,12 @@ module WorkShaper
           @hurried = true
           @wake.signal
         end
+      end
+
+      # Calls the block, on its thread, as soon as the coordinator of the group has answered, with the time when it was
+      # asked.
+      def on_answer(&block)
+        @on_answer = block
       end
 
       # Ends its thread. An answer that is on its way is waited for.
@@ -167,7 +170,7 @@ module WorkShaper
 
         asked_at = now
         @committed = @queries.committed(partitions, ANSWER_TIME).freeze
-        @answered_at = asked_at
+        @on_answer&.call(asked_at)
         true
       rescue Rdkafka::RdkafkaError => e
         brokers_answer?(e)

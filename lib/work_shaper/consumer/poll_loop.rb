@@ -207,7 +207,7 @@ module WorkShaper
         take_to_feed
         @quiet ? @unfed.clear : feed
         follow_group
-        @checkpoints.commit_due
+        @checkpoints.look_for_due
         @waiting.tell
       rescue ShuttingDown
         raise unless over? # over: the pool shut down by itself since the loop last looked

@@ -92,6 +92,13 @@ module WorkShaper
         TopicsRequest.new(@guard, @limit, [INTERNAL_TOPIC])
       end
 
+      # Has offsets committed, without waiting for the answer.
+      #
+      # @param native [FFI::Pointer] librdkafka's list of them
+      def commit_later(native)
+        @guard.with_inner { |inner| Client.call(:int, "commit", inner, native, GroupOffsets::ASYNCHRONOUS) }
+      end
+
       # What the group calls this member; empty: the group does not know it.
       #
       # @return [String]

@@ -33,7 +33,7 @@ module ConsumerHelpers
     end
 
     def commit_later(rows)
-      note(:commit_later)
+      note(:commit_later, anywhere: true)
       rows.each { |place, row| keep_stored(place, *row) && keep_row(place, row) }
     end
 
