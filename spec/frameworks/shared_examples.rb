@@ -92,9 +92,9 @@ RSpec.shared_examples "an example" do |name|
   it "repeats what failed, and nothing later of its key comes before it" do
     produced = topic.produce(600, keys: 60)
     failing = produced.fetch(200)
-    flag = Tempfile.new("flag").path
+    flag = Tempfile.new("flag") # held, for it is deleted when it is collected
     run = start(only_of(failing, <<~RUBY))
-      raise IOError, "on purpose" if File.empty?(#{flag.inspect}) && File.write(#{flag.inspect}, "failed")
+      raise IOError, "on purpose" if File.empty?(#{flag.path.inspect}) && File.write(#{flag.path.inspect}, "failed")
     RUBY
     run.wait_until("every message") { run.finished.map(&:id).uniq.size >= 600 }
     run.signal(:TERM)
