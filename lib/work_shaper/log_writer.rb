@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "clock"
+require_relative "own_thread"
 
 module WorkShaper
   # Writes lines to the log for threads that have to go on whatever the logger does: nobody may read the pipe that it
@@ -100,13 +101,7 @@ module WorkShaper
     end
 
     def start
-      Thread.new do
-        Thread.current.name = NAME
-        Thread.current.priority = 0 # inherited from whoever is first, like the interrupt mask
-        Thread.handle_interrupt(Object => :immediate) { write_lines }
-      ensure
-        @lock.synchronize { end_writer }
-      end
+      OwnThread.start(NAME, -> { @lock.synchronize { end_writer } }) { write_lines }
     end
 
     def write_lines

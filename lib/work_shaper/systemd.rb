@@ -31,11 +31,7 @@ module WorkShaper
       @period = [PERIOD, *(@watchdog && (@watchdog / 3.0))].min
       @lock = Mutex.new
       @closing = ConditionVariable.new
-      @thread = Thread.new do
-        Thread.current.name = "work_shaper systemd"
-        Thread.current.priority = 0 # inherited from the caller, like the interrupt mask
-        Thread.handle_interrupt(Object => :immediate) { watch }
-      end
+      @thread = OwnThread.start("work_shaper systemd") { watch }
     end
 
     # Nothing more runs.
@@ -67,8 +63,9 @@ module WorkShaper
     end
 
     def look
-      unready = Web.const_get(:Probe).unready
-      dead = Web.const_get(:Probe).dead(MAX_AGE)
+      probe = Web.const_get(:Probe)
+      unready = probe.unready
+      dead = probe.dead(MAX_AGE)
       tell(*started(unready, dead), *("WATCHDOG=1" if @watchdog && dead.empty?), *status(dead | unready))
     end
 

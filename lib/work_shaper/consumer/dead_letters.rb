@@ -100,15 +100,8 @@ module WorkShaper
         @lock.synchronize { start_thread unless @closed || @thread&.alive? }
       end
 
-      # What it inherits from whoever is first is undone: the interrupt mask and the priority.
       def start_thread
-        @thread = Thread.new do
-          Thread.current.name = NAME
-          Thread.current.priority = 0
-          Thread.handle_interrupt(Object => :immediate) { turn until @closed }
-        ensure
-          replace
-        end
+        @thread = OwnThread.start(NAME, method(:replace)) { turn until @closed }
       end
 
       # Somebody has ended the thread; what it had under way is not lost.

@@ -51,14 +51,8 @@ module WorkShaper
       end
 
       # Starts the polling thread, which calls the block at its end.
-      def start
-        @thread = Thread.new do
-          Thread.current.name = "work_shaper intake"
-          Thread.current.priority = 0 # inherited from the caller, like the interrupt mask
-          Thread.handle_interrupt(Object => :immediate) { run }
-        ensure
-          yield
-        end
+      def start(&over)
+        @thread = OwnThread.start("work_shaper intake", over) { run }
       end
 
       # Why no messages can come; nil: they can.

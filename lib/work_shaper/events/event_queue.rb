@@ -83,11 +83,7 @@ module WorkShaper
         return if @thread&.alive? || Thread.current.status == "aborting"
 
         @delivering = false
-        @thread = Thread.new do
-          Thread.current.name = NAME
-          Thread.current.priority = 0 # inherited from whoever is first, like the interrupt mask
-          Thread.handle_interrupt(Object => :immediate) { hand_over }
-        end
+        @thread = OwnThread.start(NAME) { hand_over }
       rescue ThreadError
         nil # the next event tries again
       end

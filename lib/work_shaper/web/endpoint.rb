@@ -23,6 +23,9 @@ module WorkShaper
       # @return [Integer] 0: any that is free
       attr_reader :port
 
+      # @return [Web]
+      attr_reader :app
+
       # @param value [Integer, String, Hash, nil] what the user wrote
       # @param source [String, Symbol] where, for the error
       # @return [Endpoint, nil] nil: none is asked for
@@ -48,14 +51,8 @@ module WorkShaper
         self.class.refuse(address, source) unless parts && parts[:port].to_i <= MOST
         @host = (parts[:host] || LOOPBACK).delete("[]")
         @port = parts[:port].to_i
-        @page = page_or_default(page)
-        @web = web
-        app # which checks the rest
-      end
-
-      # @return [Web]
-      def app
-        Web.new(**@web, page: @page)
+        @web = { **web, page: page_or_default(page) }
+        @app = Web.new(**@web)
       end
 
       # Whether nobody else can reach it.
@@ -82,7 +79,7 @@ module WorkShaper
       protected
 
       def state
-        [host, port, @page, @web]
+        [host, port, @web]
       end
 
       private

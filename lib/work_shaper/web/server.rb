@@ -70,11 +70,7 @@ module WorkShaper
         @listener = Listener.new(endpoint.app, (LOOPBACK_NAMES | [endpoint.host] if endpoint.loopback?),
                                  BindAddress: endpoint.host, Port: endpoint.port)
         SafeLog.info(message: "Web", address: "http://#{endpoint.to_s.sub(/\d+\z/, @listener.config[:Port].to_s)}/")
-        @thread = Thread.new do
-          Thread.current.name = "work_shaper web"
-          Thread.current.priority = 0 # inherited from the caller, like the interrupt mask
-          Thread.handle_interrupt(Object => :immediate) { @listener.start }
-        end
+        @thread = OwnThread.start("work_shaper web") { @listener.start }
       rescue SystemCallError, SocketError => e
         raise Error, "web: #{endpoint} cannot be opened: #{e.message}"
       end
