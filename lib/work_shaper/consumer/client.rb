@@ -13,6 +13,7 @@ module WorkShaper
 
       REPORTS = 20 # at most
       CLOSING_TIME = 5 # seconds to leave the group
+      SILENT = 0 # as syslog has it: emergencies only
       CLOSING_WAIT = 100 # milliseconds between two looks whether it has left
 
       # Those that librdkafka could not close. They must live on, for librdkafka still calls them.
@@ -197,7 +198,7 @@ module WorkShaper
         @intake&.close
         return @consumer.close if left_group?
 
-        self.class.left_open << self
+        leave_open
         SafeLog.warn(message: "librdkafka did not leave the group in time", waited_sec: CLOSING_TIME)
       end
 
@@ -252,6 +253,16 @@ module WorkShaper
       rescue Error
         @consumer.close
         raise
+      end
+
+      # Its threads go on until the process ends, and must find all that they use: this object, and the library, which
+      # Ruby unloads last. What they call of Ruby's is the log only.
+      def leave_open
+        self.class.left_open << self
+        call(:void, "set_log_level", @native, SILENT)
+        dlopen = FFI::DynamicLibrary.open(nil, FFI::DynamicLibrary::RTLD_LAZY).find_function("dlopen")
+        library = Rdkafka::Bindings.ffi_libraries.first.name
+        FFI::Function.new(:pointer, %i[string int], dlopen).call(library, FFI::DynamicLibrary::RTLD_LAZY)
       end
 
       # librdkafka's own call for it has no time limit. What it still asks for it asks here.
