@@ -91,7 +91,7 @@ RSpec.describe WorkShaper::Consumer, "and its place in the group" do
       consumer.stop
       eventually { consumer.stats[:shutting_down] || consumer.unready == "it stops" }
       gate.open
-      expect(stop(consumer)).to be(true)
+      expect(value_of(thread_of(consumer))).to be(true)
     end
 
     it "does not while partitions are handed over, Kafka is away, or it is yet to join" do

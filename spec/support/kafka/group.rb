@@ -28,14 +28,7 @@ module KafkaSpecs
 
     # "topic/0" => offset; nil where nothing is committed. Asks again while a broker or the group changes.
     def committed
-      deadline = KafkaSupport::ChildProcess.now + (6 * TIMEOUT_MS * 1_000_000)
-      begin
-        ask
-      rescue Rdkafka::RdkafkaError
-        raise if KafkaSupport::ChildProcess.now > deadline
-
-        retry
-      end
+      patiently { ask }
     end
 
     # Commits the first offset of every partition. Of one without a commit librdkafka asks the broker for the first
@@ -76,16 +69,10 @@ module KafkaSpecs
       @samples
     end
 
-    # How many members it has. (Only of a group of the classic protocol brokers say it so.)
+    # How many members it has. (Only of a group of the classic protocol brokers say it so.) Asks again as `committed`
+    # does.
     def member_count
-      list = FFI::MemoryPointer.new(:pointer)
-      error = inner { |handle| KafkaSupport::Native.rd_kafka_list_groups(handle, name, list, TIMEOUT_MS) }
-      raise Rdkafka::RdkafkaError, error unless error.zero?
-
-      groups = KafkaSupport::Native::GroupList.new(list.read_pointer)
-      groups[:count].zero? ? 0 : KafkaSupport::Native::GroupInfo.new(groups[:groups])[:member_count]
-    ensure
-      KafkaSupport::Native.rd_kafka_group_list_destroy(list.read_pointer) unless list.read_pointer.null?
+      patiently { count_members }
     end
 
     def close
@@ -98,6 +85,29 @@ module KafkaSpecs
 
     PAUSE_SEC = 0.003
     private_constant :PAUSE_SEC
+
+    def patiently
+      deadline = KafkaSupport::ChildProcess.now + (6 * TIMEOUT_MS * 1_000_000)
+      begin
+        yield
+      rescue Rdkafka::RdkafkaError
+        raise if KafkaSupport::ChildProcess.now > deadline
+
+        sleep PAUSE_SEC
+        retry
+      end
+    end
+
+    def count_members
+      list = FFI::MemoryPointer.new(:pointer)
+      error = inner { |handle| KafkaSupport::Native.rd_kafka_list_groups(handle, name, list, TIMEOUT_MS) }
+      raise Rdkafka::RdkafkaError, error unless error.zero?
+
+      groups = KafkaSupport::Native::GroupList.new(list.read_pointer)
+      groups[:count].zero? ? 0 : KafkaSupport::Native::GroupInfo.new(groups[:groups])[:member_count]
+    ensure
+      KafkaSupport::Native.rd_kafka_group_list_destroy(list.read_pointer) unless list.read_pointer.null?
+    end
 
     def ask
       list = Rdkafka::Consumer::TopicPartitionList.new
