@@ -132,6 +132,19 @@ module ConsumerHelpers
     end
   end
 
+  # How each consumer of the example is: what ended it, or its numbers.
+  def circumstances
+    @running&.map do |consumer, thread|
+      state = thread.alive? ? consumer.stats.except(:rates, :durations) : "ended"
+      begin
+        thread.join(0)
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        state = e.full_message(highlight: false)
+      end
+      "\n#{state}"
+    end&.join
+  end
+
   def clean_up_consumers
     @gates&.each(&:open)
     end_consumers if @running

@@ -230,12 +230,15 @@ module ManagerHelpers
     until (value = yield)
       if (looks += 1) > LEAST_LOOKS && ManagerHelpers.now > deadline
         reason = reason.call if reason.respond_to?(:call)
-        RSpec::Expectations.fail_with("#{reason} (waited #{DEADLINE} s)")
+        RSpec::Expectations.fail_with("#{reason} (waited #{DEADLINE} s)#{circumstances}")
       end
       sleep(POLL_SEC)
     end
     value
   end
+
+  # What a failure should tell of those that the example has running.
+  def circumstances = nil
 
   # For what is told in seconds: so many pass, at least.
   def let_pass(seconds)
