@@ -5,7 +5,7 @@ require_relative "../tools/lint"
 LINTS = Lint.all.to_h { |lint| [lint.name, lint] }
 
 namespace :lint do
-  LINTS.each_value do |lint|
+  [*LINTS.values, Lint.thorough].each do |lint|
     desc lint.about
     task(lint.name) { abort "lint: failed" unless lint.report }
   end
