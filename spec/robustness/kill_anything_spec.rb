@@ -81,8 +81,7 @@ RSpec.describe "Killing any thread at any moment" do
       20.times do |offset|
         m.enqueue(:key, nil, 0, offset)
         same(true, m.drain(timeout: 10), "drain")
-        wait_for_sleep(acknowledger)
-        victim = acknowledger
+        victim = wait_until("another one asleep") { acknowledger.then { |one| one.status == "sleep" && one } }
         victim.kill
         ended(victim) if offset.odd?
       end
