@@ -210,6 +210,7 @@ RSpec.describe WorkShaper::Consumer, "order" do
         WorkShaper::Message.new(topic: "orders", partition: n % 2, offset: n, key: (n % 5 == 0 ? nil : "k\#{n % 3}"))
       end
       by_key = Hash.new { |hash, key| hash[key] = [] }
+      by_key[nil] # the others are worked on one after the other
       crew_class = WorkShaper::Consumer.const_get(:Pool)
       [nil, ->(m) { m.key && m.key + "!" }].each do |sub_key|
         pool = crew_class.new(sub_key: sub_key, block: ->(m) { by_key[m.key] << m.offset }, around: nil,

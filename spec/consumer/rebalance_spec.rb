@@ -329,7 +329,7 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
   end
 
   it "keeps order, fence and offsets in a hundred changes in a row" do
-    finished = Hash.new { |hash, key| hash[key] = [] }
+    finished = { 0 => [], 1 => [] }
     at_work = Hash.new(0)
     faults = []
     keys = %w[a b c d e]

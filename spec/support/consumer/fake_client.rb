@@ -43,7 +43,8 @@ module ConsumerHelpers
     attr_reader :queries, :commits, :membership
 
     def initialize
-      @log = Hash.new { |log, topic_partition| log[topic_partition] = [] }
+      # Two threads at once may be the first to look at a partition.
+      @log = Hash.new { |log, name| @mutex.synchronize { log.fetch(name) { log[name] = [] } } }
       @positions = {}
       @starts = {}
       @committed = {}
