@@ -6,7 +6,8 @@ require_relative "../../tools/clone"
 require_relative "../../tools/command"
 
 module Frameworks
-  # A framework in a bundle of its own: its gems beside those of the clone, its Gemfile and lock below tmp.
+  # A framework in a bundle of its own: its Gemfile and lock below tmp, its gems in vendor/frameworks. These begin as
+  # links to those of the clone: RubyGems writes a specification bit by bit, and who starts meanwhile reads half of it.
   class Framework
     class Failure < StandardError; end
 
@@ -22,14 +23,14 @@ module Frameworks
     # Installs it once, without a word; it takes some seconds.
     def install
       FileUtils.mkdir_p(directory)
-      Clone.locked { install_alone unless installed? } # bin/setup installs to the same place
+      Clone.locked { install_alone unless installed? }
       self
     end
 
     # To call `bundle exec` with.
     def environment
-      Clone.environment("test").merge("BUNDLE_GEMFILE" => gemfile, "BUNDLE_WITH" => "", "RUBYOPT" => nil,
-                                      "RUBYLIB" => Clone.path("lib"))
+      Clone.environment("test").merge("BUNDLE_GEMFILE" => gemfile, "BUNDLE_PATH" => gems, "BUNDLE_WITH" => "",
+                                      "RUBYOPT" => nil, "RUBYLIB" => Clone.path("lib"))
     end
 
     # What it makes lies here.
@@ -38,6 +39,10 @@ module Frameworks
     end
 
     private
+
+    def gems
+      Clone.path("vendor", "frameworks")
+    end
 
     def gemfile
       File.join(directory, "Gemfile")
@@ -49,7 +54,7 @@ module Frameworks
 
     # Among the gems, so that it goes when they go.
     def stamp
-      Clone.path("vendor", "bundle", "installed-for-#{@name}")
+      File.join(gems, "installed-for-#{@name}")
     end
 
     def state
@@ -60,7 +65,14 @@ module Frameworks
       File.exist?(stamp) && File.read(stamp) == state && File.exist?("#{gemfile}.lock")
     end
 
+    def link_gems
+      FileUtils.rm_rf("#{gems}.new")
+      FileUtils.cp_lr(Clone.path("vendor", "bundle"), "#{gems}.new")
+      File.rename("#{gems}.new", gems)
+    end
+
     def install_alone
+      link_gems unless File.directory?(gems)
       FileUtils.rm_f("#{gemfile}.lock")
       FileUtils.cp(source, gemfile)
       command = Command.new(*Clone.bundle("install", "--jobs", Etc.nprocessors.to_s),
