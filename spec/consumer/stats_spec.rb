@@ -72,6 +72,18 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
       expect(consumer.stats.keys).to include(:kafka, :commits)
     end
 
+    it "names no partition that was paused to the end" do
+      gate = self.gate
+      consumer = running(topic_partition) { gate.pass }
+      client.produce("orders", 0, "a")
+      eventually { gate.waiting == 1 }
+      consumer.stop
+      eventually { consumer.stats[:paused] == ["orders/0"] }
+      gate.open
+      expect(value_of(thread_of(consumer))).to be(true)
+      expect(consumer.stats).to include(assignment: [], paused: [])
+    end
+
     it "shows no message in place of a sub key" do
       gate = self.gate
       consumer = running(topic_partition, sub_key: ->(_message) {}) { gate.pass }

@@ -92,8 +92,10 @@ module WorkShaper
 
       # The numbers of the pool, the assignment and Kafka.
       def stats
-        @numbers.to_h(@client&.commits).merge(paused: @back_pressure ? @back_pressure.paused.keys : [],
-                                              errors: @errors.count, join_state: @client&.membership&.state)
+        # At the end all are paused, and go without a word to back pressure.
+        paused = @back_pressure ? @back_pressure.paused.keys & @assignment.partitions.keys : []
+        @numbers.to_h(@client&.commits).merge(paused: paused, errors: @errors.count,
+                                              join_state: @client&.membership&.state)
       end
 
       # Seconds that the oldest trouble has lasted, or a rebalance.
