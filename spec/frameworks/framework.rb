@@ -67,7 +67,8 @@ module Frameworks
 
     def link_gems
       FileUtils.rm_rf("#{gems}.new")
-      FileUtils.cp_lr(Clone.path("vendor", "bundle"), "#{gems}.new")
+      own = Clone.path("vendor", "bundle") # it has none when somebody's own Bundler installed them
+      File.directory?(own) ? FileUtils.cp_lr(own, "#{gems}.new") : FileUtils.mkdir_p("#{gems}.new")
       File.rename("#{gems}.new", gems)
     end
 
