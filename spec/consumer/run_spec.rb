@@ -94,7 +94,7 @@ RSpec.describe WorkShaper::Consumer, "#run" do
         thread = Thread.new { c.run }
         thread.report_on_exception = false
         # It cannot end before more was raised.
-        client.on_close = -> { enough = raises + 50; wait_until("raised more") { raises > enough } }
+        client.on_close = -> { enough = raises + 10; wait_until("raised more") { raises > enough } }
         wait_until("begun") { c.healthy? }
         while thread.alive?
           thread.raise(IOError, "again")
