@@ -11,6 +11,11 @@ module Frameworks
   class Framework
     class Failure < StandardError; end
 
+    # A RubyGems that does not tell musl from glibc (Debian 12's) gets newer ones as source: a minute of a C compiler.
+    musl, glibc = %w[x86_64-linux-musl x86_64-linux].map { |name| Gem::Platform.new(name) }
+    PRECOMPILED = musl === glibc ? { "NOKOGIRI" => "< 1.17", "SQLITE3" => "< 2" }.freeze : {}.freeze # rubocop:disable Style/CaseEquality
+    private_constant :PRECOMPILED
+
     # `name`: of the framework, of its Gemfile in gemfiles/, and of the example.
     def initialize(name)
       @name = name
@@ -30,7 +35,7 @@ module Frameworks
     # To call `bundle exec` with.
     def environment
       Clone.environment("test").merge("BUNDLE_GEMFILE" => gemfile, "BUNDLE_PATH" => gems, "BUNDLE_WITH" => "",
-                                      "RUBYOPT" => nil, "RUBYLIB" => Clone.path("lib"))
+                                      "RUBYOPT" => nil, "RUBYLIB" => Clone.path("lib"), **PRECOMPILED)
     end
 
     # What it makes lies here.
