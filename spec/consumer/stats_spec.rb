@@ -6,6 +6,14 @@ require "work_shaper/consumer"
 RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
   let(:topic_partition) { ["orders", 0] }
 
+  # It has one message at work, until the gate opens.
+  def at_work(gate, **options)
+    running(topic_partition, **options) { gate.pass }.tap do
+      client.produce("orders", 0, "a")
+      eventually { gate.waiting == 1 }
+    end
+  end
+
   describe "#stats" do
     it "is empty before run" do
       expect(fake_consumer.stats).to eq({})
@@ -74,9 +82,7 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
 
     it "names no partition that was paused to the end" do
       gate = self.gate
-      consumer = running(topic_partition) { gate.pass }
-      client.produce("orders", 0, "a")
-      eventually { gate.waiting == 1 }
+      consumer = at_work(gate)
       consumer.stop
       eventually { consumer.stats[:paused] == ["orders/0"] }
       gate.open
@@ -152,9 +158,7 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
 
     it "is true however busy the workers are" do
       gate = self.gate
-      consumer = running(topic_partition, concurrency: 2, max_in_flight: 5) { gate.pass }
-      client.produce("orders", 0, "a")
-      eventually { gate.waiting == 1 }
+      consumer = at_work(gate, concurrency: 2, max_in_flight: 5)
       expect(longest_silence(consumer)).to be < 1
       client.produce("orders", 0, *Array.new(20, &:to_s))
       expect(longest_silence(consumer)).to be < 1
@@ -162,9 +166,7 @@ RSpec.describe WorkShaper::Consumer, "what it reports about itself" do
 
     it "is true while it winds down" do
       gate = self.gate
-      consumer = running(topic_partition) { gate.pass }
-      client.produce("orders", 0, "a")
-      eventually { gate.waiting == 1 }
+      consumer = at_work(gate)
       consumer.stop
       eventually { consumer.stats[:shutting_down] }
       expect(longest_silence(consumer)).to be < 1
