@@ -318,6 +318,7 @@ RSpec.describe WorkShaper::Batches do
       held = gate
       shaper = noting(concurrency: 1, max_in_flight: 2) { held.pass }
       caller = waiting_in(shaper, (0..9).to_a, sub_key: nil)
+      eventually { held.waiting == 1 } # what has not begun would be dropped
       shaper.shutdown(timeout: 0)
       expect { value_of(caller) }.to raise_error(WorkShaper::ShuttingDown)
       held.open

@@ -78,6 +78,7 @@ class RandomStream
     stream = first = source_or_pushed
     plan[:stages].times do
       stream = stream.stage(concurrency: pick(1, 3), max_in_flight: pick(nil, 1, 3),
+                            give_up: plan[:kills].positive? ? :collect : :raise, # a kill may be of its threads
                             key: pick(nil, ->(result) { result.hash % 2 }), &:itself)
     end
     stream.stats # links them
@@ -96,11 +97,11 @@ class RandomStream
 
   # The work
 
-  # An interruption comes inside the work, and not where it is noted down.
+  # An interruption and a kill (hence Object) come inside the work, and not where it is noted down.
   def work(input, local = Thread.current)
-    Thread.handle_interrupt(WorkShaper::Cancelled => :never) do
+    Thread.handle_interrupt(Object => :never) do
       begin_work(input)
-      Thread.handle_interrupt(WorkShaper::Cancelled => :immediate) { really_work(input, local) }
+      Thread.handle_interrupt(Object => :immediate) { really_work(input, local) }
     ensure
       @lock.synchronize { @running.delete(input.key) }
     end
@@ -286,9 +287,10 @@ class RandomStream
     violated("#{out.size} and #{told} of #{@inputs.size} came out") unless out.size + told == @inputs.size
   end
 
+  # A time limit's thread, when a kill meets a reader that has come to the end, stays until its last block was due.
   def check_threads(before)
     left = nil
-    5_000.times { (left = Thread.list - before).any? ? sleep(0.001) : break }
+    8_000.times { (left = Thread.list - before).any? ? sleep(0.001) : break }
     violated("threads are left: #{left}") if left.any?
   end
 end
