@@ -80,4 +80,14 @@ RSpec.describe WorkShaper::Stream, "in stages" do
     expect { stream.each { |n| results << n } }.to raise_error(KeyError, "no key")
     expect(results).to eq([1, 2])
   end
+
+  it "collects an input whose thread was killed in a stage's key, and goes on" do
+    results = []
+    key = ->(n) { n == 3 ? Thread.current.kill : n }
+    stream = WorkShaper.stream(1..5, &:itself).stage(key: key, give_up: :collect, &:itself)
+    expect { stream.each { |n| results << n } }.to raise_error(WorkShaper::Failures) { |failures|
+      expect(failures.map { |row| [row.index, row.input, row.error.message] }).to match([[2, 3, /killed/]])
+    }
+    expect(results).to eq([1, 2, 4, 5])
+  end
 end

@@ -211,7 +211,7 @@ void push_result(struct stream *stream, VALUE input) {
     if (place->seat.left) {
         results_free(&stream->results, &place->seat);
     } else if (state) {
-        stream_fail(stream, place, error, false);
+        stream_fail(stream, place, error, outcome == CUT_OFF && stream->collects); /* as a kill in its work would */
     } else {
         go_in(&push);
     }
