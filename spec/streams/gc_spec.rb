@@ -32,14 +32,14 @@ RSpec.describe "The garbage collector, with streams" do
   it "may run at every allocation" do
     expect_child_to_pass(<<~RUBY, limit: 90)
       #{prelude}
-      stream = stages(15)
+      stream = stages(8)
       GC.stress = true
       out = stream.to_a
-      broken = stages(6, give_up: :collect, attempts: 1)
+      broken = stages(5, give_up: :collect, attempts: 1)
       told = raised(WorkShaper::Failures) { broken.each { } }.map { |row| [row.index, row.input.text, row.error.message] }
-      early = stages(30).first(3)
+      early = stages(12).first(3)
       GC.stress = false
-      same(wanted(15), out, "results")
+      same(wanted(8), out, "results")
       same([[0, "input 0", "error 0"], [4, "input 4", "error 4"]], told, "failures")
       same(wanted(3), early, "first")
       passed
