@@ -58,7 +58,7 @@ module Demo
     # A new group, which begins with the first message that was produced here and skips what the topic held before.
     def group(name)
       id = "work_shaper_demo_#{Process.pid}_#{Time.now.to_i}_#{name}"
-      settings = config("group.id": id, "session.timeout.ms": @mock ? 2_000 : 6_000, "heartbeat.interval.ms": 200)
+      settings = config("group.id": id, "session.timeout.ms": @mock ? 4_000 : 6_000, "heartbeat.interval.ms": 200)
       client = opened(Rdkafka::Config.new(settings).consumer)
       list = Rdkafka::Consumer::TopicPartitionList.new
       list.add_topic_and_partitions_with_offsets(topic, @beginnings)

@@ -82,6 +82,7 @@ module Demo
        compare("messages per second") { |result| result.rate&.round },
        ["speed-up", UNKNOWN, speed_up],
        compare("order violations per key", &:violations),
+       compare("worked on again", &:again),
        ["offset committed on the broker", UNKNOWN, offsets(@in_parallel&.committed)],
        ["high watermark", UNKNOWN, offsets(@kafka.ends)],
        compare("highest memory so far, MB") { |result| result.memory&.fdiv(1_000_000)&.round }]
