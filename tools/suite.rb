@@ -54,7 +54,7 @@ class Suite
   def take_from(queue)
     passed = true
     while (command, log = queue.pop)
-      passed = run_one(command, log: log, niceness: command == MEASURING ? 0 : 5) && passed
+      passed = run_one(command, log: log, niceness: command == MEASURING ? 0 : 2) && passed
     end
     passed
   end

@@ -2,6 +2,7 @@
 
 require "rbconfig"
 require "tempfile"
+require_relative "watchdog"
 
 # A program of this repository in a process group of its own, ended with SIGKILL when it takes too long.
 class Program
@@ -14,7 +15,7 @@ class Program
   end
 
   def initialize(*command, env: {}, limit: 40, chdir: Dir.pwd)
-    @limit = limit
+    @limit = limit * Watchdog::BUSY
     @files = Array.new(2) { Tempfile.new("program") }
     out, err = @files.map(&:path)
     program, *arguments = command

@@ -2,6 +2,7 @@
 
 require "rbconfig"
 require "tempfile"
+require_relative "watchdog"
 
 # Runs a Ruby script in a process of its own under a hard limit, since a broken extension may hang or crash
 # in ways that no Ruby code can end: after the limit the whole process group gets SIGKILL.
@@ -32,6 +33,7 @@ module Subprocess
 
   # Runs `script` and returns its Result; raises with everything it said when it had to be killed.
   def run_ruby(script, limit: 20, env: {}, arguments: [])
+    limit *= Watchdog::BUSY
     result = Subprocess.start(script, limit, env, arguments)
     raise "a subprocess did not end within #{limit} s\n#{result}" if result.killed
 
