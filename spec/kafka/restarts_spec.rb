@@ -56,7 +56,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
         end
         checker = expect_sound(produced, samples: group.samples)
 
-        expect(checker.repeats).to be <= (kafka.real? ? 0 : most_repeats(work_ms))
+        expect(checker.repeats).to be <= (kafka.real? ? 0 : most_repeats(work_ms)), -> { told(checker) }
       end
     end
   end
@@ -78,7 +78,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
           end
           checker = expect_sound(produced, samples: group.samples)
 
-          expect([checker.repeats, checker.overlapping_repeats]).to eq([0, 0])
+          expect([checker.repeats, checker.overlapping_repeats]).to eq([0, 0]), -> { told(checker) }
         end
       end
     end

@@ -35,6 +35,17 @@ module KafkaSpecs
       @evidence.deliveries.size - attempts.uniq { |attempt| identity(attempt) }.size
     end
 
+    # The same by whose work was repeated where: partition, members, offsets, and when the first and the last of them
+    # began again.
+    def repeats_by_place
+      again = attempts.group_by { |attempt| identity(attempt) }.values.flat_map { |of_it| of_it.each_cons(2).to_a }
+      again.group_by { |first, second| [first.partition, first.member, second.member] }.map do |place, pairs|
+        seconds = pairs.map(&:last)
+        "#{place.join(" ")}: #{pairs.size}, offsets #{seconds.map(&:offset).minmax.join("..")}, " \
+          "at #{seconds.map(&:started).minmax.join("..")}, ended before #{pairs.count { |pair| pair.first.ended }}"
+      end
+    end
+
     # How often work that had failed was tried again.
     def retries
       attempts.size - @evidence.deliveries.size

@@ -134,6 +134,12 @@ module KafkaSpecs
       checker
     end
 
+    # What was repeated, and what the members went through.
+    def told(checker)
+      ["#{checker.repeats} repeated, #{checker.overlapping_repeats} of them while they ran", *checker.repeats_by_place,
+       *members].join("\n")
+    end
+
     # How often a member lost partitions.
     def revokes
       members.sum { |member| member.log.events.count { |event| event.kind == "revoke" && event.words.any? } }
