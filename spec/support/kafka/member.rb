@@ -164,7 +164,8 @@ class TallyRecord
 
   def finish
     @journal.write(:tally, @count, @offsets, @bytes)
-    @journal.write(:load, *@stats.call.values_at(:running, :in_flight))
+    processor = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID, :nanosecond)
+    @journal.write(:load, *@stats.call.values_at(:running, :in_flight), processor)
   end
 end
 
