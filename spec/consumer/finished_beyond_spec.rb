@@ -79,6 +79,29 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     next_member(%w[slow:0 slow:3])
   end
 
+  it "is passed on whole, however much of it has come in again" do
+    maps = WorkShaper.const_get(:OffsetMap)
+    messages = Array.new(40) do |offset|
+      WorkShaper::Message.new(topic: "orders", partition: 0, offset: offset, leader_epoch: 5)
+    end
+    finished = (1..39).select { |offset| [2, 3, 5, 6, 7, 8, 12].include?(offset % 13) }
+    runs = finished.slice_when { |offset, next_one| next_one > offset + 1 }.flat_map { |run| [run.first, run.last] }
+    text = maps.encode(0, runs, 0, *messages.first.__send__(:fingerprint), nil, 7)
+    closed = gate
+    (1..40).each do |count|
+      shaper = manager(work: ->(*) { closed.pass }).extend(WorkShaper.const_get(:Feeding))
+      map = maps.decode(text, 0)
+      shaper.__send__(:feed, messages.first(count), ->(_) { :key }, {}.compare_by_identity, { "orders/0" => map })
+      offset, passed_on = shaper.__send__(:checkpoint, "orders/0", map)
+      # Of what came in nothing is finished: the commit stays as it is.
+      next expect([offset, count]).to match([nil, be < 3]) unless offset
+
+      read = maps.decode(passed_on, offset)
+      expect([offset, (1..39).select { |number| read.finished?(number) }]).to eq([0, finished])
+      expect(read.leader_epoch).to eq(count < 40 ? 7 : 5) # as long as something is passed on
+    end
+  end
+
   it "is counted as acknowledged by the next member" do
     hung
     @client = client.successor

@@ -3,6 +3,7 @@
 #include "../core/offset_map.h"
 #include "../manager/manager.h"
 #include "message.h"
+#include "offset_map_object.h"
 
 #include <stdlib.h>
 
@@ -43,6 +44,25 @@ static bool add_run(int64_t first, int64_t last, void *data) {
     return true;
 }
 
+/* Adds what a map says is finished above the highest offset that has come in. The last run before it may end there. */
+static void add_rest(struct runs *runs, const struct offset_map *map, int64_t highest) {
+    for (size_t i = 0; i < map->count; i++) {
+        int64_t first = map->runs[i].first > highest ? map->runs[i].first : highest + 1;
+        if (map->runs[i].last < first) {
+            continue;
+        }
+        size_t count = runs->map.count;
+        if (count > 0 && runs->map.runs[count - 1].last + 1 == first) {
+            runs->map.runs[count - 1].last = map->runs[i].last;
+        } else {
+            add_run(first, map->runs[i].last, runs);
+        }
+    }
+    if (map->leader_epoch > runs->map.leader_epoch) {
+        runs->map.leader_epoch = map->leader_epoch;
+    }
+}
+
 /* A text that is longer may be cut. */
 #define SURELY_WHOLE (OFFSET_MAP_LIMIT - 64)
 
@@ -59,22 +79,27 @@ static int64_t last_of(const char *text, size_t length, int64_t base) {
 
 /* What is finished beyond the frontier, as a text, or nil. Runs no Ruby code.
  *
+ * known: what the owner before said is finished, which may not have come in yet, or NULL.
  * last: gets the highest finished offset that the text says; of others that are higher it does not. */
-static VALUE finished_beyond(const struct partition *partition, const struct frontier *frontier, int64_t *last) {
+static VALUE finished_beyond(const struct partition *partition, const struct frontier *frontier,
+                             const struct offset_map *known, int64_t *last) {
     const struct offset_tracker *tracker = &partition->tracker;
     *last = frontier->offset;
-    if (tracker->length < 2) {
+    if (tracker->length < 2 && !known) {
         return Qnil;
     }
     struct runs runs = {.map = {.base = frontier->offset,
                                 .anchor = {.offset = frontier->offset},
                                 .leader_epoch = partition->leader_epoch},
-                        .room = tracker->length};
+                        .room = tracker->length + (known ? known->count : 0)};
     runs.map.runs = malloc(runs.room * sizeof *runs.map.runs);
     if (!runs.map.runs) {
         return Qnil;
     }
     offset_tracker_each_run(tracker, add_run, &runs);
+    if (known) {
+        add_rest(&runs, known, tracker->highest);
+    }
     char text[OFFSET_MAP_LIMIT];
     size_t length = 0;
     if (runs.map.count > 0) {
@@ -90,13 +115,15 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
 }
 
 /*
- * call-seq: checkpoint(partition)
+ * call-seq: checkpoint(partition, map)
  *
  * From where another owner of the partition would have to go on, and what is finished beyond that: an offset and a
  * text to be committed beside it, or nil; and how many messages whose work is finished are not repeated then. Nil when
- * nothing of the partition is finished.
+ * nothing of the partition is finished. The map, an OffsetMap or nil, is that with which the partition came: what it
+ * says of messages that have not come in is passed on. (Not when all that has come in is finished: there is no message
+ * then by which the next owner would know the log.)
  */
-static VALUE checkpoint(VALUE self, VALUE key) {
+static VALUE checkpoint(VALUE self, VALUE key, VALUE map) {
     const struct partition *partition = manager_partition(self, key);
     if (!partition || nothing_finished(&partition->tracker)) {
         return Qnil;
@@ -108,11 +135,12 @@ static VALUE checkpoint(VALUE self, VALUE key) {
         return rb_ary_new_from_args(3, LL2NUM(tracker->highest + 1), Qnil, ULL2NUM(finished));
     }
     int64_t last;
-    VALUE text = finished_beyond(partition, &frontier, &last);
+    VALUE text = finished_beyond(partition, &frontier, offset_map_proven(map), &last);
+    RB_GC_GUARD(map);
     uint64_t left_out = offset_tracker_finished_above(tracker, last);
     return rb_ary_new_from_args(3, LL2NUM(frontier.offset), text, ULL2NUM(finished - left_out));
 }
 
 void init_checkpoint(VALUE feeding) {
-    rb_define_method(feeding, "checkpoint", checkpoint, 1);
+    rb_define_method(feeding, "checkpoint", checkpoint, 2);
 }

@@ -1,6 +1,5 @@
 #include "offset_map_object.h"
 
-#include "../core/offset_map.h"
 #include "../ruby/options.h"
 #include "message.h"
 
@@ -168,6 +167,11 @@ bool offset_map_passes(VALUE self, VALUE message) {
     struct offset_map_object *object = object_of(self);
     object->state = next_state(object, message);
     return object->state == PROVEN && offset_map_finished(&object->map, message_offset(message));
+}
+
+const struct offset_map *offset_map_proven(VALUE map) {
+    const struct offset_map_object *object = NIL_P(map) ? NULL : object_of(map);
+    return object && object->state == PROVEN ? &object->map : NULL;
 }
 
 /*

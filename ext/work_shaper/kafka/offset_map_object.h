@@ -4,6 +4,8 @@
 #ifndef WORK_SHAPER_KAFKA_OFFSET_MAP_OBJECT_H
 #define WORK_SHAPER_KAFKA_OFFSET_MAP_OBJECT_H
 
+#include "../core/offset_map.h"
+
 #include <ruby/ruby.h>
 #include <stdbool.h>
 
@@ -13,6 +15,14 @@
  * made: then the log is another one. map: an OffsetMap.
  */
 bool offset_map_passes(VALUE map, VALUE message);
+
+/*
+ * offset_map_proven - What a map says, once its anchor has come, and while it knows of offsets above all that were
+ * asked for. map: an OffsetMap, or nil.
+ *
+ * Returns NULL otherwise; what is returned belongs to the map.
+ */
+const struct offset_map *offset_map_proven(VALUE map);
 
 /*
  * init_offset_map - Defines WorkShaper::OffsetMap.

@@ -52,6 +52,14 @@ module WorkShaper
         @maps[partition] = map
       end
 
+      # From where another owner of a partition would have to go on.
+      #
+      # @param partition [String] its name
+      # @return [Array(Integer, String, Integer), nil] the fields of {OffsetList::Committed}; nil: nothing is finished
+      def checkpoint(partition)
+        super(partition, @maps[partition])
+      end
+
       # What should be committed of partitions; of those of which nothing is finished, nothing.
       #
       # @param partitions [Hash{String => Array(String, Integer)}] topic and partition by name
