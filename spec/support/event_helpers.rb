@@ -39,9 +39,17 @@ module EventHelpers
   def forget_instrumenter
     WorkShaper.remove_instance_variable(:@instrumenter) if WorkShaper.instance_variable_defined?(:@instrumenter)
   end
+
+  # The thread that hands events over is the process's, and stays for a moment; other examples look for threads.
+  def await_end_of_events
+    eventually("events are handed over without end") do
+      Thread.list.none? { |thread| thread.name == "work_shaper events" }
+    end
+  end
 end
 
 RSpec.configure do |config|
   config.include EventHelpers
   config.after { forget_instrumenter }
+  config.append_after { await_end_of_events } # when gates are open and managers at their end
 end
