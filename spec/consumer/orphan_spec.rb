@@ -27,7 +27,7 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
   def member(**more)
     config = config_for(kafka.bootstrap_servers, "specs").merge(
       "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 1_500,
-      "heartbeat.interval.ms": 100, "topic.metadata.refresh.interval.ms": 200, **more
+      "heartbeat.interval.ms": 100, "topic.metadata.refresh.interval.ms": 50, **more
     )
     made_consumer(config: config, topics: topics) { |message| done << [message.topic, message.payload] }
   end
@@ -56,7 +56,7 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
 
       lost.topic = made.topic_partitions.first.first
       allow(made).to receive(:carry_out).and_wrap_original do |carry_out, *rest|
-        native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, 8, 8, *([:int, 0, :int, 600] * 8))
+        native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, 8, 8, *([:int, 0, :int, 1_000] * 8))
         carry_out.call(*rest).tap { native.rd_kafka_mock_topic_set_error(cluster, lost.topic, 3) }
       end
       made
