@@ -3,13 +3,10 @@
 require_relative "../support/kafka/suite"
 
 RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchdog: 180 do
-  let(:cluster) { KafkaSupport::Cluster.new(brokers: 3) }
-  let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
+  let(:kafka) { KafkaSpecs.three_brokers }
+  let(:cluster) { kafka.cluster }
 
-  after do
-    clean_up_kafka # clients first: they would complain in the middle of the output
-    brokers.close
-  end
+  after { |example| cluster.up if example.exception }
 
   # The broker that coordinates the group.
   def coordinator(group)
@@ -21,9 +18,9 @@ RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchd
   config = { "session.timeout.ms": 30_000 }
 
   it "costs no message, even if it coordinates the group" do
-    topic = kafka_topic(partitions: 8, broker: brokers)
+    topic = kafka_topic(partitions: 8)
     produced = topic.produce(20_000, keys: 200)
-    group = kafka_group(topic, broker: brokers).begin_at_first.watch
+    group = kafka_group(topic).begin_at_first.watch
     members = %w[a b].map { |name| start_member(name, group, work: { sleep_ms: 20 }, config: config) }
     await_balance(topic, *members)
     ends = topic.high_watermarks

@@ -6,18 +6,15 @@ require_relative "../support/kafka/failing"
 RSpec.describe "Brokers to which dead letters go", kafka: :cluster, watchdog: 180 do
   include KafkaSpecs::Failing
 
-  let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
-  let(:topic) { kafka_topic(partitions: 8, broker: brokers) }
-  let(:dead) { kafka_topic(partitions: 3, broker: brokers) }
-  let(:group) { kafka_group(topic, broker: brokers).begin_at_first.watch }
-
-  after do
-    clean_up_kafka # clients first: they would complain in the middle of the output
-    brokers.close
-  end
+  let(:topic) { kafka_topic(partitions: 8) }
+  let(:dead) { kafka_topic(partitions: 3) }
+  let(:group) { kafka_group(topic).begin_at_first.watch }
 
   describe "of which one of three is killed while they are sent" do
-    let(:cluster) { KafkaSupport::Cluster.new(brokers: 3) }
+    let(:kafka) { KafkaSpecs.three_brokers }
+    let(:cluster) { kafka.cluster }
+
+    after { |example| cluster.up if example.exception }
 
     it "lose none" do
       produced = topic.produce(5_000, keys: 200)
@@ -38,20 +35,13 @@ RSpec.describe "Brokers to which dead letters go", kafka: :cluster, watchdog: 18
   end
 
   describe "that have rules about who may write" do
-    let(:cluster) do
-      KafkaSupport::Cluster.new(settings: {
-                                  "authorizer.class.name" => "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-                                  "allow.everyone.if.no.acl.found" => "true"
-                                })
-    end
-
     it "get them when the rights are there" do
       produced = topic.produce(400, keys: 400)
-      brokers.forbid_writing(dead.name)
+      kafka.forbid_writing(dead.name)
       member = start_failing("only")
       await_kafka(-> { "only #{member.log.finished} finished" }) { member.stats[:dead_letters_waiting] == 4 }
       expect(dead.high_watermarks.values).to all(eq(0))
-      brokers.allow_writing(dead.name)
+      kafka.allow_writing(dead.name)
       await_committed(group, topic)
       stop_members
 

@@ -23,13 +23,13 @@ RSpec.describe "A broker that asks for OAuth tokens", kafka: :cluster, watchdog:
     }
     KafkaSupport::Cluster.new(port: ports[:plain], settings: settings)
   end
-  let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
-  let(:topic) { kafka_topic(broker: brokers) }
-  let(:dead) { kafka_topic(broker: brokers) }
+  let(:kafka) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
+  let(:topic) { kafka_topic }
+  let(:dead) { kafka_topic }
 
   after do
     clean_up_kafka # clients first: they would complain in the middle of the output
-    brokers.close
+    kafka.close
   end
 
   def token
@@ -41,7 +41,7 @@ RSpec.describe "A broker that asks for OAuth tokens", kafka: :cluster, watchdog:
 
   it "lets in a consumer with oauth_token, and its dead letters" do
     topic.produce(10, keys: 3)
-    config = { "bootstrap.servers": "127.0.0.1:#{ports[:sasl]}", "group.id": brokers.group("specs-oauth"),
+    config = { "bootstrap.servers": "127.0.0.1:#{ports[:sasl]}", "group.id": kafka.group("specs-oauth"),
                "security.protocol": "sasl_plaintext", "sasl.mechanisms": "OAUTHBEARER" }
     consumer = WorkShaper::Consumer.new(config: config, topics: topic.name, oauth_token: -> { token }, signals: false,
                                         attempts: 1, give_up: dead.name, on_error: ->(*) {}) { raise "no" }

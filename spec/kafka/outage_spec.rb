@@ -3,22 +3,18 @@
 require_relative "../support/kafka/suite"
 
 RSpec.describe "An outage of Kafka", kafka: :cluster, watchdog: 180 do
-  let(:cluster) { KafkaSupport::Cluster.new }
-  let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
+  let(:cluster) { kafka.cluster }
 
-  after do
-    clean_up_kafka # clients first: they would complain in the middle of the output
-    brokers.close
-  end
+  after { |example| cluster.up if example.exception }
 
   def told(member)
     member.said(/Kafka (is|refused)/)
   end
 
   it "is seen in stats, and told in a few lines of ours, none of them librdkafka's about commits" do
-    topic = kafka_topic(broker: brokers)
+    topic = kafka_topic
     topic.produce(1_500, keys: 50)
-    group = kafka_group(topic, broker: brokers)
+    group = kafka_group(topic)
     member = start_member("first", group, work: { sleep_ms: 20 }, concurrency: 5,
                                           config: { "session.timeout.ms": 30_000 })
     await_finished(300)

@@ -41,21 +41,10 @@ RSpec.describe "A consumer of whose topics or partitions nothing comes", watchdo
     end
   end
 
-  describe "on a broker of its own" do
-    let(:cluster) do
-      authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
-      settings = { "authorizer.class.name" => authorizer, "allow.everyone.if.no.acl.found" => "true" }
-      KafkaSupport::Cluster.new(settings: settings)
-    end
-    let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
-    let(:topic) { kafka_topic(broker: brokers) }
-    let(:other) { kafka_topic(broker: brokers) }
-    let(:group) { kafka_group(topic, other, broker: brokers) }
-
-    after do
-      clean_up_kafka # clients first: they would complain in the middle of the output
-      brokers.close
-    end
+  describe "on a broker of ../shared/kafka" do
+    let(:topic) { kafka_topic }
+    let(:other) { kafka_topic }
+    let(:group) { kafka_group(topic, other) }
 
     # Where somebody else has a right, nobody has it who is not named.
     def forbid(topic)
@@ -64,7 +53,7 @@ RSpec.describe "A consumer of whose topics or partitions nothing comes", watchdo
                resource_pattern_type: native::RD_KAFKA_RESOURCE_PATTERN_LITERAL, host: "*",
                operation: native::RD_KAFKA_ACL_OPERATION_READ,
                permission_type: native::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW }
-      admin = Rdkafka::Config.new("bootstrap.servers": cluster.servers).admin
+      admin = Rdkafka::Config.new("bootstrap.servers": kafka.servers).admin
       admin.create_acl(**rule).wait
       yield
       admin.delete_acl(**rule).wait
@@ -91,7 +80,7 @@ RSpec.describe "A consumer of whose topics or partitions nothing comes", watchdo
 
     # Damages the last byte but one of a partition's log, and mends it.
     def damage(topic, partition)
-      File.open(cluster.segment(topic.name, partition), "r+b") do |file|
+      File.open(kafka.cluster.segment(topic.name, partition), "r+b") do |file|
         place = file.size - 2
         byte = file.pread(1, place)
         file.pwrite((byte.ord ^ 255).chr, place)
@@ -122,8 +111,8 @@ RSpec.describe "A consumer of whose topics or partitions nothing comes", watchdo
     # check.crcs it may go back to the first offset, and repeat what comes before the damage.)
     it "works on all of a damaged batch when the partition was paused meanwhile", kafka: :cluster do
       produced = topic.produce(10, keys: 2)
-      slow = kafka_topic(partitions: 4, broker: brokers) # of which none holds so much that it would be paused alone
-      group = kafka_group(topic, slow, broker: brokers)
+      slow = kafka_topic(partitions: 4) # of which none holds so much that it would be paused alone
+      group = kafka_group(topic, slow)
       member = start_member("member", group, config: { "check.crcs": true }, concurrency: 4, max_in_flight: 20,
                                              work: { sleep_ms: 60 })
       await_committed(group, topic)

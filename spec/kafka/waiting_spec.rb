@@ -23,23 +23,10 @@ RSpec.describe "A member that the group keeps waiting for one that was killed", 
 
   # The session of a static member is the broker's business there.
   describe "under the same group.instance.id, with KIP-848" do
-    let(:cluster) do
-      settings = { "group.consumer.session.timeout.ms" => 6_000, "group.consumer.min.session.timeout.ms" => 6_000,
-                   "group.consumer.heartbeat.interval.ms" => 1_000,
-                   "group.consumer.min.heartbeat.interval.ms" => 1_000 }
-      KafkaSupport::Cluster.new(settings: settings)
-    end
-    let(:brokers) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
-
-    after do
-      clean_up_kafka # clients first: they would complain in the middle of the output
-      brokers.close
-    end
-
     it "tries again, says so once, and goes on", kafka: :cluster do
-      topic = kafka_topic(broker: brokers)
+      topic = kafka_topic
       produced = topic.produce(100, keys: 3)
-      group = kafka_group(topic, broker: brokers)
+      group = kafka_group(topic)
       config = { "group.instance.id": "pod-1" }
       killed = start_member("killed", group, protocol: :consumer, work: { sleep_ms: 50 }, config: config)
       killed.await("work") { |log| log.finished.positive? }

@@ -25,14 +25,14 @@ module KafkaSpecs
       KafkaSpecs.broker
     end
 
-    def kafka_topic(partitions: 1, settings: {}, broker: kafka)
-      kept(KafkaSupport::Topic.new(broker, partitions: partitions, settings: settings))
+    def kafka_topic(partitions: 1, settings: {})
+      kept(KafkaSupport::Topic.new(kafka, partitions: partitions, settings: settings))
     end
 
     # `topics`: those whose committed offsets are looked at.
-    def kafka_group(*topics, broker: kafka)
-      name = broker.group("specs-#{Process.pid}-#{rand(36**6).to_s(36)}")
-      kept(Group.new(broker.servers, name, topics.to_h { |topic| [topic.name, topic.partitions] }))
+    def kafka_group(*topics)
+      name = kafka.group("specs-#{Process.pid}-#{rand(36**6).to_s(36)}")
+      kept(Group.new(kafka.servers, name, topics.to_h { |topic| [topic.name, topic.partitions] }))
     end
 
     # Starts a member of the group. `config` goes to librdkafka, what is not named here to WorkShaper::Consumer.
@@ -188,7 +188,7 @@ module KafkaSpecs
     def clean_up_kafka
       members.each(&:close)
       @kept&.reverse_each(&:close)
-      KafkaSpecs.broker.clean_up if @kept
+      kafka.clean_up if @kept
       @kept = nil
     ensure
       FileUtils.rm_rf(@kafka_directory) if @kafka_directory

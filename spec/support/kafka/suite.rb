@@ -8,9 +8,13 @@ require_relative "helpers"
 # and Java is, else librdkafka's mock cluster. It is looked for and started when the first example needs it.
 #
 # Examples tagged `kafka: true` run on all three, `kafka: :real` not on the mock cluster, and `kafka: :cluster`, for
-# which brokers are killed, only on ../shared/kafka.
+# which brokers are killed or told who may do what, only on ../shared/kafka. One that needs other brokers has a `kafka`
+# of its own; each start takes 5 s of processor time.
 module KafkaSpecs
   NEEDS = { true => %i[given shared mock], real: %i[given shared], cluster: %i[shared] }.freeze
+  # Brokers that may be told who may do what. Where nothing is said all may do everything.
+  RULES = { "authorizer.class.name" => "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found" => "true" }.freeze
 
   class << self
     def runs?(need)
@@ -22,9 +26,14 @@ module KafkaSpecs
       @broker ||= start
     end
 
+    # Of which one may be killed.
+    def three_brokers
+      @three_brokers ||= started(brokers: 3)
+    end
+
     def close
-      @broker&.close
-      @broker = nil
+      [@broker, @three_brokers].compact.each(&:close)
+      @broker = @three_brokers = nil
     end
 
     # What was found, in one line; with how many examples it can't run.
@@ -62,12 +71,17 @@ module KafkaSpecs
     end
 
     def start
-      KafkaSupport::Cluster.remove_left_over
       case kind
       when :given then KafkaSupport::RealBroker.new(given)
-      when :shared then KafkaSupport::Cluster.new.then { |cluster| KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
+      when :shared then started(settings: RULES)
       else KafkaSupport::MockBroker.new
       end
+    end
+
+    def started(**options)
+      KafkaSupport::Cluster.remove_left_over
+      cluster = KafkaSupport::Cluster.new(**options)
+      KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster)
     end
   end
 end
