@@ -113,6 +113,7 @@ RSpec.describe WorkShaper::Batches, "against what may happen to its threads and 
       threads = []
       shaper = noting(concurrency: 1) { (threads << Thread.current) && held.pass }
       caller = waiting_in(shaper, [1], sub_key: nil)
+      eventually { held.waiting == 1 }
       threads.last.raise(IOError, "from outside")
       expect { value_of(caller) }.to raise_error(IOError, "from outside")
       held.open
