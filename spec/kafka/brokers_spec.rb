@@ -6,8 +6,6 @@ RSpec.describe "A broker that is killed and comes back", kafka: :cluster, watchd
   let(:kafka) { KafkaSpecs.three_brokers }
   let(:cluster) { kafka.cluster }
 
-  after { |example| cluster.up if example.exception }
-
   # The broker that coordinates the group.
   def coordinator(group)
     state = cluster.tool("consumer-groups", "--describe", "--state", "--group", group.name)

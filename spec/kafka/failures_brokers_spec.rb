@@ -14,8 +14,6 @@ RSpec.describe "Brokers to which dead letters go", kafka: :cluster, watchdog: 18
     let(:kafka) { KafkaSpecs.three_brokers }
     let(:cluster) { kafka.cluster }
 
-    after { |example| cluster.up if example.exception }
-
     it "lose none" do
       produced = topic.produce(5_000, keys: 200)
       faults = { twice_every: 20, for_ever_every: 10 }

@@ -5,8 +5,6 @@ require_relative "../support/kafka/suite"
 RSpec.describe "An outage of Kafka", kafka: :cluster, watchdog: 180 do
   let(:cluster) { kafka.cluster }
 
-  after { |example| cluster.up if example.exception }
-
   def told(member)
     member.said(/Kafka (is|refused)/)
   end

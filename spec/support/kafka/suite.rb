@@ -99,5 +99,7 @@ RSpec.configure do |config|
   end
 
   config.after(:each, :kafka) { clean_up_kafka }
+  # Before that, and for the examples to come: a broker may be down when one has failed.
+  config.after(:each, :kafka) { |example| kafka.cluster&.up if @kept && example.exception }
   config.after(:suite) { KafkaSpecs.close }
 end
