@@ -79,7 +79,6 @@ module KafkaSpecs
     end
 
     def started(**options)
-      KafkaSupport::Cluster.remove_left_over
       cluster = KafkaSupport::Cluster.new(**options)
       KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster)
     end
@@ -95,7 +94,10 @@ RSpec.configure do |config|
 
   config.before(:suite) do
     examples = RSpec.world.filtered_examples.values.flatten
-    config.reporter.message(KafkaSpecs.about) if examples.any? { |example| example.metadata[:kafka] }
+    if examples.any? { |example| example.metadata[:kafka] }
+      config.reporter.message(KafkaSpecs.about)
+      KafkaSupport::Cluster.remove_left_over
+    end
   end
 
   config.after(:each, :kafka) { clean_up_kafka }
