@@ -265,7 +265,9 @@ module WorkShaper
         FFI::Function.new(:pointer, %i[string int], dlopen).call(library, FFI::DynamicLibrary::RTLD_LAZY)
       end
 
-      # librdkafka's own call for it has no time limit. What it still asks for it asks here.
+      # librdkafka's own call for it has no time limit. What it still asks for it asks here. A message or an error may
+      # come, too, as long as there are partitions: it is consumed, for librdkafka ends the process when it meets one in
+      # a queue that is only to call back.
       def left_group?
         deadline = now + CLOSING_TIME
         queue = call(:pointer, "queue_new", @native)
@@ -273,7 +275,8 @@ module WorkShaper
         return true.tap { call(:void, "error_destroy", error) } unless error.null? # a fatal one; or it is closed
 
         until (left = call(:int, "consumer_closed", @native).positive?) || now >= deadline
-          call(:int, "queue_poll_callback", queue, CLOSING_WAIT)
+          message = call(:pointer, "consume_queue", queue, CLOSING_WAIT)
+          call(:void, "message_destroy", message) unless message.null?
         end
         left
       ensure
