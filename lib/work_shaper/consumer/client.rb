@@ -179,9 +179,15 @@ module WorkShaper
 
       # The assignment is asked for a change once more if there are partitions, while messages are taken.
       def unsubscribe
+        @unsubscribed = true
         @consumer.unsubscribe
       rescue Rdkafka::RdkafkaError
         nil # after a fatal error it says so, and does it all the same
+      end
+
+      # Whether nothing more is to come.
+      def unsubscribed?
+        @unsubscribed
       end
 
       # @return [Array<Array(String, Integer)>] the partitions that are ours as librdkafka has it

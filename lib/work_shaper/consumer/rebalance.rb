@@ -52,6 +52,13 @@ module WorkShaper
           !@coming && @client.lost?
         end
 
+        # Whether nothing comes, since librdkafka has left the group meanwhile: with KIP-848, 2.8 does so without
+        # waiting for the answer, and would never take the partitions back. (Others than those that replace what is
+        # there it takes back, and must find there.)
+        def declined?
+          replacing? && @client.unsubscribed?
+        end
+
         # @param offsets [Hash{Array(String, Integer) => Integer}] where partitions begin that come, if that is not
         #   where the group is
         # @return [String, nil] what librdkafka says is wrong
@@ -59,7 +66,8 @@ module WorkShaper
           @carried_out = true
           return @client.unassign(topic_partitions, incremental: @incremental) unless @coming
 
-          @client.assign(topic_partitions.to_h { |place| [place, offsets[place]] }, incremental: @incremental)
+          coming = declined? ? [] : topic_partitions
+          @client.assign(coming.to_h { |place| [place, offsets[place]] }, incremental: @incremental)
         end
       end
 

@@ -45,7 +45,7 @@ class Witness
     end
 
     def carry_out(...)
-      names = topic_partitions.map { |topic, partition| "#{topic}/#{partition}" }
+      names = declined? ? [] : topic_partitions.map { |topic, partition| "#{topic}/#{partition}" }
       @journal.write(:lost, *names) if lost?
       @journal.write(:revoke, *names) unless coming?
       super.tap { @journal.write(coming? ? :assigned : :revoked, *names) }
