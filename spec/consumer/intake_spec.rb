@@ -243,6 +243,34 @@ RSpec.describe "WorkShaper::Intake" do
     expect(mock.committed(group, topic)).not_to include(0 => 5)
   end
 
+  it "commits for the last time what stays, even when an older commit comes behind it" do
+    mock.produce_numbered(topic, 4)
+    client = taker
+    taken(client, 4)
+    rows, older = [4, 1].map { |offset| { [topic, 0] => inner(:OffsetList)::Committed.new(offset) } }
+    behind = [older]
+    allow(client).to receive(:commit).and_wrap_original do |commit, *arguments|
+      commit.call(*arguments).tap { behind.shift&.then { |row| commit.call(row, 5000) } }
+    end
+    expect(client.commit_last(rows, 5000)).to be(true)
+    expect(mock.committed(group, topic)).to eq(0 => 4)
+    expect(behind).to be_empty
+  end
+
+  # librdkafka commits what is stored when partitions go.
+  it "leaves nothing to be committed after the last time" do
+    mock.produce_numbered(topic, 4)
+    client = taker(config: { "auto.commit.interval.ms": 60_000 })
+    taken(client, 4)
+    rows = { [topic, 0] => inner(:OffsetList)::Committed.new(4) }
+    expect(client.commit_last(rows, 5000)).to be(true)
+    eventually { client.take(1, 10) && client.commits.to_h[:confirmed] == 1 }
+    client.unassign([[topic, 0]], incremental: true)
+    eventually { client.take(1, 10) && client.assigned.empty? }
+    client.close
+    expect(client.commits.to_h[:confirmed]).to eq(1)
+  end
+
   it "keeps nothing of librdkafka's: messages outlive the client, which closes at once" do
     mock.produce(topic, Array.new(50) { |number| [0, "key", "#{number} ".ljust(5000 * (number % 2)), { "h" => "v" }] })
     client = taker

@@ -55,6 +55,7 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
       next made if made.coming? || lost.topic
 
       lost.topic = made.topic_partitions.first.first
+      allow(arguments.first).to receive(:commit_last).and_return(false)
       allow(made).to receive(:carry_out).and_wrap_original do |carry_out, *rest|
         native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, 8, 8, *([:int, 0, :int, 1_000] * 8))
         carry_out.call(*rest).tap { native.rd_kafka_mock_topic_set_error(cluster, lost.topic, 3) }

@@ -218,6 +218,19 @@ RSpec.describe WorkShaper::Consumer, "rebalance" do
       expect(change).to be_done
     end
 
+    it "asks the broker, before it gives it up, whether anything has overtaken the last commit" do
+      running(topic_partition, &gated(gates_by_name))
+      client.produce("orders", 0, "a")
+      eventually { client.stored == [["orders", 0, 1]] }
+      asked = []
+      client.on_commit = ->(offsets, _milliseconds) { (asked << [offsets, client.paused_partitions.dup]) && true }
+      client.calls.clear
+      change = client.ask_for(topic_partition)
+      eventually { change.done }
+      expect(asked).to eq([[{ topic_partition => 1 }, [topic_partition]]]) # a pause ends with the handover
+      expect(client.calls & %i[handover commit]).to eq(%i[handover commit])
+    end
+
     it "says that it was not all confirmed when the commit fails, until the partition is back" do
       client.commit_succeeds = false
       consumer = running(topic_partition, &gated(gates_by_name))

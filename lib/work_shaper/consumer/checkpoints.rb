@@ -40,11 +40,12 @@ module WorkShaper
         end
       end
 
-      # Commits partitions that are about to go, and waits for the answer.
+      # Commits partitions that are about to go, and waits until the broker says that it has that.
       #
+      # @param milliseconds [Integer] for each answer
       # @return [Boolean] whether all of it is committed
-      def commit(partitions, milliseconds)
-        @lock.synchronize { @client.commit(@pool.checkpoints(partitions), milliseconds) }
+      def commit_last(partitions, milliseconds)
+        @lock.synchronize { @client.commit_last(@pool.checkpoints(partitions), milliseconds) }
       end
 
       # Looks whether there is something new beyond frontiers that stand still, which is to be committed. To be called

@@ -10,6 +10,7 @@ module WorkShaper
       LOST = %i[state unknown_partition assignment_lost illegal_generation unknown_member_id rebalance_in_progress
                 stale_member_epoch fenced_member_epoch].freeze
 
+      NOTHING = -1001 # librdkafka's offset of a partition of which nothing is to be committed
       ASYNCHRONOUS = 1
       NO_WAIT = 0 # milliseconds
 
@@ -65,7 +66,7 @@ module WorkShaper
       end
 
       # Commits these offsets, of partitions that are ours at this moment, and waits for the answer. They are stored,
-      # too: what is stored librdkafka may commit once more when partitions go.
+      # too: what is stored librdkafka commits once more when partitions go.
       #
       # @param rows [Hash{Array(String, Integer) => Committed}]
       # @return [Boolean] whether all of it is committed
@@ -76,7 +77,20 @@ module WorkShaper
         confirmed
       end
 
-      # The same, without waiting. May be called on any thread.
+      # The same for partitions that are about to go, and the broker is asked for what it has then: a commit that
+      # librdkafka had put off, or sends again, may have come behind this one. If it has all, librdkafka commits nothing
+      # more when they go (decision 073).
+      #
+      # @param milliseconds [Integer] for each answer
+      # @return [Boolean] whether all of it is committed
+      def commit_last(rows, milliseconds)
+        return false unless commit(rows, milliseconds) && committed?(rows, milliseconds)
+
+        rows.each_key { |topic, partition| @intake.store(topic, partition, NOTHING, nil) }
+        true
+      end
+
+      # Commits without waiting. May be called on any thread.
       def commit_later(rows)
         store_all(rows)
         OffsetList.with(rows) { |native| @queries.commit_later(native) }

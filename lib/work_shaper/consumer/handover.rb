@@ -9,7 +9,7 @@ module WorkShaper
     class Handover
       include Clock
 
-      COMMIT_TIME = 2000 # milliseconds for the broker's answer to the last commit
+      COMMIT_TIME = 2000 # milliseconds for each answer of the broker's about the last commit
 
       # @return [Hash{String => Array(String, Integer)}] topic and partition by the manager's name for them
       attr_reader :partitions
@@ -42,7 +42,7 @@ module WorkShaper
         return false if @change.lost?
 
         @pool.flush
-        @checkpoints.commit(@partitions, COMMIT_TIME)
+        @checkpoints.commit_last(@partitions, COMMIT_TIME)
       end
     end
 

@@ -32,6 +32,10 @@ module ConsumerHelpers
       @commit_succeeds
     end
 
+    def commit_last(rows, milliseconds)
+      commit(rows, milliseconds) && committed?(rows, milliseconds)
+    end
+
     def commit_later(rows)
       note(:commit_later, anywhere: true)
       rows.each { |place, row| keep_stored(place, *row) && keep_row(place, row) }
