@@ -19,14 +19,15 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
     joiner&.close
   end
 
-  # The longest of five joins, each when the member has all partitions again and, with a window, has filled it.
-  def longest_join(topic, group, member, window: nil)
+  # The third longest of five joins, each when the member has all partitions again and, with a window, has filled it.
+  # (Broker and guest need a processor, too: a machine that has none for a moment makes single ones longer.)
+  def usual_join(topic, group, member, window: nil)
     joins = Array.new(5) do
       member.await_assignment(topic.partitions)
       await_full(member, window) if window
       join_and_leave(group, topic, member)
     end
-    joins.max
+    joins.sort[2]
   end
 
   # Nearly no room in its window, which is two messages a worker at least, since its partitions were assigned.
@@ -46,21 +47,21 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
     shares.sort[shares.size / 2].clamp(0.05, 1)
   end
 
-  def longest_join_of_an_idle_group
+  def usual_join_of_an_idle_group
     topic = kafka_topic(partitions: 4)
     group = kafka_group(topic)
-    longest_join(topic, group, start_member("idle", group, protocol: :eager))
+    usual_join(topic, group, start_member("idle", group, protocol: :eager))
   end
 
   { "waits" => { sleep_ms: 50 }, "computes" => { cpu_ms: 1 } }.each do |what, work|
     # The mock cluster takes its own time for a join.
     it "is answered within 200 ms when all workers are busy with work that #{what}, all queues full", kafka: :real do
-      idle = longest_join_of_an_idle_group
+      idle = usual_join_of_an_idle_group
       topic = kafka_topic(partitions: 4)
       topic.produce(20_000, keys: 100)
       group = kafka_group(topic)
       busy = start_member("busy", group, work: work, record: 100, protocol: :eager, concurrency: 25)
-      full = longest_join(topic, group, busy, window: 50)
+      full = usual_join(topic, group, busy, window: 50)
 
       share = work.key?(:cpu_ms) ? processor_share(busy) : 1
       expect(full - idle).to be < 200 / share
