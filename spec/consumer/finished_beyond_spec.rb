@@ -56,6 +56,21 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     expect(client.calls).to include(:commit_later)
   end
 
+  # Cooperative: a commit behind its request to join would be refused, and librdkafka would give up everything.
+  it "is not committed by itself when partitions have just changed, and librdkafka may be about to join again" do
+    replace_constant(inner(:Checkpoints), :REJOIN_TIME, 1.5)
+    waited = nil
+    allow(client).to receive(:commit_later).and_wrap_original do |commit, rows|
+      waited ||= ManagerHelpers.now - client.listener.changed_at
+      commit.call(rows)
+    end
+    hung do
+      client.assign(["orders", 1])
+      eventually { client.metadata[topic_partition] }
+    end
+    expect(waited).to be >= 1.5
+  end
+
   it "is committed once, not again and again" do
     hung do
       eventually { client.metadata[topic_partition] }

@@ -10,11 +10,16 @@ module WorkShaper
     #
     # @private
     class Assignment
+      include Clock
+
       # @return [Hash{String => Array(String, Integer)}] topic and partition by the manager's name for them
       attr_reader :partitions
 
       # @return [Integer] how many times it changed
       attr_reader :version
+
+      # @return [Numeric] monotonic seconds when the last change was carried out
+      attr_reader :changed_at
 
       # @return [Hash{Array(String, Integer) => Integer}] the version in which each partition came, or began anew
       attr_reader :since
@@ -38,6 +43,7 @@ module WorkShaper
         @partitions = @since = {}.freeze
         @anew = {} # where those went on that began anew
         @version = 0
+        @changed_at = -Float::INFINITY
         @member = false
         @unconfirmed = {}
         @revoke_hooks = []
@@ -297,6 +303,7 @@ module WorkShaper
         tell_listener(change)
       ensure
         change.carry_out unless change.carried_out? # something was raised; librdkafka would wait for ever
+        @changed_at = now
         @handover = nil
         @changes.shift
       end

@@ -10,6 +10,9 @@ module WorkShaper
     class Checkpoints
       include Clock
 
+      # Seconds after a change within which librdkafka joins again: cooperative, whenever partitions went, and at once.
+      REJOIN_TIME = 0.5
+
       # @param pool [Pool]
       # @param client [Client]
       # @param assignment [Assignment]
@@ -72,8 +75,9 @@ module WorkShaper
       # Only when the coordinator has just answered something else. While a member joins, the broker reads nothing more
       # of what it sends; by then the commit would be out of date, for which librdkafka 2.8 gives up all partitions. So
       # it is sent at once, by the thread that has the answer: each millisecond counts in which it may begin to join.
+      # And not when it is about to (decision 074).
       def send_due(asked_at)
-        return unless @due && asked_at >= @looked_at
+        return unless @due && asked_at >= [@looked_at, @assignment.changed_at + REJOIN_TIME].max
 
         @lock.synchronize do
           next if @assignment.changing?
