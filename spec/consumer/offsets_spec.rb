@@ -52,6 +52,27 @@ RSpec.describe WorkShaper::Consumer, "offsets" do
       expect(topics.to_h { |topic| [topic, mock.committed(group, topic, partitions: 2)] }).to eq(counts)
     end
 
+    # librdkafka sends the commit again that was refused, behind the last one, and takes its success for a refusal.
+    it "are committed again when an older commit has come behind the last one" do
+      events # are recorded
+      kafka = ConsumerHelpers::MockCluster.new
+      kafka.create_topic("orders", partitions: 1)
+      kafka.produce_numbered("orders", 20)
+      config = config_for(kafka.bootstrap_servers, group).merge("auto.commit.interval.ms": 20, "retry.backoff.ms": 400)
+      consumer = made_consumer(config: config, topics: "orders") do |message|
+        kafka.refuse(:offset_commit, 14) if message.offset == 5 # the coordinator is loading
+        sleep 0.005
+      end
+      start(consumer)
+      events_of(:commit_refused)
+      expect(events.of(:commit_refused).first[:offset]).to be < 20
+      eventually { kafka.committed(group, "orders")[0] == 20 }
+      expect(log.entries(/went back: they are committed again/)).not_to be_empty
+      expect(stop(consumer)).to be(true)
+    ensure
+      kafka.close
+    end
+
     it "are committed at the stop, however long the interval is" do
       topic = mock_topic
       mock.produce_numbered(topic, 10)

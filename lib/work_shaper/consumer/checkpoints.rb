@@ -3,8 +3,9 @@
 module WorkShaper
   class Consumer
     # What is committed of partitions: their frontiers, and what is finished beyond them. What is stored librdkafka's
-    # timer commits; but only what is beyond what is committed, not the same offset with another text beside it. So
-    # while a frontier stands still, what is finished beyond it takes commits of our own.
+    # timer commits; but only what is beyond what it takes for committed, not the same offset with another text beside
+    # it. So while a frontier stands still, what is finished beyond it takes commits of our own. So does the frontier
+    # when an older commit has come behind the last one, which librdkafka does not always see (decision 073).
     #
     # @private
     class Checkpoints
@@ -12,6 +13,9 @@ module WorkShaper
 
       # Seconds after a change within which librdkafka joins again: cooperative, whenever partitions went, and at once.
       REJOIN_TIME = 0.5
+
+      # Seconds, at the least, for which a frontier has stood still when the broker should have it.
+      STANDING_TIME = 1
 
       # @param pool [Pool]
       # @param client [Client]
@@ -25,6 +29,7 @@ module WorkShaper
         @lookout = lookout
         @interval = interval
         @rows = {}
+        @standing_since = {}
         @sent = {}
         @looked_at = now
         @lock = Mutex.new # what is read of the pool is stored before anything newer is
@@ -61,15 +66,37 @@ module WorkShaper
 
       def look
         @looked_at = now
-        before = @rows
-        @rows = @pool.checkpoints(@assignment.partitions)
+        before = renew
         @sent = @sent.slice(*@rows.keys)
         @due = still(before).any? { |place, row| row != @sent[place] }
         @lookout.hurry if @due
       end
 
+      # Returns the rows of before.
+      def renew
+        moment = now
+        before = @rows
+        @rows = @pool.checkpoints(@assignment.partitions)
+        since = @standing_since
+        @standing_since = @rows.to_h do |place, row|
+          [place, row.offset == before[place]&.offset ? since.fetch(place, moment) : moment]
+        end
+        before
+      end
+
       def still(before)
         @rows.select { |place, row| row.metadata && row.offset == before[place]&.offset }
+      end
+
+      # Those of which the broker has less than what it has confirmed.
+      def overtaken(asked_at)
+        latest = asked_at - [STANDING_TIME, 2 * @interval].max
+        committed = @lookout.committed
+        @rows.select do |place, row|
+          behind = committed[place] # nil: there is none, or the partition is about to go
+          behind && behind < row.offset &&
+            @client.commits.offset_of(place).to_i >= row.offset && @standing_since.fetch(place, asked_at) <= latest
+        end
       end
 
       # Only when the coordinator has just answered something else. While a member joins, the broker reads nothing more
@@ -77,18 +104,28 @@ module WorkShaper
       # it is sent at once, by the thread that has the answer: each millisecond counts in which it may begin to join.
       # And not when it is about to (decision 074).
       def send_due(asked_at)
-        return unless @due && asked_at >= [@looked_at, @assignment.changed_at + REJOIN_TIME].max
+        return if @assignment.changing? || asked_at < @assignment.changed_at + REJOIN_TIME
 
-        @lock.synchronize do
-          next if @assignment.changing?
+        overtaken = overtaken(asked_at)
+        return unless overtaken.any? || (@due && asked_at >= @looked_at)
 
-          @due = false
-          before = @rows
-          @rows = @pool.checkpoints(@assignment.partitions)
-          due = still(before)
-          @client.commit_later(due) if due.any?
-          @sent = { **@sent, **due }
+        warn_of(overtaken) if overtaken.any?
+        @lock.synchronize { commit_due(overtaken.keys) unless @assignment.changing? }
+      end
+
+      def commit_due(overtaken)
+        @due = false
+        before = renew
+        due = { **still(before), **@rows.slice(*overtaken) }
+        @client.commit_later(due) if due.any?
+        @sent = { **@sent, **due }
+      end
+
+      def warn_of(overtaken)
+        partitions = overtaken.to_h do |place, row|
+          [Assignment.name_of(*place), { offset: row.offset, committed: @lookout.committed[place] }]
         end
+        SafeLog.warn(message: "Committed offsets went back: they are committed again", partitions: partitions)
       end
     end
 
