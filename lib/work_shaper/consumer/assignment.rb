@@ -18,8 +18,9 @@ module WorkShaper
       # @return [Integer] how many times it changed
       attr_reader :version
 
-      # @return [Numeric] monotonic seconds when the last change was carried out
-      attr_reader :changed_at
+      # @return [Numeric] monotonic seconds when librdkafka was told last of partitions that went, or of what came right
+      #   after them: then it joins the group again (cooperative)
+      attr_reader :rejoined_at
 
       # @return [Hash{Array(String, Integer) => Integer}] the version in which each partition came, or began anew
       attr_reader :since
@@ -43,7 +44,7 @@ module WorkShaper
         @partitions = @since = {}.freeze
         @anew = {} # where those went on that began anew
         @version = 0
-        @changed_at = -Float::INFINITY
+        @rejoined_at = -Float::INFINITY
         @member = false
         @unconfirmed = {}
         @revoke_hooks = []
@@ -303,9 +304,14 @@ module WorkShaper
         tell_listener(change)
       ensure
         change.carry_out unless change.carried_out? # something was raised; librdkafka would wait for ever
-        @changed_at = now
+        note_rejoin(change)
         @handover = nil
         @changes.shift
+      end
+
+      def note_rejoin(change)
+        @rejoined_at = now if @some_went || !change.coming?
+        @some_went = !change.coming?
       end
 
       def arrive(change)

@@ -11,7 +11,7 @@ module WorkShaper
     class Checkpoints
       include Clock
 
-      # Seconds after a change within which librdkafka joins again: cooperative, whenever partitions went, and at once.
+      # Seconds within which librdkafka has joined again, if it is to: it does so at once.
       REJOIN_TIME = 0.5
 
       # Seconds, at the least, for which a frontier has stood still when the broker should have it.
@@ -59,10 +59,14 @@ module WorkShaper
       # Looks whether there is something new beyond frontiers that stand still, which is to be committed. To be called
       # in each turn of the poll loop.
       def look_for_due
-        look unless @due || @assignment.changing? || now - @looked_at < @interval
+        look unless @due || rejoining?(now) || now - @looked_at < @interval
       end
 
       private
+
+      def rejoining?(moment)
+        @assignment.changing? || moment < @assignment.rejoined_at + REJOIN_TIME
+      end
 
       def look
         @looked_at = now
@@ -104,13 +108,13 @@ module WorkShaper
       # it is sent at once, by the thread that has the answer: each millisecond counts in which it may begin to join.
       # And not when it is about to (decision 074).
       def send_due(asked_at)
-        return if @assignment.changing? || asked_at < @assignment.changed_at + REJOIN_TIME
+        return if rejoining?(asked_at)
 
         overtaken = overtaken(asked_at)
         return unless overtaken.any? || (@due && asked_at >= @looked_at)
 
         warn_of(overtaken) if overtaken.any?
-        @lock.synchronize { commit_due(overtaken.keys) unless @assignment.changing? }
+        @lock.synchronize { commit_due(overtaken.keys) unless rejoining?(asked_at) }
       end
 
       def commit_due(overtaken)
