@@ -69,27 +69,27 @@ module WorkShaper
       end
 
       def look
-        @looked_at = now
-        before = renew
+        @looked_at = renew
         @sent = @sent.slice(*@rows.keys)
-        @due = still(before).any? { |place, row| row != @sent[place] }
+        @due = still(@looked_at).any? { |place, row| row != @sent[place] }
         @lookout.hurry if @due
       end
 
-      # Returns the rows of before.
+      # Returns when the rows were read.
       def renew
         moment = now
         before = @rows
-        @rows = @pool.checkpoints(@assignment.partitions)
         since = @standing_since
+        @rows = @pool.checkpoints(@assignment.partitions)
         @standing_since = @rows.to_h do |place, row|
           [place, row.offset == before[place]&.offset ? since.fetch(place, moment) : moment]
         end
-        before
+        moment
       end
 
-      def still(before)
-        @rows.select { |place, row| row.metadata && row.offset == before[place]&.offset }
+      # Those whose frontier has not moved since they were read before, with something finished beyond it.
+      def still(moment)
+        @rows.select { |place, row| row.metadata && @standing_since.fetch(place, moment) < moment }
       end
 
       # Those of which the broker has less than what it has confirmed.
@@ -119,8 +119,7 @@ module WorkShaper
 
       def commit_due(overtaken)
         @due = false
-        before = renew
-        due = { **still(before), **@rows.slice(*overtaken) }
+        due = { **still(renew), **@rows.slice(*overtaken) }
         @client.commit_later(due) if due.any?
         @sent = { **@sent, **due }
       end
