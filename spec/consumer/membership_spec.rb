@@ -115,6 +115,44 @@ RSpec.describe WorkShaper::Consumer, "and its place in the group" do
     end
   end
 
+  describe "as librdkafka asks for changes" do
+    let(:membership) { inner(:Membership) }
+
+    def change(kind, generation, carried_out: true, incremental: true)
+      instance_double(inner(:Rebalance)::Change, coming?: kind == :assign, lost?: kind == :lose, generation: generation,
+                                                 carried_out?: carried_out, incremental?: incremental)
+    end
+
+    def orphaned_by?(*changes, **config)
+      made = membership.new(config.transform_keys(&:to_s))
+      changes.each { |change| made.asked_for(change) }
+      made.orphaned?(inner(:Assignment).allocate)
+    end
+
+    it "is orphaned when what comes is of a later rebalance than what went, or does not wait for that" do
+      expect(orphaned_by?(change(:revoke, 4), change(:assign, 5))).to be(true)
+      expect(orphaned_by?(change(:revoke, 4, carried_out: false), change(:assign, 4))).to be(true)
+      expect(orphaned_by?(change(:revoke, 4), change(:assign, 5), change(:assign, 6))).to be(true)
+    end
+
+    {
+      "it has joined again" => [%i[assign assign], 4, 5],
+      "partitions were handed over" => [%i[revoke assign assign], 4, 4, 5],
+      "partitions went in two rebalances" => [%i[revoke revoke assign], 4, 5, 5],
+      "it was put out in the meantime" => [%i[revoke assign assign], 4, -1, 1],
+      "they were lost" => [%i[lose assign], 4, 5]
+    }.each do |title, (kinds, *generations)|
+      it "is not when #{title}" do
+        expect(orphaned_by?(*kinds.zip(generations).map { |row| change(*row) })).to be(false)
+      end
+    end
+
+    it "is not with the eager protocol, nor with KIP-848" do
+      expect(orphaned_by?(change(:revoke, 4), change(:assign, 5, incremental: false))).to be(false)
+      expect(orphaned_by?(change(:revoke, 4), change(:assign, 5), "group.protocol": "consumer")).to be(false)
+    end
+  end
+
   it "gives librdkafka's statistics to an application that asks for them, and to no other" do
     expect_consumer_to_pass(<<~RUBY)
       heard = Queue.new

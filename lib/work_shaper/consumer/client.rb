@@ -14,6 +14,7 @@ module WorkShaper
       REPORTS = 20 # at most
       CLOSING_TIME = 5 # seconds to leave the group
       SILENT = 0 # as syslog has it: emergencies only
+      NO_GENERATION = -1 # as librdkafka has it
       CLOSING_WAIT = 100 # milliseconds between two looks whether it has left
 
       # Those that librdkafka could not close. They must live on, for librdkafka still calls them.
@@ -87,7 +88,7 @@ module WorkShaper
         @failures = []
         @reports = []
         @commits = CommitResults.new(Events::Publisher.new(group: config["group.id"]))
-        @membership = Membership.new(pass_on: !config["statistics.interval.ms"].equal?(Options::STATISTICS))
+        @membership = Membership.new(config)
         callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error), offset_commit: @commits,
                       stats: @membership, **OauthToken.callbacks(oauth_token) }
         @config = ClientConfig.new(config, **callbacks)
@@ -161,6 +162,16 @@ module WorkShaper
       # Whether the partitions that are ours may have other owners already.
       def lost?
         call(:int, "assignment_lost", @native).positive?
+      end
+
+      # @return [Integer] the generation of the group of which this member is; -1: of none
+      def generation
+        metadata = call(:pointer, "consumer_group_metadata", @native)
+        return NO_GENERATION if metadata.null?
+
+        call(:int, "consumer_group_metadata_generation_id", metadata).tap do
+          call(:void, "consumer_group_metadata_destroy", metadata)
+        end
       end
 
       # The name of the error that was fatal; nil: none was.

@@ -3,7 +3,7 @@
 module WorkShaper
   class Consumer
     # How the member stands with its group, beside the partitions that it has: whether a rebalance goes on and on, and
-    # whether the group has put it out without librdkafka doing anything about it (decision 71).
+    # whether the group has put it out, or will, without librdkafka doing anything about it (decisions 71 and 75).
     #
     # @private
     class Membership
@@ -17,9 +17,10 @@ module WorkShaper
       # @return [String, nil] librdkafka's join state; nil: not known
       attr_reader :state
 
-      # @param pass_on [Boolean] whether the application has asked for librdkafka's statistics
-      def initialize(pass_on:)
-        @pass_on = pass_on
+      # @param config [Hash] the client's
+      def initialize(config)
+        @pass_on = !config["statistics.interval.ms"].equal?(Options::STATISTICS) # the application asks for them
+        @generations = config["group.protocol"] != "consumer" # KIP-848 has none
       end
 
       # librdkafka's callback for statistics. Called on the polling thread, inside take or close.
@@ -33,6 +34,14 @@ module WorkShaper
         return KEPT unless @pass_on
 
         Rdkafka::Bindings::StatsCallback.call(native, json.read_string(size), size, opaque)
+      end
+
+      # librdkafka asks for a change. Called on the polling thread, inside take or close.
+      #
+      # @param change [Rebalance::Change]
+      def asked_for(change)
+        @forgotten ||= @generations && out_of_turn?(@asked_for, change)
+        @asked_for = change
       end
 
       # To be called about every second, while there is a client.
@@ -55,15 +64,24 @@ module WorkShaper
         since ? now - since : 0
       end
 
-      # Whether it has no place in its group any more, and librdkafka does not join again.
+      # Whether it has no place in its group any more, or will have none since librdkafka has forgotten that a rebalance
+      # is over, and does not join again.
       #
       # @param assignment [Assignment]
       def orphaned?(assignment)
         since, = same_orphan(assignment)
-        !since.nil? && now - since >= ORPHANED_AFTER
+        @forgotten || (!since.nil? && now - since >= ORPHANED_AFTER)
       end
 
       private
+
+      # Partitions that go in a cooperative rebalance are followed by those that come in it, once librdkafka was told of
+      # them. Others come when librdkafka has joined again before; those of its rebalance it waits for ever, then.
+      def out_of_turn?(going, coming)
+        return false if going.nil? || going.coming? || going.lost? || !coming.coming? || !coming.incremental?
+
+        !going.carried_out? || coming.generation > going.generation
+      end
 
       def settled?(assignment)
         (assignment.partitions.any? || state == STEADY) && !assignment.changing?

@@ -170,9 +170,9 @@ module WorkShaper
         (@waiting ||= Waiting.new(@options, @assignment)).joined
       end
 
-      # The group has put this member out, and librdkafka stays as it is, with its partitions, for ever.
+      # The group has put this member out, or will, and librdkafka stays as it is, with its partitions, for ever.
       def replace_client
-        SafeLog.warn(message: "The group does not know this member any more: it joins again")
+        SafeLog.warn(message: "This member takes part in no rebalance any more: it joins again")
         @assignment.part
         @assignment.proceed
         join_again
@@ -195,12 +195,12 @@ module WorkShaper
       # One turn of the loop.
       def turn
         @turned_at = now
-        return replace_client if @client.membership.orphaned?(@assignment)
-
         @back_pressure.quiet! if @quiet
         adapt_to_limits unless @limits.equal?(@options.manager)
         @back_pressure.heed
         take_to_feed
+        return replace_client if @client.membership.orphaned?(@assignment)
+
         @quiet ? @unfed.clear : feed
         follow_group
         @checkpoints.look_for_due

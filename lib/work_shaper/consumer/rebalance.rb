@@ -15,16 +15,21 @@ module WorkShaper
         # @return [Array<Array(String, Integer)>] the same
         attr_reader :topic_partitions
 
+        # @return [Integer] the group's generation in which it was asked for
+        attr_reader :generation
+
         # @param client [Client]
         # @param native [FFI::Pointer] librdkafka's list of partitions, which will not be there later
         # @param coming [Boolean] whether the partitions come, or go
         # @param incremental [Boolean] whether they are added to those that are there, or taken from them
-        def initialize(client, native, coming:, incremental:)
+        # @param generation [Integer] the group's in which it is asked for
+        def initialize(client, native, coming:, incremental:, generation:)
           @client = client
           @list = Rdkafka::Consumer::TopicPartitionList.from_native_tpl(native).freeze
           @topic_partitions = OffsetList.places(native)
           @coming = coming
           @incremental = incremental
+          @generation = generation
         end
 
         # Whether partitions come.
@@ -47,9 +52,9 @@ module WorkShaper
           @carried_out
         end
 
-        # Whether the partitions may have other owners already.
+        # Whether the partitions may have other owners already. (When it was carried out, librdkafka has forgotten it.)
         def lost?
-          !@coming && @client.lost?
+          @lost ||= !@coming && !@carried_out && @client.lost?
         end
 
         # Whether nothing comes, since librdkafka has left the group meanwhile: with KIP-848, 2.8 does so without
@@ -84,8 +89,11 @@ module WorkShaper
       def call(native, code, partitions, _opaque)
         # Asked for now: librdkafka may never answer later, while it is being closed.
         incremental = Client.call(:string, "rebalance_protocol", native) == "COOPERATIVE"
+        generation = @client.generation
         coming = code == Rdkafka::Bindings::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
-        @listener.rebalance(Change.new(@client, partitions, coming: coming, incremental: incremental))
+        change = Change.new(@client, partitions, coming: coming, incremental: incremental, generation: generation)
+        @client.membership.asked_for(change)
+        @listener.rebalance(change)
         @client.interrupt # the change may have to be carried out
       end
     end

@@ -53,7 +53,7 @@ module ConsumerHelpers
       @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
       @queries = FakeQueries.new(self, @log, @positions)
       @commits = ConsumerHelpers.inner(:CommitResults).new
-      @membership = ConsumerHelpers.inner(:Membership).new(pass_on: false)
+      @membership = ConsumerHelpers.inner(:Membership).new(ConsumerHelpers.inner(:Options)::DEFAULTS)
       @answered = @commit_succeeds = true
       @takes = 0
       @mutex = Mutex.new
