@@ -24,6 +24,7 @@ module KafkaSpecs
       @samples = []
       @last = {}
       @looks = @slowest = 0
+      @making = Mutex.new
     end
 
     # "topic/0" => offset; nil where nothing is committed. Asks again while a broker or the group changes.
@@ -130,8 +131,9 @@ module KafkaSpecs
       sleep PAUSE_SEC # the next look shows it
     end
 
+    # A single one, though two threads ask.
     def client
-      @client ||= Rdkafka::Config.new("bootstrap.servers": servers, "group.id": name).consumer
+      @making.synchronize { @client ||= Rdkafka::Config.new("bootstrap.servers": servers, "group.id": name).consumer }
     end
 
     def inner(&block)

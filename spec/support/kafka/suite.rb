@@ -36,6 +36,18 @@ module KafkaSpecs
       @broker = @three_brokers = nil
     end
 
+    # One that nobody closes may crash the process at its end: Ruby unloads librdkafka while its threads run. (The gem's
+    # consumers have no finalizer.) Seen on Linux only.
+    def expect_no_client
+      names = Dir["/proc/self/task/*/comm"].map do |file|
+        File.read(file).chomp
+      rescue SystemCallError
+        "has ended"
+      end
+      names = names.grep(/\Ardk:/)
+      raise "a client of librdkafka was not closed: #{names.join(", ")}" if names.any?
+    end
+
     # What was found, in one line; with how many examples it can't run.
     def about
       "Kafka: #{found}#{": #{left_out.size} examples left out" if left_out.any?}"
@@ -104,4 +116,5 @@ RSpec.configure do |config|
   # Before that, and for the examples to come: a broker may be down when one has failed.
   config.after(:each, :kafka) { |example| kafka.cluster&.up if @kept && example.exception }
   config.after(:suite) { KafkaSpecs.close }
+  config.append_after(:suite) { KafkaSpecs.expect_no_client } # when all such hooks have closed what is theirs
 end
