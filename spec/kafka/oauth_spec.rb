@@ -1,28 +1,27 @@
 # frozen_string_literal: true
 
 require "base64"
-require "socket"
 require_relative "../support/kafka/suite"
 require "work_shaper/consumer"
 
 # A broker that takes tokens without a signature.
 RSpec.describe "A broker that asks for OAuth tokens", kafka: :cluster, watchdog: 120 do
-  first = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
-  ports = { plain: first, controller: first + 1, sasl: first + 2 }
   login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required " \
           "unsecuredLoginStringClaim_sub=\"broker\";"
 
-  let(:cluster) do
-    at = ports.transform_values { |port| "127.0.0.1:#{port}" }
-    settings = {
-      "listeners" => "PLAINTEXT://#{at[:plain]},CONTROLLER://#{at[:controller]},SASL://#{at[:sasl]}",
-      "advertised.listeners" => "PLAINTEXT://#{at[:plain]},SASL://#{at[:sasl]}",
+  # In the clear, and behind its controller's port with tokens.
+  define_method(:settings) do |port|
+    plain, controller, sasl = Array.new(3) { |index| "127.0.0.1:#{port + index}" }
+    {
+      "listeners" => "PLAINTEXT://#{plain},CONTROLLER://#{controller},SASL://#{sasl}",
+      "advertised.listeners" => "PLAINTEXT://#{plain},SASL://#{sasl}",
       "listener.security.protocol.map" => "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT",
       "sasl.enabled.mechanisms" => "OAUTHBEARER",
       "listener.name.sasl.oauthbearer.sasl.jaas.config" => login
     }
-    KafkaSupport::Cluster.new(port: ports[:plain], settings: settings)
   end
+
+  let(:cluster) { KafkaSupport::Cluster.new { |port| settings(port) } }
   let(:kafka) { KafkaSupport::RealBroker.new(cluster.servers, cluster: cluster) }
   let(:topic) { kafka_topic }
   let(:dead) { kafka_topic }
@@ -30,6 +29,11 @@ RSpec.describe "A broker that asks for OAuth tokens", kafka: :cluster, watchdog:
   after do
     clean_up_kafka # clients first: they would complain in the middle of the output
     kafka.close
+  end
+
+  def sasl
+    host, port = cluster.servers.split(":")
+    "#{host}:#{port.to_i + 2}"
   end
 
   def token
@@ -41,7 +45,7 @@ RSpec.describe "A broker that asks for OAuth tokens", kafka: :cluster, watchdog:
 
   it "lets in a consumer with oauth_token, and its dead letters" do
     topic.produce(10, keys: 3)
-    config = { "bootstrap.servers": "127.0.0.1:#{ports[:sasl]}", "group.id": kafka.group("specs-oauth"),
+    config = { "bootstrap.servers": sasl, "group.id": kafka.group("specs-oauth"),
                "security.protocol": "sasl_plaintext", "sasl.mechanisms": "OAUTHBEARER" }
     consumer = WorkShaper::Consumer.new(config: config, topics: topic.name, oauth_token: -> { token }, signals: false,
                                         attempts: 1, give_up: dead.name, on_error: ->(*) {}) { raise "no" }

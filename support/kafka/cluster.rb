@@ -80,15 +80,16 @@ module KafkaSupport
 
     attr_reader :servers
 
-    # `settings`: of the brokers, beside those that the script makes. `port`: of the first; the next one is its
-    # controller's. nil: any that nobody else has.
-    def initialize(brokers: 1, port: nil, settings: {})
+    # `settings`: of the brokers, beside those that the script makes. A block may make more of the first broker's port;
+    # the next one is its controller's, and up to nine behind that are free if there is only one broker.
+    def initialize(brokers: 1, settings: {})
       home = self.class.home
       FileUtils.mkdir_p(home)
       @directory = File.join(home, "#{Process.pid}-#{object_id}")
       @lock = File.open("#{@directory}.lock", "w")
       @lock.flock(File::LOCK_EX)
-      port ||= take_ports(home)
+      port = take_ports(home)
+      settings = { **settings, **yield(port) } if block_given?
       options = ["--brokers", brokers.to_s, "--port", port.to_s]
       start_guard(*options, *settings.flat_map { |name, value| ["--set", "#{name}=#{value}"] })
       await_start
