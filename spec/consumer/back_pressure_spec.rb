@@ -253,7 +253,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
       instance_double(inner(:Pool), held?: false, unfinished: 0, bytes: 0, bytes_left: 1, max_bytes: 1, loads: nil)
     end
     let(:in_flight_limit) do
-      instance_double(inner(:InFlightLimit), size: 10_000, most: 10_000, least: 50, await_room: 5000, full_for: 0,
+      instance_double(inner(:InFlightLimit), beside: 10_000, most: 10_000, least: 50, await_room: 5000, full_for: 0,
                                              make_way: nil)
     end
     let(:assignment) { instance_double(inner(:Assignment), on_revoked: nil, partitions: {}) }

@@ -161,6 +161,20 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
       finish(0 => 100, 1 => 3000)
     end
 
+    { max_bytes: 40_000, max_in_flight: 40 }.each do |limit, most|
+      it "lets the others go on when there was no room (#{limit}) for so long that all were paused before it" do
+        %i[PAUSE_AFTER PAUSE_AFTER_BYTES].each { |name| replace_constant(inner(:BackPressure), name, 0) }
+        consumer = consuming(limit => most)
+        client.produce("orders", 0, *Array.new(100, "slow".ljust(500)))
+        eventually("the others were not let go") { client.calls.include?(:resume) }
+        eventually("it was not paused alone") { consumer.stats[:paused] == ["orders/0"] }
+        produce(1, slow: 0, quick: 300)
+        all_done(1 => 300)
+        expect(consumer.stats[:paused]).to include("orders/0")
+        finish(0 => 100, 1 => 300)
+      end
+    end
+
     it "never pauses for a sub key that is quick" do
       replace_constant(inner(:Crowding), :PATIENCE, 1) # a busy machine may leave the workers no time in a moment
       consuming(max_in_queue: 10)

@@ -29,6 +29,7 @@ module WorkShaper
         @batch = 1
         @held = {} # all that are paused because there is no room
         @alone = {} # those that are paused because of what they hold
+        @bytes_alone = 0 # that they hold
         @asked = {} # those that the application wants paused
         @quiet = false
         limit_by(in_flight_limit)
@@ -91,9 +92,9 @@ module WorkShaper
 
       private
 
-      # Whether a quarter of all room is free.
+      # Whether a quarter of all room is free that those leave which are paused alone.
       def a_quarter?(room)
-        room >= [@in_flight_limit.size / 4, 1].max && @pool.bytes_left >= @pool.max_bytes / 4
+        room >= [@in_flight_limit.beside / 4, 1].max && @pool.bytes_left >= (@pool.max_bytes - @bytes_alone) / 4
       end
 
       def full_for_long?
@@ -133,6 +134,7 @@ module WorkShaper
       # Pauses those that take up too much, and resumes those that no longer do.
       def single_out
         crowding = @crowding.look(@alone, @assignment.partitions.size > 1)
+        @bytes_alone = crowding.each_value.sum(&:bytes)
         @in_flight_limit.make_way(crowding.each_value.sum(&:unfinished), @crowding.reserving?)
         return if crowding.empty? && @alone.empty?
 

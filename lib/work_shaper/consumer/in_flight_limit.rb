@@ -51,6 +51,11 @@ module WorkShaper
         heavy? ? 0 : [@limit - @pool.unfinished, 0].max
       end
 
+      # How many messages of others there may be beside those that are set aside.
+      def beside
+        @limit - @aside
+      end
+
       # Seconds for which there has been no room.
       def full_for
         @full_since ? now - @full_since : 0
