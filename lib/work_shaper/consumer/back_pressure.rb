@@ -92,7 +92,7 @@ module WorkShaper
 
       private
 
-      # Whether a quarter of all room is free that those leave which are paused alone.
+      # Whether a quarter is free of the room that those leave which are paused alone: of all room it may never be.
       def a_quarter?(room)
         room >= [@in_flight_limit.beside / 4, 1].max && @pool.bytes_left >= (@pool.max_bytes - @bytes_alone) / 4
       end

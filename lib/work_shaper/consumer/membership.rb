@@ -75,8 +75,8 @@ module WorkShaper
 
       private
 
-      # Partitions that go in a cooperative rebalance are followed by those that come in it, once librdkafka was told of
-      # them. Others come when librdkafka has joined again before; those of its rebalance it waits for ever, then.
+      # In a cooperative rebalance, once librdkafka was told of the partitions that went, those come that the same
+      # rebalance brings. If others come, it has joined again in between, and waits for ever for those it left out.
       def out_of_turn?(going, coming)
         return false if going.nil? || going.coming? || going.lost? || !coming.coming? || !coming.incremental?
 
