@@ -99,11 +99,14 @@ RSpec.describe "Sub keys and partitions with a mind of their own" do
       expect_child_to_pass(<<~RUBY)
         #{prelude}
         m = manager(max_in_queue: 5, concurrency: 2)
+        armed = true
         depth = 0
         offset = 0
+        ran = 0
         again = lambda do
-          next if depth >= 3
+          next if depth >= 3 || !armed
 
+          ran += 1
           depth += 1
           m.enqueue(Key.new("inner"), nil, 0, offset += 1)
           m.try_enqueue(Key.new("outer"), nil, 0, offset += 1)
@@ -115,6 +118,8 @@ RSpec.describe "Sub keys and partitions with a mind of their own" do
         m.enqueue(Key.new("outer"), nil, 0, offset += 1)
         20.times { m.enqueue(Key.new("outer", #{hook}: again), nil, 0, offset += 1) }
         5.times { m.enqueue(Key.new("outer"), nil, Key.new(:p, #{hook}: again), offset += 1) }
+        check(ran > 0, "the hook ran")
+        armed = false # shutdown looks at the manager, too, and it takes nothing any more
         same(true, m.drain(timeout: 10), "drain")
         same(m.total_enqueued, m.total_acked, "acked")
         expect_intact(m)
