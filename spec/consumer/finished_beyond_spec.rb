@@ -53,14 +53,14 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
 
   it "is committed beside it while it stands still, for whoever comes after a kill" do
     hung { eventually { client.metadata[topic_partition] } && expect(map.runs).to(eq([1, 2, 4, 4])) }
-    expect(client.calls).to include(:commit_later)
+    expect(client.calls).to include(:commit_prepared)
   end
 
   # Cooperative: a commit behind its request to join would be refused, and librdkafka would give up everything.
   it "is not committed by itself when partitions have just gone, and librdkafka is about to join again" do
     replace_constant(inner(:Checkpoints), :REJOIN_TIME, 1.5)
     waited = []
-    allow(client).to receive(:commit_later).and_wrap_original do |commit, rows|
+    allow(client).to receive(:prepare_commit).and_wrap_original do |commit, rows|
       waited << (ManagerHelpers.now - client.listener.rejoined_at)
       commit.call(rows)
     end
@@ -75,13 +75,29 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     expect(waited).to all(be >= 1.5)
   end
 
+  it "is not committed when the coordinator does not answer, but once it does" do
+    client.queries.refusal = -185
+    hung do
+      asked = 0
+      allow(client).to receive(:prepare_commit).and_wrap_original do |prepare, rows|
+        asked += 1
+        prepare.call(rows)
+      end
+      eventually { asked > 1 }
+      expect(client.metadata).to be_empty
+      client.queries.refusal = nil
+      eventually { client.metadata[topic_partition] }
+      expect(map.runs).to eq([1, 2, 4, 4])
+    end
+  end
+
   it "is committed once, not again and again" do
     hung do
       eventually { client.metadata[topic_partition] }
       looks = poll_loop_of(@running.last.first).instance_variable_get(:@checkpoints)
       before = looks.instance_variable_get(:@looked_at)
       eventually { client.interrupt || looks.instance_variable_get(:@looked_at) > before + 0.3 }
-      expect(client.calls.count(:commit_later)).to be <= 2 # the three messages may end in two intervals
+      expect(client.calls.count(:commit_prepared)).to be <= 2 # the three messages may end in two intervals
     end
   end
 

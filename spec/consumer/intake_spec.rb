@@ -196,7 +196,7 @@ RSpec.describe "WorkShaper::Intake" do
     expect(names).to include(:consume_batch_queue, :message_destroy, :queue_yield, :offsets_store)
     names.each do |name|
       functions = (names - [name]).to_h { |other| [other, 1] }
-      expect { intake_class.new.open(1, functions) }.to raise_error(KeyError, /#{name}/)
+      expect { intake_class.new.watch(1, functions) }.to raise_error(KeyError, /#{name}/)
     end
   end
 

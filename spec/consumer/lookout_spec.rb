@@ -115,22 +115,6 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
     expect(told.first).to include(message: "Kafka is away", reason: "1/1 brokers are down")
   end
 
-  it "calls whoever waits for an answer of the coordinator, with the time when it was asked" do
-    consumer = running(topic_partition)
-    answers = Queue.new
-    poll_loop_of(consumer).instance_variable_get(:@lookout).on_answer { |asked_at| answers << asked_at }
-    rounds
-    client.queries.refusal = -185
-    rounds(2)
-    answers.clear
-    rounds
-    expect(answers).to be_empty
-    refused_until = ManagerHelpers.now
-    client.queries.refusal = nil
-    eventually { !answers.empty? }
-    expect(answers.pop).to be > refused_until
-  end
-
   it "goes on when something unforeseen happens, and says so once" do
     consumer = running(topic_partition)
     rounds

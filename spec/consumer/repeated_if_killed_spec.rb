@@ -21,7 +21,7 @@ RSpec.describe WorkShaper::Consumer, "#stats[:repeated_if_killed]" do
   it "is what runs, what waits to be tried again, and what is finished and not covered by a confirmed commit" do
     gate = self.gate
     client.commit_succeeds = false
-    allow(client).to receive(:commit_later)
+    allow(client).to receive(:prepare_commit)
     consumer = running(topic_partition, wait: 60) do |message|
       gate.pass if message.key == "slow"
       raise IOError if message.key == "bad"
@@ -33,7 +33,7 @@ RSpec.describe WorkShaper::Consumer, "#stats[:repeated_if_killed]" do
     eventually_repeated(consumer, 6) # all but the second bad one, which has not begun
     commit_what_is_stored
     eventually_repeated(consumer, 5)
-    allow(client).to receive(:commit_later).and_call_original
+    allow(client).to receive(:prepare_commit).and_call_original
     eventually_repeated(consumer, 2) # the slow one, and the bad one that waits for its next attempt
     gate.open
     eventually { client.stored_of("orders", 0).last == 4 }

@@ -1,37 +1,23 @@
 #include "intake.h"
 
-#include "librdkafka.h"
 #include "message.h"
+#include "offsets.h"
 
 #include "../errors.h"
 #include "../ruby/thread_probe.h"
 
 #include <ruby/encoding.h>
 #include <ruby/thread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* The most messages that one call takes. */
-#define CAPACITY 1000
-/* And that librdkafka is asked for at a time, when they may not weigh more than so much. */
+/* What librdkafka is asked for at a time, when they may not weigh more than so much. */
 #define CHUNK 64
 #define NO_LIMIT SIZE_MAX
 
-struct intake {
-    struct librdkafka library;
-    rd_kafka_t *client;
-    rd_kafka_queue_t *queue; /* NULL: not opened, or closed */
-    rd_kafka_message_t *batch[CAPACITY];
-    size_t length;           /* of the batch: messages that are still to be destroyed */
-    size_t largest;          /* what the largest message of the last batch weighed */
-    bool taking;             /* some thread is inside take */
-    atomic_bool interrupted; /* take is to return, whether messages come or not */
-};
-
 static void free_intake(void *data) {
-    ruby_xfree(data); /* an open queue is left alone: its client may be gone, and this is no place to ask */
+    struct intake *intake = data;
+    pthread_mutex_destroy(&intake->lock);
+    ruby_xfree(intake); /* an open queue is left alone: its client may be gone, and this is no place to ask */
 }
 
 static size_t size_of_intake(const void *data) {
@@ -47,11 +33,17 @@ static const rb_data_type_t intake_type = {
 
 static VALUE allocate_intake(VALUE class) {
     struct intake *intake;
-    return TypedData_Make_Struct(class, struct intake, &intake_type, intake);
+    VALUE self = TypedData_Make_Struct(class, struct intake, &intake_type, intake);
+    pthread_mutex_init(&intake->lock, NULL);
+    return self;
 }
 
-static struct intake *open_intake(VALUE self) {
-    struct intake *intake = rb_check_typeddata(self, &intake_type);
+struct intake *intake_of(VALUE self) {
+    return rb_check_typeddata(self, &intake_type);
+}
+
+struct intake *open_intake(VALUE self) {
+    struct intake *intake = intake_of(self);
     if (!intake->queue) {
         rb_raise(work_shaper_error, "the intake is closed");
     }
@@ -63,19 +55,41 @@ static void *address_of_function(VALUE functions, const char *name) {
 }
 
 /*
- * call-seq: open(client, functions)
+ * call-seq: watch(conf, functions)
  *
- * client: the address of an rd_kafka_t, which must stay alive until close. functions: a Hash of the addresses of
- * librdkafka's functions, by name without rd_kafka_.
+ * To be called before the client is made, and only once.
+ *
+ * conf: the address of the rd_kafka_conf_t with which it is made. functions: a Hash of the addresses of librdkafka's
+ * functions, by name without rd_kafka_.
  */
-static VALUE open_queue(VALUE self, VALUE client, VALUE functions) {
-    struct intake *intake = rb_check_typeddata(self, &intake_type);
-    if (intake->queue) {
-        rb_raise(work_shaper_error, "the intake is open already");
+static VALUE watch_client(VALUE self, VALUE conf, VALUE functions) {
+    struct intake *intake = intake_of(self);
+    if (intake->watch) {
+        rb_raise(work_shaper_error, "the intake has a client already");
     }
 #define FIND(name, result, ...) *(void **)&intake->library.name = address_of_function(functions, #name);
     LIBRDKAFKA_FUNCTIONS(FIND)
 #undef FIND
+    intake->watch = group_watch_new(&intake->library, (rd_kafka_conf_t *)NUM2SIZET(conf));
+    if (!intake->watch) {
+        rb_raise(work_shaper_error, "this client cannot be watched");
+    }
+    return self;
+}
+
+/*
+ * call-seq: open(client)
+ *
+ * client: the address of the rd_kafka_t that is watched, which must stay alive until close.
+ */
+static VALUE open_queue(VALUE self, VALUE client) {
+    struct intake *intake = intake_of(self);
+    if (intake->queue) {
+        rb_raise(work_shaper_error, "the intake is open already");
+    }
+    if (!intake->watch) {
+        rb_raise(work_shaper_error, "the client is not watched");
+    }
     intake->client = (rd_kafka_t *)NUM2SIZET(client);
     intake->queue = intake->library.queue_get_consumer(intake->client);
     if (!intake->queue) {
@@ -87,7 +101,7 @@ static VALUE open_queue(VALUE self, VALUE client, VALUE functions) {
 /*
  * call-seq: function_names
  *
- * The names that open needs, without rd_kafka_.
+ * The names that watch needs, without rd_kafka_.
  */
 static VALUE function_names(VALUE class) {
     VALUE names = rb_ary_new();
@@ -246,7 +260,7 @@ static VALUE take(int argc, VALUE *argv, VALUE self) {
     rb_scan_args(argc, argv, "31", &count, &timeout_ms, &failures, &bytes);
     struct intake *intake = open_intake(self);
     struct wait wait = {.intake = intake,
-                        .count = lower(NUM2SIZET(count), CAPACITY),
+                        .count = lower(NUM2SIZET(count), INTAKE_CAPACITY),
                         .bytes = NIL_P(bytes) ? NO_LIMIT : NUM2SIZET(bytes),
                         .timeout = NUM2INT(timeout_ms)};
     if (intake->taking) {
@@ -273,56 +287,11 @@ static VALUE take(int argc, VALUE *argv, VALUE self) {
  * For librdkafka's callbacks, which run inside take: it returns next, without waiting for a message.
  */
 static VALUE interrupt(VALUE self) {
-    struct intake *intake = rb_check_typeddata(self, &intake_type);
+    struct intake *intake = intake_of(self);
     if (intake->taking) {
         interrupt_intake(intake);
     }
     return Qnil;
-}
-
-/*
- * call-seq: store(topic, partition, offset, metadata)
- *
- * Notes the offset from which the group is to continue, for librdkafka's next commit, and the text beside it, or nil.
- * Keeps the GVL: it only takes a lock of librdkafka's, and beside busy Ruby threads it would be expensive to get the
- * GVL back.
- *
- * Returns librdkafka's error code, 0 when it is stored.
- */
-static VALUE store(VALUE self, VALUE topic, VALUE partition, VALUE offset, VALUE metadata) {
-    const struct intake *intake = open_intake(self);
-    const struct librdkafka *library = &intake->library;
-    const char *name = StringValueCStr(topic);
-    int32_t number = NUM2INT(partition);
-    int64_t next = NUM2LL(offset);
-    size_t metadata_size = NIL_P(metadata) ? 0 : (size_t)RSTRING_LEN(StringValue(metadata));
-    rd_kafka_topic_partition_list_t *list = library->topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *entry = library->topic_partition_list_add(list, name, number);
-    entry->offset = next;
-    entry->metadata = metadata_size ? malloc(metadata_size) : NULL; /* the list frees it */
-    if (entry->metadata) {
-        memcpy(entry->metadata, RSTRING_PTR(metadata), metadata_size);
-        entry->metadata_size = metadata_size;
-    }
-    int error = library->offsets_store(intake->client, list);
-    if (!error) {
-        error = entry->err;
-    }
-    library->topic_partition_list_destroy(list);
-    return INT2NUM(error);
-}
-
-/*
- * call-seq: end_offset(topic, partition)
- *
- * The offset after the partition's last message, as the last fetch reported it; nil when none has.
- */
-static VALUE end_offset(VALUE self, VALUE topic, VALUE partition) {
-    const struct intake *intake = open_intake(self);
-    int64_t low, high;
-    int error =
-        intake->library.get_watermark_offsets(intake->client, StringValueCStr(topic), NUM2INT(partition), &low, &high);
-    return error || high < 0 ? Qnil : LL2NUM(high);
 }
 
 /*
@@ -331,14 +300,30 @@ static VALUE end_offset(VALUE self, VALUE topic, VALUE partition) {
  * Lets go of librdkafka's queue, which must be done before its client is closed. Can be called again.
  */
 static VALUE close_queue(VALUE self) {
-    struct intake *intake = rb_check_typeddata(self, &intake_type);
+    struct intake *intake = intake_of(self);
     if (intake->taking) {
         rb_raise(work_shaper_error, "a thread is taking messages");
     }
     if (intake->queue) {
+        forget_prepared(intake);
         intake->library.queue_destroy(intake->queue);
         intake->queue = NULL;
     }
+    return Qnil;
+}
+
+/*
+ * call-seq: forget_client
+ *
+ * The client is destroyed, with all its threads. For one that never is, there is no such call.
+ */
+static VALUE forget_client(VALUE self) {
+    struct intake *intake = intake_of(self);
+    if (intake->queue) {
+        rb_raise(work_shaper_error, "the intake is open");
+    }
+    free(intake->watch);
+    intake->watch = NULL;
     return Qnil;
 }
 
@@ -347,11 +332,12 @@ void init_intake(VALUE work_shaper) {
     rb_define_alloc_func(intake_class, allocate_intake);
     rb_undef_method(intake_class, "initialize_copy");
     rb_define_singleton_method(intake_class, "function_names", function_names, 0);
-    rb_define_method(intake_class, "open", open_queue, 2);
+    rb_define_method(intake_class, "watch", watch_client, 2);
+    rb_define_method(intake_class, "open", open_queue, 1);
     rb_define_method(intake_class, "take", take, -1);
     rb_define_method(intake_class, "interrupt", interrupt, 0);
-    rb_define_method(intake_class, "store", store, 4);
-    rb_define_method(intake_class, "end_offset", end_offset, 2);
     rb_define_method(intake_class, "close", close_queue, 0);
+    rb_define_method(intake_class, "forget_client", forget_client, 0);
+    init_offsets(intake_class);
     init_thread_probe(intake_class);
 }

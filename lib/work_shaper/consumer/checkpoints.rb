@@ -31,9 +31,10 @@ module WorkShaper
         @rows = {}
         @standing_since = {}
         @sent = {}
+        @overtaken = []
         @looked_at = now
         @lock = Mutex.new # what is read of the pool is stored before anything newer is
-        lookout.on_answer { |asked_at| send_due(asked_at) }
+        lookout.ask_by { |partitions, milliseconds| ask(partitions, milliseconds) }
       end
 
       # Stores the checkpoint of a partition for the next commit. Called by the acknowledger.
@@ -71,7 +72,7 @@ module WorkShaper
       def look
         @looked_at = renew
         @sent = @sent.slice(*@rows.keys)
-        @due = still(@looked_at).any? { |place, row| row != @sent[place] }
+        @due = unsent(@looked_at).any?
         @lookout.hurry if @due
       end
 
@@ -87,46 +88,68 @@ module WorkShaper
         moment
       end
 
-      # Those whose frontier has not moved since they were read before, with something finished beyond it.
-      def still(moment)
-        @rows.select { |place, row| row.metadata && @standing_since.fetch(place, moment) < moment }
+      # Those whose frontier has not moved since they were read before, with something new that is finished beyond it.
+      def unsent(moment)
+        @rows.select do |place, row|
+          row.metadata && @standing_since.fetch(place, moment) < moment && row != @sent[place]
+        end
       end
 
-      # Those of which the broker has less than what it has confirmed.
-      def overtaken(asked_at)
+      # What the coordinator says is committed. What is due is committed behind its answer, and only there: while a
+      # member joins, the broker reads nothing more of what it sends; by then the commit would be out of date, for which
+      # librdkafka 2.8 gives up all partitions. Nor when it is about to join (decisions 074 and 076).
+      def ask(partitions, milliseconds)
+        asked_at = now
+        due = prepare(asked_at)
+        committed, sent = @client.queries.committed(partitions, milliseconds)
+        note_sent(due) if sent
+        note_overtaken(committed, asked_at, sent ? due : {})
+        committed
+      end
+
+      # Returns what is committed if there is an answer.
+      def prepare(moment)
+        return {} unless @due || @overtaken.any?
+
+        @lock.synchronize do
+          return {} if rejoining?(moment)
+
+          due = { **unsent(renew), **@rows.slice(*@overtaken) }
+          @client.prepare_commit(due)
+          @client.forget_commit if rejoining?(moment) # since then
+          @due = due.any?
+          due
+        end
+      end
+
+      def note_sent(due)
+        @due = false
+        @sent = { **@sent, **due }
+      end
+
+      # Those of which the broker has less than what it has confirmed are due, too.
+      def note_overtaken(committed, asked_at, just_sent)
+        overtaken = overtaken(committed, asked_at).except(*just_sent.keys)
+        @overtaken = overtaken.keys
+        return if overtaken.empty? || rejoining?(asked_at)
+
+        warn_of(overtaken, committed)
+        @lookout.hurry
+      end
+
+      # A nil in what is committed: there is none. Nothing there: the partition is about to go.
+      def overtaken(committed, asked_at)
         latest = asked_at - [STANDING_TIME, 2 * @interval].max
-        committed = @lookout.committed
         @rows.select do |place, row|
-          behind = committed[place] # nil: there is none, or the partition is about to go
+          behind = committed[place]
           behind && behind < row.offset &&
             @client.commits.offset_of(place).to_i >= row.offset && @standing_since.fetch(place, asked_at) <= latest
         end
       end
 
-      # Only when the coordinator has just answered something else. While a member joins, the broker reads nothing more
-      # of what it sends; by then the commit would be out of date, for which librdkafka 2.8 gives up all partitions. So
-      # it is sent at once, by the thread that has the answer: each millisecond counts in which it may begin to join.
-      # And not when it is about to (decision 074).
-      def send_due(asked_at)
-        return if rejoining?(asked_at)
-
-        overtaken = overtaken(asked_at)
-        return unless overtaken.any? || (@due && asked_at >= @looked_at)
-
-        warn_of(overtaken) if overtaken.any?
-        @lock.synchronize { commit_due(overtaken.keys) unless rejoining?(asked_at) }
-      end
-
-      def commit_due(overtaken)
-        @due = false
-        due = { **still(renew), **@rows.slice(*overtaken) }
-        @client.commit_later(due) if due.any?
-        @sent = { **@sent, **due }
-      end
-
-      def warn_of(overtaken)
+      def warn_of(overtaken, committed)
         partitions = overtaken.to_h do |place, row|
-          [Assignment.name_of(*place), { offset: row.offset, committed: @lookout.committed[place] }]
+          [Assignment.name_of(*place), { offset: row.offset, committed: committed[place] }]
         end
         SafeLog.warn(message: "Committed offsets went back: they are committed again", partitions: partitions)
       end

@@ -61,6 +61,11 @@ module WorkShaper
         Rdkafka::Bindings.ffi_libraries.first.find_function(name) || raise(NameError, "there is no #{name}")
       end
 
+      # @return [Hash{Symbol => Integer}] the addresses of librdkafka's functions that the intake needs
+      def self.functions
+        Intake.function_names.to_h { |name| [name, find("rd_kafka_#{name}").address] }
+      end
+
       # Errors that came instead of messages, the oldest first; the caller of take clears it.
       attr_reader :failures
 
@@ -91,11 +96,12 @@ module WorkShaper
         @membership = Membership.new(config)
         callbacks = { rebalance: Rebalance.new(self, listener), error: method(:note_error), offset_commit: @commits,
                       stats: @membership, **OauthToken.callbacks(oauth_token) }
-        @config = ClientConfig.new(config, **callbacks)
+        @intake = Intake.new
+        @config = ClientConfig.new(config, **callbacks) { |native| @intake.watch(native.address, self.class.functions) }
         @consumer = self.class.as_known { @config.consumer }
-        @queries = Queries.new(@consumer, config["isolation.level"] != "read_uncommitted",
+        open_intake
+        @queries = Queries.new(@consumer, @intake, config["isolation.level"] != "read_uncommitted",
                                config.fetch("fetch.wait.max.ms", Options::FETCH_WAIT).to_i)
-        @intake = open_intake
       end
 
       # Whether a topic exists.
@@ -132,28 +138,31 @@ module WorkShaper
         messages
       end
 
-      # For librdkafka's callbacks: take returns next. (There is none yet while the client is made.)
+      # For librdkafka's callbacks: take returns next.
       def interrupt
-        @intake&.interrupt
+        @intake.interrupt
       end
 
       def end_offset(topic, partition)
         @intake.end_offset(topic, partition)
       end
 
-      # Has the partitions come, as librdkafka asked for.
+      # Has the partitions come, as librdkafka asked for. It may join the group again at once: nothing that is prepared
+      # is committed any more.
       #
       # @param offsets [Hash{Array(String, Integer) => Integer, nil}] where each begins; nil: where the group is
       # @param incremental [Boolean] whether they come beside those that are there, not instead of them
       # @return [String, nil] what librdkafka says is wrong
       def assign(offsets, incremental:)
+        @intake.forget_commit
         OffsetList.with(offsets) { |native| incremental ? refusal("incremental_assign", native) : replace(native) }
       end
 
-      # Has the partitions go, or (unless `incremental`) all that are there.
+      # Has the partitions go, or (unless `incremental`) all that are there. The same goes for what is prepared.
       #
       # @return [String, nil] what librdkafka says is wrong
       def unassign(topic_partitions, incremental:)
+        @intake.forget_commit
         return replace(FFI::Pointer::NULL) unless incremental
 
         OffsetList.with(OffsetList.every(topic_partitions)) { |native| refusal("incremental_unassign", native) }
@@ -212,8 +221,8 @@ module WorkShaper
         return if @closed
 
         @closed = true # nothing more may be asked of it
-        @intake&.close
-        return @consumer.close if left_group?
+        @intake.close
+        return destroy if left_group?
 
         leave_open
         SafeLog.warn(message: "librdkafka did not leave the group in time", waited_sec: CLOSING_TIME)
@@ -264,12 +273,17 @@ module WorkShaper
       def open_intake
         self.class.as_known do
           @native = FFI::Pointer.new(guard.with_inner(&:address))
-          functions = Intake.function_names.to_h { |name| [name, self.class.find("rd_kafka_#{name}").address] }
-          Intake.new.open(@native.address, functions)
+          @intake.open(@native.address)
         end
       rescue Error
-        @consumer.close
+        destroy
         raise
+      end
+
+      # Ends librdkafka's threads.
+      def destroy
+        @consumer.close
+        @intake.forget_client
       end
 
       # Its threads go on until the process ends, and must find all that they use: this object, and the library, which

@@ -29,8 +29,10 @@ module WorkShaper
       # @param config [Hash{String => String}]
       # @param callbacks [Hash{Symbol => #call}] by librdkafka's names, without rd_kafka_conf_set_ and _cb. This object
       #   must live as long as the client
-      def initialize(config, **callbacks)
+      # @yieldparam native [FFI::Pointer] librdkafka's configuration, when a client is about to be made with it
+      def initialize(config, **callbacks, &about_to_make)
         super(config)
+        @about_to_make = about_to_make
         servers = config.values_at("bootstrap.servers", "metadata.broker.list").compact.join(",")
         @threads = THREADS + servers.split(",").size
         @functions = callbacks.to_h do |name, callback|
@@ -66,6 +68,7 @@ module WorkShaper
       def native_config(...)
         super.tap do |native|
           @functions.each { |name, function| Client.call(:void, "conf_set_#{name}_cb", native, function) }
+          @about_to_make&.call(native)
         end
       end
     end

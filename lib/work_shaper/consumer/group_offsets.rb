@@ -90,10 +90,19 @@ module WorkShaper
         true
       end
 
-      # Commits without waiting. May be called on any thread.
-      def commit_later(rows)
-        store_all(rows)
-        OffsetList.with(rows) { |native| @queries.commit_later(native) }
+      # Has these offsets committed by the next {Queries#committed}, once the coordinator has answered: unless
+      # librdkafka may be joining the group, or is told of partitions that come or go before; and not those of
+      # partitions of which something is stored or committed before. May be called on any thread.
+      #
+      # @param rows [Hash{Array(String, Integer) => Committed}]
+      def prepare_commit(rows)
+        ours = rows.select { |(topic, partition), row| store(topic, partition, *row) }
+        OffsetList.with(ours) { |native| @intake.prepare_commit(native.address) }
+      end
+
+      # Nothing of that is committed any more.
+      def forget_commit
+        @intake.forget_commit
       end
 
       # Whether the broker says that these offsets, or higher ones, are committed; if not, commits those of partitions

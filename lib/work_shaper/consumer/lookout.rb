@@ -82,10 +82,13 @@ module WorkShaper
         end
       end
 
-      # Calls the block, on its thread, as soon as the coordinator of the group has answered, with the time when it was
-      # asked.
-      def on_answer(&block)
-        @on_answer = block
+      # Has the coordinator of the group asked for what is committed by the block, on its thread.
+      #
+      # @yieldparam partitions [Array<Array(String, Integer)>]
+      # @yieldparam milliseconds [Integer]
+      # @yieldreturn [Hash{Array(String, Integer) => Integer, nil}]
+      def ask_by(&block)
+        @asker = block
       end
 
       # Ends its thread. An answer that is on its way is waited for.
@@ -168,9 +171,7 @@ module WorkShaper
         @committed = @committed.slice(*partitions).freeze
         return false if partitions.empty?
 
-        asked_at = now
-        @committed = @queries.committed(partitions, ANSWER_TIME).freeze
-        @on_answer&.call(asked_at)
+        @committed = @asker.call(partitions, ANSWER_TIME).freeze
         true
       rescue Rdkafka::RdkafkaError => e
         brokers_answer?(e)

@@ -21,24 +21,29 @@ module WorkShaper
       attr_reader :astray
 
       # @param consumer [Rdkafka::Consumer]
+      # @param intake [Intake] of the same client
       # @param read_committed [Boolean] whether the end of a partition is the end of what such a reader gets
       # @param fetch_wait [Integer] milliseconds for which a broker may keep the answer to a fetch back
-      def initialize(consumer, read_committed, fetch_wait)
+      def initialize(consumer, intake, read_committed, fetch_wait)
+        @intake = intake
         @guard = consumer.instance_variable_get(:@native_kafka)
         @read_committed = read_committed
         @limit = REQUEST_TIME + fetch_wait
         @astray = {}.freeze
       end
 
-      # What the coordinator of the group says is committed; nil where nothing is.
+      # What the coordinator of the group says is committed; nil where nothing is. Then what is prepared is committed
+      # ({GroupOffsets#prepare_commit}), before Ruby runs anything else.
       #
-      # @return [Hash{Array(String, Integer) => Integer, nil}]
-      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds
+      # @return [Array(Hash{Array(String, Integer) => Integer, nil}, Boolean)] that, and whether anything was committed
+      # @raise [Rdkafka::RdkafkaError] no answer within so many milliseconds; what is prepared is forgotten
       def committed(topic_partitions, milliseconds)
+        sent = false
         known = OffsetList.ask(topic_partitions) do |native|
-          @guard.with_inner { |inner| Client.call(:int, "committed", inner, native, milliseconds) }
+          code, sent = @guard.with_inner { @intake.committed(native.address, milliseconds) }
+          code
         end
-        topic_partitions.to_h { |place| [place, known[place]&.offset] }
+        [topic_partitions.to_h { |place| [place, known[place]&.offset] }, sent]
       end
 
       # Behind the last message that was taken, and what was skipped behind it: control records, aborted transactions.
@@ -90,13 +95,6 @@ module WorkShaper
       # @return [TopicsRequest]
       def request_presence
         TopicsRequest.new(@guard, @limit, [INTERNAL_TOPIC])
-      end
-
-      # Has offsets committed, without waiting for the answer.
-      #
-      # @param native [FFI::Pointer] librdkafka's list of them
-      def commit_later(native)
-        @guard.with_inner { |inner| Client.call(:int, "commit", inner, native, GroupOffsets::ASYNCHRONOUS) }
       end
 
       # What the group calls this member; empty: the group does not know it.

@@ -36,9 +36,21 @@ module ConsumerHelpers
       commit(rows, milliseconds) && committed?(rows, milliseconds)
     end
 
-    def commit_later(rows)
-      note(:commit_later, anywhere: true)
-      rows.each { |place, row| keep_stored(place, *row) && keep_row(place, row) }
+    def prepare_commit(rows)
+      @prepared = rows.select { |place, row| keep_stored(place, *row) }
+    end
+
+    def forget_commit
+      @prepared = nil
+    end
+
+    # For FakeQueries: the coordinator has answered. Returns whether anything was committed.
+    def commit_prepared
+      rows = @prepared || {}
+      forget_commit
+      note(:commit_prepared, anywhere: true) if rows.any?
+      rows.each { |place, row| keep_row(place, row) }
+      rows.any?
     end
 
     # What on_commit, given all offsets, returns, if it is there.

@@ -73,8 +73,12 @@ module ConsumerHelpers
 
     def committed(topic_partitions, _milliseconds)
       ask
-      code = refusal || (silent && -185) and raise Rdkafka::RdkafkaError, code
-      topic_partitions.to_h { |name| [name, @client.committed[name]] }
+      code = refusal || (silent && -185)
+      @client.forget_commit if code
+      raise Rdkafka::RdkafkaError, code if code
+
+      known = topic_partitions.to_h { |name| [name, @client.committed[name]] }
+      [known, @client.commit_prepared]
     end
 
     def positions(topic_partitions)
