@@ -74,6 +74,7 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
       client.queries.ids["orders"] = "second"
       [WorkShaper::Message.new(topic: "orders", partition: 0, offset: 0, key: "k", payload: "new")]
     end
+    eventually { done.size == 1 }
     look
     expect(payloads).to eq(["new"])
     expect(told).to match([include(message: /Offsets went back/)])
