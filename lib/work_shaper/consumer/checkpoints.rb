@@ -102,9 +102,11 @@ module WorkShaper
         asked_at = now
         due = prepare(asked_at)
         committed, sent = @client.queries.committed(partitions, milliseconds)
-        note_sent(due) if sent
+        @sent = { **@sent, **due } if sent
         note_overtaken(committed, asked_at, sent ? due : {})
         committed
+      ensure
+        @due = false # what was not sent is looked for again
       end
 
       # Returns what is committed if there is an answer.
@@ -117,23 +119,18 @@ module WorkShaper
           due = { **unsent(renew), **@rows.slice(*@overtaken) }
           @client.prepare_commit(due)
           @client.forget_commit if rejoining?(moment) # since then
-          @due = due.any?
           due
         end
-      end
-
-      def note_sent(due)
-        @due = false
-        @sent = { **@sent, **due }
       end
 
       # Those of which the broker has less than what it has confirmed are due, too.
       def note_overtaken(committed, asked_at, just_sent)
         overtaken = overtaken(committed, asked_at).except(*just_sent.keys)
+        news = overtaken.except(*@overtaken)
         @overtaken = overtaken.keys
-        return if overtaken.empty? || rejoining?(asked_at)
+        return if news.empty?
 
-        warn_of(overtaken, committed)
+        warn_of(news, committed)
         @lookout.hurry
       end
 
