@@ -27,12 +27,12 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
 
   after { kafka.close }
 
-  def member(**more)
+  def member(options = {}, **more)
     config = config_for(kafka.bootstrap_servers, "specs").merge(
       "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 1_500,
       "heartbeat.interval.ms": 100, "topic.metadata.refresh.interval.ms": 50, **more
     )
-    made_consumer(config: config, topics: topics) do |message|
+    made_consumer(config: config, topics: topics, **options) do |message|
       gate.pass if message.payload == "held"
       done << [message.topic, message.payload]
     end
@@ -97,7 +97,7 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
   end
 
   it "joins again when librdkafka says what comes in another rebalance than what went" do
-    first = member
+    first = member({ revoke_timeout: 1.4 }) # while it hands over, the topic is to be missed
     second = member("allow.auto.create.topics": true) # it may begin while a topic is away
     start(first)
     work_through("before")
