@@ -74,6 +74,7 @@ typedef int rd_kafka_on_response_received_t(rd_kafka_t *, int socket, const char
     X(topic_partition_list_add, rd_kafka_topic_partition_t *, rd_kafka_topic_partition_list_t *, const char *topic,    \
       int32_t partition)                                                                                               \
     X(topic_partition_list_copy, rd_kafka_topic_partition_list_t *, const rd_kafka_topic_partition_list_t *)           \
+    X(topic_partition_list_del, int, rd_kafka_topic_partition_list_t *, const char *topic, int32_t partition)          \
     X(topic_partition_list_destroy, void, rd_kafka_topic_partition_list_t *)                                           \
     X(offsets_store, int, rd_kafka_t *, rd_kafka_topic_partition_list_t *)                                             \
     X(committed, int, rd_kafka_t *, rd_kafka_topic_partition_list_t *, int timeout_ms)                                 \

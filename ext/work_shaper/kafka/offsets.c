@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* librdkafka's offset of a partition of which nothing is to be committed. */
-#define NO_OFFSET (-1001)
 #define ASYNCHRONOUS 1
 /* How often the coordinator is asked again until a commit can go ahead of a request to join. */
 #define TRIALS 5
@@ -29,21 +27,10 @@ void forget_prepared(struct intake *intake) {
 /* Something newer is about to be committed of this partition. */
 static void leave_out_of_prepared(struct intake *intake, const char *topic, int32_t partition) {
     pthread_mutex_lock(&intake->lock);
-    for (int i = 0; intake->prepared && i < intake->prepared->cnt; i++) {
-        rd_kafka_topic_partition_t *entry = &intake->prepared->elems[i];
-        if (entry->partition == partition && strcmp(entry->topic, topic) == 0) {
-            entry->offset = NO_OFFSET;
-        }
+    if (intake->prepared) {
+        intake->library.topic_partition_list_del(intake->prepared, topic, partition);
     }
     pthread_mutex_unlock(&intake->lock);
-}
-
-static bool anything_in(const rd_kafka_topic_partition_list_t *list) {
-    bool any = false;
-    for (int i = 0; i < list->cnt; i++) {
-        any = any || list->elems[i].offset >= 0;
-    }
-    return any;
 }
 
 /*
@@ -122,22 +109,27 @@ static int ask(const struct question *question, rd_kafka_topic_partition_list_t 
                                                (int)(left / NANOSECONDS_PER_MILLISECOND));
 }
 
-/* Commits what is prepared, unless the client may have begun to join. */
-static bool commit_if_quiet(struct intake *intake, uint64_t since) {
-    bool committed = false;
-    pthread_mutex_lock(&intake->lock);
-    if (intake->prepared && anything_in(intake->prepared) && group_watch_quiet(intake->watch, since)) {
-        committed = !intake->library.commit(intake->client, intake->prepared, ASYNCHRONOUS);
-    }
-    pthread_mutex_unlock(&intake->lock);
-    return committed;
+/* With the lock. */
+static bool anything_left(const struct intake *intake) {
+    return intake->prepared && intake->prepared->cnt > 0;
 }
 
 static bool anything_prepared(struct intake *intake) {
     pthread_mutex_lock(&intake->lock);
-    bool any = intake->prepared && anything_in(intake->prepared);
+    bool any = anything_left(intake);
     pthread_mutex_unlock(&intake->lock);
     return any;
+}
+
+/* Commits what is prepared, unless the client may have begun to join. */
+static bool commit_if_quiet(struct intake *intake, uint64_t since) {
+    bool committed = false;
+    pthread_mutex_lock(&intake->lock);
+    if (anything_left(intake) && group_watch_quiet(intake->watch, since)) {
+        committed = !intake->library.commit(intake->client, intake->prepared, ASYNCHRONOUS);
+    }
+    pthread_mutex_unlock(&intake->lock);
+    return committed;
 }
 
 /* After the first answer, asks for one of the partitions until what is prepared is committed. */

@@ -154,7 +154,7 @@ module WorkShaper
       # @param incremental [Boolean] whether they come beside those that are there, not instead of them
       # @return [String, nil] what librdkafka says is wrong
       def assign(offsets, incremental:)
-        @intake.forget_commit
+        forget_commit
         OffsetList.with(offsets) { |native| incremental ? refusal("incremental_assign", native) : replace(native) }
       end
 
@@ -162,7 +162,7 @@ module WorkShaper
       #
       # @return [String, nil] what librdkafka says is wrong
       def unassign(topic_partitions, incremental:)
-        @intake.forget_commit
+        forget_commit
         return replace(FFI::Pointer::NULL) unless incremental
 
         OffsetList.with(OffsetList.every(topic_partitions)) { |native| refusal("incremental_unassign", native) }
