@@ -13,7 +13,6 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
 
     ffi_lib Rdkafka::Bindings.ffi_libraries.map(&:name)
 
-    attach_function :rd_kafka_mock_broker_push_request_error_rtts, %i[pointer int32 int16 size_t varargs], :int
     attach_function :rd_kafka_mock_topic_set_error, %i[pointer string int], :void
   end
 
@@ -63,7 +62,7 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
   define_method(:set_error) { |topic, code| native.rd_kafka_mock_topic_set_error(cluster, topic, code) }
 
   # When partitions go next, one of their topics is not there any more before the last commit of them is answered.
-  define_method(:lose_a_topic_in_the_middle) do
+  def lose_a_topic_in_the_middle
     lost = Struct.new(:topic).new
     change = inner(:Rebalance)::Change
     allow(change).to receive(:new).and_wrap_original do |original, *arguments, **keywords|
@@ -73,7 +72,7 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
       lost.topic = made.topic_partitions.first.first
       allow(arguments.first).to receive(:commit_last).and_return(false)
       allow(made).to receive(:carry_out).and_wrap_original do |carry_out, *rest|
-        native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, 8, 8, *([:int, 0, :int, 1_000] * 8))
+        kafka.delay(:offset_commit, 1_000, times: 8)
         carry_out.call(*rest).tap { set_error(lost.topic, 3) }
       end
       made

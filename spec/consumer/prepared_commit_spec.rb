@@ -13,7 +13,6 @@ RSpec.describe "WorkShaper::Consumer::GroupOffsets#prepare_commit" do
 
     ffi_lib Rdkafka::Bindings.ffi_libraries.map(&:name)
 
-    attach_function :rd_kafka_mock_broker_push_request_error_rtts, %i[pointer int32 int16 size_t varargs], :int
     attach_function :rd_kafka_mock_start_request_tracking, [:pointer], :void
     attach_function :rd_kafka_mock_clear_requests, [:pointer], :void
     attach_function :rd_kafka_mock_get_requests, %i[pointer pointer], :pointer
@@ -23,7 +22,6 @@ RSpec.describe "WorkShaper::Consumer::GroupOffsets#prepare_commit" do
   end
   usleep = FFI::Function.new(:int, [:uint], FFI::DynamicLibrary.open(nil, FFI::DynamicLibrary::RTLD_LAZY)
                                                               .find_function("usleep"))
-  api = { offset_commit: 8, offset_fetch: 9, join_group: 11 }
 
   let(:kafka) { ConsumerHelpers::MockCluster.new }
   let(:cluster) { kafka.instance_variable_get(:@cluster) }
@@ -34,8 +32,7 @@ RSpec.describe "WorkShaper::Consumer::GroupOffsets#prepare_commit" do
     kafka.create_topic("orders", partitions: 2)
     config = config_for(kafka.bootstrap_servers, "specs").merge(
       "enable.auto.offset.store": false, "enable.auto.commit": false, "heartbeat.interval.ms": 100,
-      "session.timeout.ms": 1_500,
-      "partition.assignment.strategy": "cooperative-sticky"
+      "session.timeout.ms": 1_500, "partition.assignment.strategy": "cooperative-sticky"
     )
     client = ConsumerHelpers.client_class.new(config.to_h { |name, value| [name.to_s, value.to_s] },
                                               KafkaSupport::DeafListener.new)
@@ -84,7 +81,7 @@ RSpec.describe "WorkShaper::Consumer::GroupOffsets#prepare_commit" do
       array = native.rd_kafka_mock_get_requests(cluster, count)
       size = count.read(:size_t)
       of_kind = array.read_array_of_pointer(size).select do |request|
-        native.rd_kafka_mock_request_api_key(request) == api.fetch(kind)
+        native.rd_kafka_mock_request_api_key(request) == ConsumerHelpers::MockCluster::API.fetch(kind)
       end
       times = of_kind.map { |request| native.rd_kafka_mock_request_timestamp(request) / 1e6 }
       native.rd_kafka_mock_request_destroy_array(array, size)
@@ -128,7 +125,7 @@ RSpec.describe "WorkShaper::Consumer::GroupOffsets#prepare_commit" do
 
     it "has it committed while another thread keeps Ruby's lock" do
       member.prepare_commit(rows(3, 5))
-      native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, api.fetch(:offset_fetch), 1, :int, 0, :int, 300)
+      kafka.delay(:offset_fetch, 300)
       asking = Thread.new { ask }
       eventually { requests(:offset_fetch).any? }
       released = ManagerHelpers.now + 2
@@ -151,7 +148,7 @@ RSpec.describe "WorkShaper::Consumer::GroupOffsets#prepare_commit" do
     end
 
     it "forgets it when there is no answer in time, when it is told to, and when partitions come or go before" do
-      native.rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, api.fetch(:offset_fetch), 1, :int, 0, :int, 1_000)
+      kafka.delay(:offset_fetch, 1_000)
       member.prepare_commit(rows(3, 5))
       expect { ask(10) }.to raise_error(Rdkafka::RdkafkaError)
       expect(ask.last).to be(false)

@@ -12,13 +12,14 @@ module ConsumerHelpers
       ffi_lib Rdkafka::Bindings.ffi_libraries.map(&:name)
 
       attach_function :rd_kafka_mock_push_request_errors_array, %i[pointer int16 size_t pointer], :void
+      attach_function :rd_kafka_mock_broker_push_request_error_rtts, %i[pointer int32 int16 size_t varargs], :int
       attach_function :rd_kafka_mock_clear_request_errors, %i[pointer int16], :void
       attach_function :rd_kafka_mock_broker_set_down, %i[pointer int32], :int
       attach_function :rd_kafka_mock_broker_set_up, %i[pointer int32], :int
     end
 
     # Numbers of Kafka's requests.
-    API = { produce: 0, fetch: 1, offset_commit: 8, join_group: 11, heartbeat: 12 }.freeze
+    API = { produce: 0, fetch: 1, offset_commit: 8, offset_fetch: 9, join_group: 11, heartbeat: 12 }.freeze
     PATIENCE_MS = 10_000
 
     class << self
@@ -76,7 +77,13 @@ module ConsumerHelpers
       Native.rd_kafka_mock_push_request_errors_array(@cluster, API.fetch(request), codes.size, array)
     end
 
-    # No more of them.
+    # The next requests of a kind are answered so much later.
+    def delay(request, milliseconds, times: 1)
+      Native.rd_kafka_mock_broker_push_request_error_rtts(@cluster, 1, API.fetch(request), times,
+                                                          *([:int, 0, :int, milliseconds] * times))
+    end
+
+    # No more of either.
     def forgive(request)
       Native.rd_kafka_mock_clear_request_errors(@cluster, API.fetch(request))
     end
