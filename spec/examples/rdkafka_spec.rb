@@ -170,7 +170,9 @@ RSpec.describe "examples/rdkafka.rb", watchdog: 120 do
     first.wait_until("first messages") { worked_on(first).size >= 100 }
     second = start(**slow)
     second.wait_until("messages of the second") do
-      last_numbers = topic.produce(4, keys: 60) # lest the first finish all before the second has joined
+      # Lest the first finish all before the second has joined.
+      left = last_numbers.values.sum { |last| last + 1 } - worked_on(first, second).size
+      last_numbers = topic.produce(100, keys: 60) if left < 300
       worked_on(second).size >= 100
     end
     first.signal(:TERM)
