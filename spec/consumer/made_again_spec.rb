@@ -82,6 +82,36 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
     expect(stop(consumer)).to be(true)
   end
 
+  # The group keeps the offset of a topic that is deleted.
+  { "before it is" => false, "after it is" => true }.each do |title, looked|
+    it "works on all of it when the partition went and comes back #{title} known to be another" do
+      consumer = working(3)
+      client.revoke(topic_partition)
+      client.within_take { client.make_again("orders", 0, "second", *%w[a b a c d]) && nil }
+      look if looked
+      client.assign(topic_partition)
+      eventually { client.stored_of("orders", 0).last == 5 && told.any? && done.size >= 5 }
+      expect(payloads.uniq).to contain_exactly("a:0", "b:1", "a:2", "c:3", "d:4")
+      expect(told).to match([include(partition: "orders/0", offset: 0)])
+      look
+      expect(stop(consumer)).to be(true)
+      expect(client.committed[topic_partition]).to eq(5)
+    end
+  end
+
+  it "goes on where another member has begun to work on it" do
+    consumer = working(3)
+    client.revoke(topic_partition)
+    client.within_take { client.make_again("orders", 0, "second", *%w[a b a c d]) && nil }
+    client.committed[topic_partition] = 2
+    client.assign(topic_partition)
+    eventually { client.stored_of("orders", 0).last == 5 }
+    look
+    expect(payloads).to contain_exactly("a:2", "c:3", "d:4")
+    expect(told).to be_empty
+    expect(stop(consumer)).to be(true)
+  end
+
   it "tries again when librdkafka refuses to go back" do
     consumer = working(2)
     client.seek_refusal = "Local: Erroneous state"
@@ -151,6 +181,12 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
       expect(answer("second", 1, 3)).to eq("orders" => []) # it went, and came back
       expect(answer("second", 3)).to be_empty
       expect(answer("third", 3)).to eq("orders" => [topic_partition])
+    end
+
+    it "are those of when a partition was left where it goes on there" do
+      answer("first", 1)
+      ids.resumed(topic_partition => 3, ["orders", 1] => 3)
+      expect(answer("second", 3)).to eq("orders" => [topic_partition])
     end
 
     it "are asked for again until the partition has begun anew" do

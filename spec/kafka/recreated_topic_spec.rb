@@ -9,6 +9,12 @@ RSpec.describe "A topic that is deleted and made again under a running consumer"
     create_again(topic)
   end
 
+  def await_worked_on(produced, member)
+    await_kafka(-> { "not all of the new topic is worked on" }) do
+      (produced.map(&:id) - member.log.read.attempts.select(&:ended).map(&:id)).empty?
+    end
+  end
+
   %i[eager cooperative].each do |protocol|
     it "is worked on from its first message and committed, as if it were another (#{protocol})" do
       topic = kafka_topic
@@ -47,13 +53,32 @@ RSpec.describe "A topic that is deleted and made again under a running consumer"
       create_again(topic)
       produced = topic.produce(count, keys: 7)
       member.resume
-      await_kafka(-> { "not all of the new topic is worked on" }) do
-        (produced.map(&:id) - member.log.read.attempts.select(&:ended).map(&:id)).empty?
-      end
+      await_worked_on(produced, member)
       await_committed(group, topic, { 0 => count })
       stop_members
 
       expect(member.said(/The topic was made anew/).size).to eq(1)
     end
+  end
+
+  # The member gives the partition back while the topic is gone, and gets it again where it had left it.
+  it "is worked on from its first message when it has more at once than the old one had (cooperative)" do
+    topic = kafka_topic
+    topic.produce(500, keys: 7)
+    group = kafka_group(topic, kafka_topic)
+    member = start_member("first", group, config: { "session.timeout.ms": 20_000,
+                                                    "topic.metadata.refresh.interval.ms": 1_000 })
+    await_committed(group, topic)
+    topic.delete
+    await_kafka(-> { "the member has not given the partition back" }) { member.log.read.last("revoked") }
+    member.pause
+    create_again(topic)
+    produced = topic.produce(600, keys: 7)
+    member.resume
+    await_worked_on(produced, member)
+    await_committed(group, topic, { 0 => 600 })
+    stop_members
+
+    expect(member.said(/The topic was made anew/).size).to eq(1)
   end
 end

@@ -339,6 +339,7 @@ module WorkShaper
         @partitions = @partitions.merge(fresh).freeze
         @version += 1
         @since = @since.merge(fresh.values.to_h { |place| [place, @version] }).freeze
+        @lookout.topic_ids.resumed(@since.slice(*(fresh.values & @beginning.resumed)))
         @unconfirmed = @unconfirmed.except(*fresh.values)
         @client.queries.sought(fresh.values)
         tell(:assigned, "Assigned", partitions: fresh.keys) if fresh.any?

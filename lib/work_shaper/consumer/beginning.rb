@@ -14,6 +14,10 @@ module WorkShaper
         damaged: "it is damaged, or was committed beside another offset"
       }.freeze
 
+      # @return [Array<Array(String, Integer)>] those of the last that came of which nobody has committed anything since
+      #   we did
+      attr_reader :resumed
+
       # @param client [Client]
       # @param pool [Pool] lets pass what is finished
       # @param at_end [Boolean] whether partitions without a commit begin at their end
@@ -21,6 +25,7 @@ module WorkShaper
         @client = client
         @pool = pool
         @at_end = at_end
+        @resumed = []
       end
 
       # Looks at what the group has committed of partitions that come. An outage leaves all to librdkafka.
@@ -35,8 +40,10 @@ module WorkShaper
       # @param left [Hash{Array(String, Integer) => OffsetList::Committed}] what is finished of those that were lost
       # @return [Hash{Array(String, Integer) => OffsetList::Committed}] where those begin that librdkafka is told of
       def of(partitions, left)
+        @resumed = []
         committed = @client.committed(partitions.values, ANSWER_TIME)
-        resumed = left.slice(*partitions.values).select { |place, _| ours?(place, committed[place]) }
+        @resumed = partitions.values.select { |place| ours?(place, committed[place]) }
+        resumed = left.slice(*@resumed)
         let_pass(partitions, { **committed, **resumed }.reject { |_, row| row.metadata.to_s.empty? })
         @at_end ? { **ends(partitions.values - committed.keys), **resumed } : resumed
       rescue Rdkafka::RdkafkaError => e

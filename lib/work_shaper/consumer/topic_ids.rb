@@ -6,7 +6,8 @@ module WorkShaper
     # that stay ours; where the new log is as long as the old one was, librdkafka goes on in the middle of it.
     #
     # What brokers say counts for partitions that were ours when they were asked, and have been since: another one may
-    # have begun in the new log.
+    # have begun in the new log. But not where a partition begins at the very offset that we committed last: the group
+    # keeps the offsets of a topic that is deleted.
     #
     # @private
     class TopicIds
@@ -17,6 +18,7 @@ module WorkShaper
       def initialize
         @latest = {} # by topic
         @known = {} # by partition and the version since which it is ours
+        @last = {} # by partition, whether it is still ours or not
         @answers = Thread::Queue.new
       end
 
@@ -26,6 +28,13 @@ module WorkShaper
       # @param since [Hash{Array(String, Integer) => Integer}] {Assignment#since} when they were asked
       def answered(ids, since)
         @answers << [ids.compact, since]
+      end
+
+      # Partitions have come that go on where we left them, and so in the same log.
+      #
+      # @param since [Hash{Array(String, Integer) => Integer}] the versions in which they came
+      def resumed(since)
+        since.each { |place, version| @known[[place, version]] = @last[place] if @last.key?(place) }
       end
 
       # Goes through the answers since the last call.
@@ -51,8 +60,13 @@ module WorkShaper
         @latest = { **absent, **@latest, **ids }
         (asked.to_a & ours).each do |place, version|
           id = ids[place.first] or next
-          found[place.first] = [*found[place.first], place] | [] unless (@known[[place, version]] ||= id) == id
+          found[place.first] = [*found[place.first], place] | [] unless begun_in(place, version, id) == id
         end
+      end
+
+      # The id of the topic in whose log the partition began; that which is there now, if it is the first one known.
+      def begun_in(place, version, id)
+        @last[place] = @known[[place, version]] ||= id
       end
     end
 
