@@ -38,8 +38,14 @@ module WorkShaper
       def lag
         return unless @lookout.reachability.reachable
 
+        positions.each_value.filter_map { |row| row[:lag] }.sum
+      end
+
+      # @return [Hash{String => Hash{Symbol => Integer, nil}}] by partition: `position`, what is next to be taken,
+      #   `committed`, `end` and `lag`; nil: not known
+      def positions
         backlogs = @pool.backlogs
-        @assignment.partitions.filter_map { |name, place| places(place, backlogs.fetch(name, IDLE))[:lag] }.sum
+        @assignment.partitions.to_h { |name, place| [name, places(place, backlogs.fetch(name, IDLE))] }
       end
 
       private

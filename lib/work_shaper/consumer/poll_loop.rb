@@ -159,6 +159,7 @@ module WorkShaper
         beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
         @assignment.attach(@client, @checkpoints, beginning, @lookout)
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @pauses)
+        @stall = Stall.new(@numbers, @assignment)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
         return if over?
@@ -170,9 +171,16 @@ module WorkShaper
         (@waiting ||= Waiting.new(@options, @assignment)).joined
       end
 
-      # The group has put this member out, or will, and librdkafka stays as it is, with its partitions, for ever.
-      def replace_client
-        SafeLog.warn(message: "This member takes part in no rebalance any more: it joins again")
+      # What is wrong with a client that would stay as it is for ever, for the log; nil: nothing.
+      def unfit
+        return "This member takes part in no rebalance any more" if @client.membership.orphaned?(@assignment)
+
+        stalled = @stall.partitions(@back_pressure.paused.keys)
+        "Nothing comes of #{stalled.join(", ")}, whose topic was made again" if stalled.any?
+      end
+
+      def replace_client(reason)
+        SafeLog.warn(message: "#{reason}: this member joins again")
         @assignment.part
         @assignment.proceed
         join_again
@@ -199,7 +207,8 @@ module WorkShaper
         adapt_to_limits unless @limits.equal?(@options.manager)
         @back_pressure.heed
         take_to_feed
-        return replace_client if @client.membership.orphaned?(@assignment)
+        reason = unfit
+        return replace_client(reason) if reason
 
         @quiet ? @unfed.clear : feed
         follow_group
@@ -224,6 +233,7 @@ module WorkShaper
 
         made_again = @lookout.topic_ids.made_again(@assignment.since)
         @assignment.made_again(made_again) if made_again.any?
+        @stall.watch(made_again.keys)
       end
 
       def take_to_feed

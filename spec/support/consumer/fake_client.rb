@@ -28,8 +28,8 @@ module ConsumerHelpers
     # What the polling thread is inside of, where librdkafka may never answer what it is asked; nil: nothing.
     attr_reader :inside
     # What reachable? says; whether assignments replace each other, and what goes is not revoked (as in KIP-848 on
-    # librdkafka 2.8.0); whether commits succeed.
-    attr_writer :answered, :replacing, :commit_succeeds, :seek_refusal
+    # librdkafka 2.8.0); whether commits succeed; what librdkafka says against seek; partitions of which nothing comes.
+    attr_writer :answered, :replacing, :commit_succeeds, :seek_refusal, :stalled
     # That of what is produced.
     attr_writer :leader_epoch
     # Is called with topic, partition and offset instead of storing them.
@@ -45,12 +45,9 @@ module ConsumerHelpers
     def initialize
       # Two threads at once may be the first to look at a partition.
       @log = Hash.new { |log, name| @mutex.synchronize { log.fetch(name) { log[name] = [] } } }
-      @positions = {}
-      @starts = {}
-      @committed = {}
-      @kept = {}
-      @metadata = {}
+      @positions, @starts, @committed, @kept, @metadata = Array.new(5) { {} }
       @stored, @refused, @misuse, @failures, @reports, @paused_partitions, @calls, @events, @given = Array.new(9) { [] }
+      @stalled = []
       @queries = FakeQueries.new(self, @log, @positions)
       @commits = ConsumerHelpers.inner(:CommitResults).new
       @membership = ConsumerHelpers.inner(:Membership).new(ConsumerHelpers.inner(:Options)::DEFAULTS)
@@ -326,7 +323,7 @@ module ConsumerHelpers
     end
 
     def fetch(count, left)
-      (@positions.keys - @paused_partitions).flat_map do |topic_partition|
+      (@positions.keys - @paused_partitions - @stalled).flat_map do |topic_partition|
         found = @log[topic_partition].slice(@positions[topic_partition], count) || []
         found = found.take_while { |one| left.positive?.tap { left -= "#{one.key}#{one.payload}".bytesize } }
         count -= found.size
