@@ -7,7 +7,7 @@ require_relative "invariant_checker"
 
 # SEED=123 RUNS=1 runs one schedule again; RUNS is the number of schedules of each profile.
 RSpec.describe "The invariants under random schedules" do
-  runs = Integer(ENV.fetch("RUNS", "400"))
+  runs = Integer(ENV.fetch("RUNS", "250"))
   first_seed = Integer(ENV.fetch("SEED") { Random.new_seed % 1_000_000_000 })
 
   def explain(schedule, runner, violations)
