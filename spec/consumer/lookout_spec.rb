@@ -9,11 +9,6 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
 
   before { replace_constant(inner(:Lookout), :PERIOD, 0.02) }
 
-  def rounds(count = 3)
-    enough = client.queries.rounds + count
-    eventually("Kafka is not asked") { client.queries.rounds >= enough }
-  end
-
   def told
     log.entries(/\A(Kafka (is|refused)|Error in the lookout)/)
   end

@@ -12,12 +12,6 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
     consumer.stats[:partitions][name]
   end
 
-  # Everything that was to be asked of Kafka from now on has been asked.
-  def rounds(count = 2)
-    enough = client.queries.rounds + count
-    eventually("Kafka is not asked") { client.queries.rounds >= enough }
-  end
-
   # What is taken is not let in before the gate opens.
   def running_behind_a_gate(*topic_partitions)
     gate = self.gate
@@ -98,7 +92,7 @@ RSpec.describe WorkShaper::Consumer, "what it says of each partition" do
     client.committed[topic_partition] = 0
     client.produce("orders", 0, *Array.new(9, &:to_s))
     consumer = running_behind_a_gate(topic_partition)
-    rounds(3)
+    rounds
     lags = Array.new(20) { row(consumer)[:lag] }
     expect(lags).to all(eq(9))
   end

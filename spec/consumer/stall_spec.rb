@@ -21,18 +21,12 @@ RSpec.describe WorkShaper::Consumer, "when librdkafka brings nothing of a topic 
     log.entries(/joins again/)
   end
 
-  # The brokers were asked twice since then, so what they say has been heard of.
-  def look
-    enough = client.queries.rounds + 3
-    eventually("Kafka is not asked") { client.queries.rounds >= enough }
-  end
-
   # Has taken two messages; the next client is the heir.
   def working
     running(place, ["orders", 1]) { |message| done << message.payload }.tap do
       client.produce("orders", 0, "a", "b")
       eventually { done.size == 2 }
-      look
+      rounds
       allow(ConsumerHelpers.client_class).to receive(:new) { |*arguments| heir.connect(*arguments) }
     end
   end

@@ -14,11 +14,6 @@ RSpec.describe WorkShaper::Consumer, "of whose topics or partitions nothing come
     replace_constant(inner(:Lookout), :TOPICS_PERIOD, 0.05)
   end
 
-  def rounds(count = 3)
-    enough = client.queries.rounds + count
-    eventually("Kafka is not asked") { client.queries.rounds >= enough }
-  end
-
   def told
     log.entries(/\A(Nothing comes in|Trouble is over|Kafka\z)/)
   end

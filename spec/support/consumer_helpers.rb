@@ -132,6 +132,12 @@ module ConsumerHelpers
     end
   end
 
+  # The lookout has begun so many rounds more: what brokers were to be asked before, they have been, and answered.
+  def rounds(count = 3)
+    enough = client.queries.rounds + count
+    eventually("Kafka is not asked") { client.queries.rounds >= enough }
+  end
+
   # How each consumer of the example is: what ended it, or its numbers.
   def circumstances
     @running&.map do |consumer, thread|
