@@ -54,10 +54,11 @@ RSpec.describe WorkShaper::Consumer, "when librdkafka brings nothing of a topic 
   describe "a stall" do
     let(:position) { { position: 3, end: 5 } }
     let(:assignment) { instance_double(inner(:Assignment), partitions: { "orders/0" => place }, since: { place => 1 }) }
+    let(:back_pressure) { instance_double(inner(:BackPressure)) }
     let(:stall) do
       numbers = instance_double(inner(:Numbers))
       allow(numbers).to receive(:positions) { { "orders/0" => position } }
-      inner(:Stall).new(numbers, assignment)
+      inner(:Stall).new(numbers, assignment, back_pressure)
     end
 
     before do
@@ -66,10 +67,11 @@ RSpec.describe WorkShaper::Consumer, "when librdkafka brings nothing of a topic 
     end
 
     # What is found after so many seconds more.
-    def after(seconds, paused = [])
+    def after(seconds, paused = {})
       @now = (@now || ManagerHelpers.now) + seconds
       allow(stall).to receive(:now).and_return(@now)
-      stall.partitions(paused)
+      allow(back_pressure).to receive(:paused).and_return(paused)
+      stall.partitions
     end
 
     it "is one when a partition stays for ten seconds where it is, and does not end there" do
@@ -82,7 +84,7 @@ RSpec.describe WorkShaper::Consumer, "when librdkafka brings nothing of a topic 
       expect(after(10)).to be_empty
       allow(assignment).to receive(:since).and_return(place => 2)
       expect(after(10)).to be_empty
-      expect([after(10, ["orders/0"]), after(10)]).to eq([[], []])
+      expect([after(10, "orders/0" => place), after(10)]).to eq([[], []])
       expect(after(10)).to eq(["orders/0"])
     end
 

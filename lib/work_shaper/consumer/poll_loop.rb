@@ -159,7 +159,7 @@ module WorkShaper
         beginning = Beginning.new(@client, @pool, at_end: @options.begins_at_end?)
         @assignment.attach(@client, @checkpoints, beginning, @lookout)
         @back_pressure = BackPressure.new(@pool, @in_flight_limit, @client, @assignment, @pauses)
-        @stall = Stall.new(@numbers, @assignment)
+        @stall = Stall.new(@numbers, @assignment, @back_pressure)
         arrival = Arrival.new(@client, @options)
         arrival.await_broker { over? }
         return if over?
@@ -175,8 +175,7 @@ module WorkShaper
       def unfit
         return "This member takes part in no rebalance any more" if @client.membership.orphaned?(@assignment)
 
-        stalled = @stall.partitions(@back_pressure.paused.keys)
-        "Nothing comes of #{stalled.join(", ")}, whose topic was made again" if stalled.any?
+        @stall.complaint
       end
 
       def replace_client(reason)
@@ -232,7 +231,9 @@ module WorkShaper
         return if @assignment.changing?
 
         made_again = @lookout.topic_ids.made_again(@assignment.since)
-        @assignment.made_again(made_again) if made_again.any?
+        return if made_again.empty?
+
+        @assignment.made_again(made_again)
         @stall.watch(made_again.keys)
       end
 

@@ -15,9 +15,11 @@ module WorkShaper
 
       # @param numbers [Numbers]
       # @param assignment [Assignment]
-      def initialize(numbers, assignment)
+      # @param back_pressure [BackPressure] knows the partitions of which nothing is to come
+      def initialize(numbers, assignment, back_pressure)
         @numbers = numbers
         @assignment = assignment
+        @back_pressure = back_pressure
         @topics = []
         @waiting = {} # by partition: since when, and for what
         @looked_at = now
@@ -30,15 +32,20 @@ module WorkShaper
         @topics |= topics
       end
 
-      # To be called in each turn of the poll loop.
+      # What is wrong, for the log. To be called in each turn of the poll loop.
       #
-      # @param paused [Array<String>] partitions of which nothing is to come
-      # @return [Array<String>] those of which nothing comes
-      def partitions(paused)
+      # @return [String, nil] nil: nothing is
+      def complaint
+        stalled = partitions
+        "Nothing comes of #{stalled.join(", ")}, whose topic was made again" if stalled.any?
+      end
+
+      # @return [Array<String>] partitions of which nothing comes
+      def partitions
         return [] if @topics.empty? || now - @looked_at < PERIOD
 
         @looked_at = now
-        @waiting = still_to_come(paused).to_h { |name, what| [name, since(name, what)] }
+        @waiting = still_to_come.to_h { |name, what| [name, since(name, what)] }
         @waiting.select { |_, (since, _)| @looked_at - since >= AFTER }.keys
       end
 
@@ -49,9 +56,9 @@ module WorkShaper
         before&.last == what ? before : [@looked_at, what]
       end
 
-      def still_to_come(paused)
+      def still_to_come
         watched = @assignment.partitions.select { |_, (topic, _)| @topics.include?(topic) }
-        rows = @numbers.positions.slice(*(watched.keys - paused))
+        rows = @numbers.positions.slice(*(watched.keys - @back_pressure.paused.keys))
         rows = rows.select { |_, row| row[:position] && row[:end] && row[:position] < row[:end] }
         rows.to_h { |name, row| [name, [@assignment.since[watched[name]], row[:position]]] }
       end
