@@ -80,6 +80,17 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
     lost
   end
 
+  # Partitions go to a member that leaves before it has them: if another rebalance took some of the first one's, too,
+  # librdkafka would be right again.
+  def leave_alone(first, second)
+    lost = lose_a_topic_in_the_middle
+    start(second)
+    eventually { lost.topic && first.stats[:troubles].key?(lost.topic) }
+    stop(second)
+    set_error(lost.topic, 0)
+    eventually { held(first).flatten.size == 4 }
+  end
+
   # Partitions go, and one of their topics is not there any more while they are handed over. What follows comes in
   # another rebalance.
   def lose_a_topic_while_work_runs(consumer)
@@ -116,17 +127,14 @@ RSpec.describe WorkShaper::Consumer, "when the group has put it out and librdkaf
       original.call(*arguments).tap { |membership| membership.define_singleton_method(:asked_for) { |_change| nil } }
     end
     first = member
-    second = member("allow.auto.create.topics": true)
+    second, third = Array.new(2) { member("allow.auto.create.topics": true) }
     start(first)
     work_through("before")
-    lost = lose_a_topic_in_the_middle
-    start(second)
-    eventually { lost.topic && first.stats[:troubles].key?(lost.topic) }
-    set_error(lost.topic, 0)
-    kafka.forgive(:offset_commit) # answers come at once again
-    eventually { held(first, second).all?(&:any?) && held(first, second).flatten.size == 4 }
-    stop(second)
-    eventually { rejoined == 1 && held(first).flatten.size == 4 }
+    leave_alone(first, second)
+    start(third) # the first one takes no part in what follows
+    eventually { rejoined == 1 && held(first, third).all?(&:any?) && held(first, third).flatten.size == 4 }
+    stop(third)
+    eventually { held(first).flatten.size == 4 }
     work_through("after")
     expect(stop(first)).to be(true)
     expect(topics.map { |topic| kafka.committed("specs", topic) }).to eq([{ 0 => 2 }] * 4)
