@@ -83,7 +83,7 @@ module ConsumerHelpers
                                                           *([:int, 0, :int, milliseconds] * times))
     end
 
-    # No more of either.
+    # No more errors; delays stay (librdkafka keeps those of a broker elsewhere).
     def forgive(request)
       Native.rd_kafka_mock_clear_request_errors(@cluster, API.fetch(request))
     end

@@ -4,13 +4,15 @@
 #
 #   consumer  keyword arguments of WorkShaper::Consumer.new
 #   work      {"sleep_ms": 10}, {"cpu_ms": 1} (pure Ruby) or {}; "slow": {"every": 40, "sleep_ms": 2000} for the
-#             messages whose id that divides; "hang": an id, for ever; "fail": {"twice_every": 20,
+#             messages whose id that divides; "hang": an id, until it is released; "fail": {"twice_every": 20,
 #             "for_ever_every": 100}, and what else Faults takes
 #   record    "each": every start and end of work; or a number: a tally and the consumer's load each so many messages
 #   log       the file to which all of it is appended, in lines; WorkLog reads it
 #
+# With statistics.interval.ms it writes down which partitions librdkafka does not see in what brokers say of topics.
 # A line is one write(2), done before the work goes on, so a SIGKILL loses none that counts. Standard input takes
-# "stats" and "stop"; the process ends with it, so it cannot survive the suite. Exit status: 0 when `run` returned true.
+# "stats", "release" and "stop"; the process ends with it, so it cannot survive the suite. Exit status: 0 when `run`
+# returned true.
 
 require "delegate"
 require "json"
@@ -71,6 +73,7 @@ class Work
     @rounds = cpu_ms && (cpu_ms * rounds_per_ms).to_i
     @slow = slow
     @hang = hang
+    @released = Queue.new
     @faults = fail && Faults.new(**fail)
   end
 
@@ -81,10 +84,15 @@ class Work
     @faults&.call(message)
   end
 
+  # Nothing hangs any more.
+  def release
+    @released.close
+  end
+
   private
 
   def stay(id)
-    sleep if id == @hang
+    @released.pop if id == @hang
     sleep @slow[:sleep_ms] / 1_000.0 if @slow && (id % @slow[:every]).zero?
   end
 
@@ -174,8 +182,10 @@ class Member
   def initialize(consumer:, log:, work: {}, record: "each")
     @journal = Journal.new(log)
     WorkShaper.logger = Logger.new($stderr, formatter: Burials.new(@journal))
-    @record = record_of(Work.new(**work), record)
+    @work = Work.new(**work)
+    @record = record_of(@work, record)
     witness(@journal)
+    Rdkafka::Config.statistics_callback = method(:note_unseen) if consumer[:config].key?(:"statistics.interval.ms")
     consumer = { on_error: ->(*) {}, **consumer } if work.key?(:fail) # what fails is no news
     @consumer = WorkShaper::Consumer.new(**consumer) { |message| @record.call(message) }
   end
@@ -204,10 +214,18 @@ class Member
     while (line = $stdin.gets)
       case line.chomp
       when "stats" then @journal.write(:stats, JSON.generate(@consumer.stats))
+      when "release" then @work.release
       when "stop" then @consumer.stop
       end
     end
     exit!(3)
+  end
+
+  def note_unseen(statistics)
+    unseen = statistics["topics"].flat_map do |topic, about|
+      about["partitions"].select { |_, partition| partition["unknown"] }.keys.map { |number| "#{topic}/#{number}" }
+    end
+    @journal.write(:unseen, *unseen)
   end
 
   def witness(journal)

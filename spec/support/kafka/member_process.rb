@@ -81,6 +81,11 @@ module KafkaSpecs
       @orders.puts("stop")
     end
 
+    # Lets go on what hangs.
+    def release
+      @orders.puts("release")
+    end
+
     # SIGKILL, and waits until it is gone.
     def kill
       begin
