@@ -137,6 +137,31 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     end
   end
 
+  # The last of what came in is the anchor: the next member receives it once more, and lets it pass.
+  it "is passed on whole when all that has come in again is finished" do
+    maps = WorkShaper.const_get(:OffsetMap)
+    messages = Array.new(20) { |offset| WorkShaper::Message.new(topic: "orders", partition: 0, offset: offset) }
+    text = maps.encode(0, [3, 4, 8, 8, 12, 14], 0, *messages.first.__send__(:fingerprint))
+    (1..15).each do |count|
+      shaper = manager(work: ->(*) {}).extend(WorkShaper.const_get(:Feeding))
+      map = maps.decode(text, 0)
+      feed = ->(list) { shaper.__send__(:feed, list, nil, {}.compare_by_identity, { "orders/0" => map }) }
+      feed.call(messages.first(count))
+      eventually { shaper.stats[:in_flight].zero? }
+      offset, passed_on = shaper.__send__(:checkpoint, "orders/0", map)
+      next expect([offset, passed_on]).to eq([15, nil]) if count == 15 # nothing is left of it
+
+      read = maps.decode(passed_on, offset)
+      expect([offset, (offset..19).select { |number| read.finished?(number) }])
+        .to eq([count - 1, [count - 1, *[3, 4, 8, 12, 13, 14].select { |number| number >= count }]])
+      expect(read.anchor).to eq([count - 1, *messages[count - 1].__send__(:fingerprint)])
+      again = manager(work: ->(*) {}).extend(WorkShaper.const_get(:Feeding))
+      again.__send__(:feed, messages.drop(offset), nil, {}.compare_by_identity, { "orders/0" => read })
+      eventually { again.stats[:in_flight].zero? }
+      expect([read.over?, again.stats[:total_acked]]).to eq([true, 20 - offset])
+    end
+  end
+
   it "is counted as acknowledged by the next member" do
     hung
     @client = client.successor

@@ -41,7 +41,7 @@ RSpec.describe "The map of finished offsets" do
   end
 
   it "is the text that every version of this format reads" do
-    expect(encode).to eq("ws1:!AsGA.~#v<!$9L~#}fr0,KgMm$P&Pv").and have_attributes(encoding: Encoding::US_ASCII)
+    expect(encode).to eq("ws1:!E2o5%~#v<!$9L~#}fr0,KgMc=6dhe").and have_attributes(encoding: Encoding::US_ASCII)
     expect(maps.decode(encode.b.freeze, 100).runs).to eq(runs)
     expect(maps.decode(encode.encode(Encoding::UTF_8), 100).runs).to eq(runs)
   end
@@ -52,6 +52,12 @@ RSpec.describe "The map of finished offsets" do
       map = maps.decode(encode(base: 0, anchor: 0, runs: [1, last], timestamp: timestamp, hash: hash), 0)
       expect(map).to have_attributes(anchor: [0, timestamp, hash], runs: [1, last], last: last, count: last)
     end
+  end
+
+  it "says by a run that begins there that the anchor is finished, too" do
+    map = maps.decode(encode(anchor: 102), 100)
+    expect(map).to have_attributes(runs: runs, anchor: [102, 1_795_773_600_000, 0xC0FFEE01])
+    expect([101, 102].map { |offset| map.finished?(offset) }).to eq([false, true])
   end
 
   it "is nil when nothing is finished, or there is no room" do
@@ -84,7 +90,7 @@ RSpec.describe "The map of finished offsets" do
       [:base, TypeError, [nil, "100", 100.0]],
       [:base, ArgumentError, [-1, 2**63, 102]],
       [:anchor, TypeError, [nil, "101", 101.0]],
-      [:anchor, ArgumentError, [-1, 99, 102, 103, 2**63]],
+      [:anchor, ArgumentError, [-1, 99, 103, 104, 2**63]],
       [:timestamp, TypeError, [nil, Time.at(0), 1.0]],
       [:timestamp, RangeError, [2**63, -(2**63) - 1]],
       [:hash, TypeError, [nil, "1", 1.0]],
@@ -93,7 +99,7 @@ RSpec.describe "The map of finished offsets" do
       [:limit, TypeError, ["4096", 1.5]],
       [:limit, ArgumentError, [-1, 2**64]],
       [:runs, TypeError, [nil, 102, "102", [nil, 105], [102, "105"], [102.0, 105], [102..105, 107]]],
-      [:runs, ArgumentError, [[102], [102, 105, 107], [105, 102], [101, 105], [100, 100], [-1, 5], [102, 2**63],
+      [:runs, ArgumentError, [[102], [102, 105, 107], [105, 102], [100, 105], [100, 100], [-1, 5], [102, 2**63],
                               [102, (2**63) - 1], [102, 105, 105, 107], [102, 105, 106, 107], [107, 107, 102, 105]]]
     ].each do |field, error, values|
       values.each do |value|

@@ -161,10 +161,10 @@ static size_t write_code(struct range_encoder *encoder, const struct offset_map 
     struct number_models distance = models.gaps, epoch = models.gaps;
     write_number(encoder, &distance, map->anchor.offset - map->base + 1);
     write_number(encoder, &epoch, (int64_t)map->leader_epoch + 2);
-    int64_t unfinished = map->anchor.offset; /* the last one that is known to be */
+    int64_t unfinished = map->anchor.offset; /* the last one that may be */
     for (size_t i = 0; i < count; i++) {
         const struct offset_run *run = &map->runs[i];
-        write_number(encoder, &models.gaps, run->first - unfinished);
+        write_number(encoder, &models.gaps, run->first - unfinished + (i == 0));
         write_number(encoder, &models.runs, run->last - run->first + 1);
         if (!range_encoder_fits(encoder)) {
             return i;
@@ -225,7 +225,7 @@ static bool read_runs(struct range_decoder *decoder, struct length_models *model
     int64_t unfinished = map->anchor.offset;
     for (size_t i = 0; i < map->count; i++) {
         int64_t gap = read_number(decoder, &models->gaps), length = read_number(decoder, &models->runs);
-        int64_t first = sum(unfinished, gap);
+        int64_t first = sum(unfinished, i == 0 ? gap - 1 : gap);
         if (gap == 0 || length == 0 || first < 0 || range_decoder_starved(decoder)) {
             return false;
         }

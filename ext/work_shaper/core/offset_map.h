@@ -30,7 +30,8 @@ struct offset_run {
     int64_t first, last;
 };
 
-/* The first unfinished message: what the next owner receives first, if it is the same log. */
+/* The first unfinished message, which the next owner receives first if it is the same log; or, where all that came in
+ * was finished, the last of these. */
 struct offset_anchor {
     int64_t offset;
     int64_t timestamp; /* any number; this only carries it */
@@ -39,7 +40,7 @@ struct offset_anchor {
 
 /*
  * `base` is the offset that is committed, the next one to be read. In ascending order, all from 0 on, the last one
- * below INT64_MAX: base <= anchor.offset < runs[0].first <= runs[0].last; and between two runs is an offset at least.
+ * below INT64_MAX: base <= anchor.offset <= runs[0].first <= runs[0].last; and between two runs is an offset at least.
  */
 struct offset_map {
     int64_t base;

@@ -11,10 +11,12 @@ static bool nothing_finished(const struct offset_tracker *tracker) {
     return tracker->received == tracker->abandoned + tracker->waiting + tracker->running;
 }
 
-/* The lowest unfinished offset of a partition. */
+/* From where the next owner goes on: the lowest unfinished message of a partition; or, where all is finished, the last
+ * one. */
 struct frontier {
     int64_t offset;
-    VALUE message;
+    VALUE message; /* Qundef: it is finished, and `latest` tells what it was */
+    struct offset_anchor latest;
 };
 
 /* Returns false when everything is finished. */
@@ -91,10 +93,13 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
     struct runs runs = {.map = {.base = frontier->offset,
                                 .anchor = {.offset = frontier->offset},
                                 .leader_epoch = partition->leader_epoch},
-                        .room = tracker->length + (known ? known->count : 0)};
+                        .room = tracker->length + (known ? known->count : 0) + 1};
     runs.map.runs = malloc(runs.room * sizeof *runs.map.runs);
     if (!runs.map.runs) {
         return Qnil;
+    }
+    if (frontier->message == Qundef) {
+        add_run(frontier->offset, frontier->offset, &runs);
     }
     offset_tracker_each_run(tracker, add_run, &runs);
     if (known) {
@@ -102,7 +107,10 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
     }
     char text[OFFSET_MAP_LIMIT];
     size_t length = 0;
-    if (runs.map.count > 0) {
+    if (frontier->message == Qundef) {
+        runs.map.anchor = frontier->latest;
+        length = offset_map_encode(&runs.map, text, sizeof text);
+    } else if (runs.map.count > 0) {
         runs.map.anchor.hash = message_fingerprint(frontier->message, &runs.map.anchor.timestamp);
         length = offset_map_encode(&runs.map, text, sizeof text);
     }
@@ -120,8 +128,8 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
  * From where another owner of the partition would have to go on, and what is finished beyond that: an offset and a
  * text to be committed beside it, or nil; and how many messages whose work is finished are not repeated then. Nil when
  * nothing of the partition is finished. The map, an OffsetMap or nil, is that with which the partition came: what it
- * says of messages that have not come in is passed on. (Not when all that has come in is finished: there is no message
- * then by which the next owner would know the log.)
+ * says of messages that have not come in is passed on. When all that has come in is finished, the offset is that of the
+ * last message then, by which the next owner knows the log, and the text says that it is finished.
  */
 static VALUE checkpoint(VALUE self, VALUE key, VALUE map) {
     const struct partition *partition = manager_partition(self, key);
@@ -131,11 +139,15 @@ static VALUE checkpoint(VALUE self, VALUE key, VALUE map) {
     const struct offset_tracker *tracker = &partition->tracker;
     uint64_t finished = offset_tracker_finished_here(tracker);
     struct frontier frontier;
+    const struct offset_map *known = offset_map_proven(map);
     if (!find_frontier(tracker, &frontier)) {
-        return rb_ary_new_from_args(3, LL2NUM(tracker->highest + 1), Qnil, ULL2NUM(finished));
+        if (!known || offset_map_last(known) <= tracker->highest) {
+            return rb_ary_new_from_args(3, LL2NUM(tracker->highest + 1), Qnil, ULL2NUM(finished));
+        }
+        frontier = (struct frontier){tracker->highest, Qundef, *offset_map_latest(map)};
     }
     int64_t last;
-    VALUE text = finished_beyond(partition, &frontier, offset_map_proven(map), &last);
+    VALUE text = finished_beyond(partition, &frontier, known, &last);
     RB_GC_GUARD(map);
     uint64_t left_out = offset_tracker_finished_above(tracker, last);
     return rb_ary_new_from_args(3, LL2NUM(frontier.offset), text, ULL2NUM(finished - left_out));

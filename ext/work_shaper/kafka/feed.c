@@ -85,6 +85,9 @@ static void note(struct feeding *feeding) {
     if (epoch > feeding->leader_epoch) {
         registry_partition(feeding->manager, feeding->named.name)->leader_epoch = feeding->leader_epoch = epoch;
     }
+    if (!NIL_P(feeding->map)) {
+        offset_map_came(feeding->map, feeding->message);
+    }
 }
 
 /* Lets a message pass that was finished in an earlier assignment: it is only acknowledged. Returns whether it was. */

@@ -13,6 +13,7 @@ enum state {
 struct offset_map_object {
     struct offset_map map;
     enum state state;
+    struct offset_anchor latest; /* the last message that has come in, while the map is proven */
 };
 
 static void free_offset_map(void *data) {
@@ -65,8 +66,8 @@ static void fill_runs(struct offset_map *map, VALUE runs) {
     for (size_t i = 0; i < map->count; i++) {
         int64_t first = check_offset(RARRAY_AREF(runs, (long)(2 * i)), "the first offset of a run");
         int64_t last = check_offset(RARRAY_AREF(runs, (long)(2 * i + 1)), "the last offset of a run");
-        if (first <= unfinished || last < first || last == INT64_MAX) {
-            rb_raise(rb_eArgError, "runs must ascend from above the anchor, each from its first to its last offset, "
+        if (first < unfinished + (i > 0) || last < first || last == INT64_MAX) {
+            rb_raise(rb_eArgError, "runs must ascend from the anchor, each from its first to its last offset, "
                                    "and with an offset between two of them");
         }
         map->runs[i] = (struct offset_run){.first = first, .last = last};
@@ -79,8 +80,8 @@ static void fill_runs(struct offset_map *map, VALUE runs) {
  *
  * The text to be committed beside the offset `base`, of `limit` bytes at most. Runs are pairs of offsets, all in one
  * Array: first, last, first, last ... What does not fit is cut at the far end; nil if there is nothing, or nothing
- * fits. The anchor is the first unfinished message, with its fingerprint (Message#fingerprint); the leader epoch is the
- * latest of what was received. Runs no Ruby code.
+ * fits. The anchor is the first unfinished message, or a finished one, with which the first run begins then, with its
+ * fingerprint (Message#fingerprint); the leader epoch is the latest of what was received. Runs no Ruby code.
  */
 static VALUE encode(int argc, VALUE *argv, VALUE class) {
     VALUE base, runs, anchor, timestamp, hash, limit, leader_epoch, buffer = 0;
@@ -169,6 +170,18 @@ bool offset_map_passes(VALUE self, VALUE message) {
     return object->state == PROVEN && offset_map_finished(&object->map, message_offset(message));
 }
 
+void offset_map_came(VALUE map, VALUE message) {
+    struct offset_map_object *object = object_of(map);
+    if (object->state == PROVEN) {
+        object->latest.offset = message_offset(message);
+        object->latest.hash = message_fingerprint(message, &object->latest.timestamp);
+    }
+}
+
+const struct offset_anchor *offset_map_latest(VALUE map) {
+    return &object_of(map)->latest;
+}
+
 const struct offset_map *offset_map_proven(VALUE map) {
     const struct offset_map_object *object = NIL_P(map) ? NULL : object_of(map);
     return object && object->state == PROVEN ? &object->map : NULL;
@@ -216,7 +229,8 @@ static VALUE count(VALUE self) {
 /*
  * call-seq: anchor -> [offset, timestamp, hash]
  *
- * The first unfinished message, which is what the next owner receives first, if it is the same log.
+ * The first unfinished message, which is what the next owner receives first, if it is the same log; or the last of
+ * those that had come in, when all were finished: then the first run begins there.
  */
 static VALUE anchor(VALUE self) {
     const struct offset_anchor *anchor = &map_of(self)->anchor;

@@ -17,6 +17,16 @@
 bool offset_map_passes(VALUE map, VALUE message);
 
 /*
+ * offset_map_came - Notes that the message, of the map's partition, has come in. map: an OffsetMap.
+ */
+void offset_map_came(VALUE map, VALUE message);
+
+/*
+ * offset_map_latest - The last message that came in, of a map that is proven. map: an OffsetMap.
+ */
+const struct offset_anchor *offset_map_latest(VALUE map);
+
+/*
  * offset_map_proven - What a map says, once its anchor has come, and while it knows of offsets above all that were
  * asked for. map: an OffsetMap, or nil.
  *
