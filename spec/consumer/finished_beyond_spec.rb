@@ -44,6 +44,13 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     WorkShaper.const_get(:OffsetMap).decode(client.metadata[topic_partition], client.committed[topic_partition])
   end
 
+  # A manager that gets these messages as a Consumer feeds it.
+  def fed(messages, map, sub_key = nil, work: ->(*) {})
+    manager(work: work).extend(WorkShaper.const_get(:Feeding)).tap do |shaper|
+      shaper.__send__(:feed, messages, sub_key, {}.compare_by_identity, { "orders/0" => map })
+    end
+  end
+
   it "is committed beside it when it stops, and not worked on again by the next member" do
     hung
     expect(map.runs).to eq([1, 2, 4, 4])
@@ -124,9 +131,8 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     text = maps.encode(0, runs, 0, *messages.first.__send__(:fingerprint), nil, 7)
     closed = gate
     (1..40).each do |count|
-      shaper = manager(work: ->(*) { closed.pass }).extend(WorkShaper.const_get(:Feeding))
       map = maps.decode(text, 0)
-      shaper.__send__(:feed, messages.first(count), ->(_) { :key }, {}.compare_by_identity, { "orders/0" => map })
+      shaper = fed(messages.first(count), map, ->(_) { :key }, work: ->(*) { closed.pass })
       offset, passed_on = shaper.__send__(:checkpoint, "orders/0", map)
       # Of what came in nothing is finished: the commit stays as it is.
       next expect([offset, count]).to match([nil, be < 3]) unless offset
@@ -143,10 +149,8 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
     messages = Array.new(20) { |offset| WorkShaper::Message.new(topic: "orders", partition: 0, offset: offset) }
     text = maps.encode(0, [3, 4, 8, 8, 12, 14], 0, *messages.first.__send__(:fingerprint))
     (1..15).each do |count|
-      shaper = manager(work: ->(*) {}).extend(WorkShaper.const_get(:Feeding))
       map = maps.decode(text, 0)
-      feed = ->(list) { shaper.__send__(:feed, list, nil, {}.compare_by_identity, { "orders/0" => map }) }
-      feed.call(messages.first(count))
+      shaper = fed(messages.first(count), map)
       eventually { shaper.stats[:in_flight].zero? }
       offset, passed_on = shaper.__send__(:checkpoint, "orders/0", map)
       next expect([offset, passed_on]).to eq([15, nil]) if count == 15 # nothing is left of it
@@ -155,8 +159,7 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
       expect([offset, (offset..19).select { |number| read.finished?(number) }])
         .to eq([count - 1, [count - 1, *[3, 4, 8, 12, 13, 14].select { |number| number >= count }]])
       expect(read.anchor).to eq([count - 1, *messages[count - 1].__send__(:fingerprint)])
-      again = manager(work: ->(*) {}).extend(WorkShaper.const_get(:Feeding))
-      again.__send__(:feed, messages.drop(offset), nil, {}.compare_by_identity, { "orders/0" => read })
+      again = fed(messages.drop(offset), read)
       eventually { again.stats[:in_flight].zero? }
       expect([read.over?, again.stats[:total_acked]]).to eq([true, 20 - offset])
     end

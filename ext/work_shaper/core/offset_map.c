@@ -151,6 +151,10 @@ static int64_t read_number(struct range_decoder *decoder, struct number_models *
 
 /* Encoding */
 
+/* Added to the number of the leader epoch where the anchor is finished: who does not know it takes the map for damaged,
+ * not for another one. */
+#define ANCHOR_FINISHED ((int64_t)1 << 32)
+
 /* Writes that there are `count` runs, and these until there is no more room. Returns how many had room. */
 static size_t write_code(struct range_encoder *encoder, const struct offset_map *map, size_t count) {
     struct length_models models;
@@ -160,11 +164,14 @@ static size_t write_code(struct range_encoder *encoder, const struct offset_map 
     range_encode_plain(encoder, (uint64_t)map->anchor.timestamp, 64);
     struct number_models distance = models.gaps, epoch = models.gaps;
     write_number(encoder, &distance, map->anchor.offset - map->base + 1);
-    write_number(encoder, &epoch, (int64_t)map->leader_epoch + 2);
-    int64_t unfinished = map->anchor.offset; /* the last one that may be */
+    bool anchor_finished = count > 0 && map->runs[0].first == map->anchor.offset;
+    write_number(encoder, &epoch, (int64_t)map->leader_epoch + 2 + (anchor_finished ? ANCHOR_FINISHED : 0));
+    int64_t unfinished = map->anchor.offset; /* the last one that is known to be, or the anchor */
     for (size_t i = 0; i < count; i++) {
         const struct offset_run *run = &map->runs[i];
-        write_number(encoder, &models.gaps, run->first - unfinished + (i == 0));
+        if (i > 0 || !anchor_finished) {
+            write_number(encoder, &models.gaps, run->first - unfinished);
+        }
         write_number(encoder, &models.runs, run->last - run->first + 1);
         if (!range_encoder_fits(encoder)) {
             return i;
@@ -221,12 +228,14 @@ static int64_t sum(int64_t left, int64_t right) {
 }
 
 /* Fills in the runs. False when no encoder of ours has written this. */
-static bool read_runs(struct range_decoder *decoder, struct length_models *models, struct offset_map *map) {
+static bool read_runs(struct range_decoder *decoder, struct length_models *models, struct offset_map *map,
+                      bool anchor_finished) {
     int64_t unfinished = map->anchor.offset;
     for (size_t i = 0; i < map->count; i++) {
-        int64_t gap = read_number(decoder, &models->gaps), length = read_number(decoder, &models->runs);
-        int64_t first = sum(unfinished, i == 0 ? gap - 1 : gap);
-        if (gap == 0 || length == 0 || first < 0 || range_decoder_starved(decoder)) {
+        bool at_anchor = i == 0 && anchor_finished;
+        int64_t gap = at_anchor ? 0 : read_number(decoder, &models->gaps);
+        int64_t length = read_number(decoder, &models->runs), first = sum(unfinished, gap);
+        if ((gap == 0 && !at_anchor) || length == 0 || first < 0 || range_decoder_starved(decoder)) {
             return false;
         }
         unfinished = sum(first, length);
@@ -248,6 +257,8 @@ static enum offset_map_status read_code(struct offset_map *map, const uint16_t *
     map->anchor.timestamp = (int64_t)range_decode_plain(&decoder, 64);
     struct number_models distance = models.gaps, epoch = models.gaps;
     int64_t from_base = read_number(&decoder, &distance), epoch_read = read_number(&decoder, &epoch);
+    bool anchor_finished = epoch_read > ANCHOR_FINISHED;
+    epoch_read -= anchor_finished ? ANCHOR_FINISHED : 0;
     map->anchor.offset = from_base > 0 ? sum(map->base, from_base - 1) : -1;
     if (map->anchor.offset < 0 || epoch_read == 0 || epoch_read - 2 > INT32_MAX) {
         return OFFSET_MAP_DAMAGED;
@@ -257,7 +268,7 @@ static enum offset_map_status read_code(struct offset_map *map, const uint16_t *
     if (!map->runs) {
         return OFFSET_MAP_NO_MEMORY;
     }
-    return read_runs(&decoder, &models, map) ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED;
+    return read_runs(&decoder, &models, map, anchor_finished) ? OFFSET_MAP_OK : OFFSET_MAP_DAMAGED;
 }
 
 enum offset_map_status offset_map_decode(struct offset_map *map, const char *text, size_t length, int64_t base) {

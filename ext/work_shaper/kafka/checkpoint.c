@@ -15,8 +15,8 @@ static bool nothing_finished(const struct offset_tracker *tracker) {
  * one. */
 struct frontier {
     int64_t offset;
-    VALUE message; /* Qundef: it is finished, and `latest` tells what it was */
-    struct offset_anchor latest;
+    VALUE message;
+    const struct offset_anchor *finished; /* what the message was, in place of it; NULL: it is unfinished */
 };
 
 /* Returns false when everything is finished. */
@@ -26,6 +26,7 @@ static bool find_frontier(const struct offset_tracker *tracker, struct frontier 
         return false;
     }
     frontier->offset = oldest->offset;
+    frontier->finished = NULL;
     /* Of those that were dropped the lowest is known, and the frontier is that one. */
     bool dropped = oldest->item == &offset_tracker_abandoned;
     frontier->message = (VALUE)(dropped ? tracker->given_up_message : oldest->item->message);
@@ -98,7 +99,7 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
     if (!runs.map.runs) {
         return Qnil;
     }
-    if (frontier->message == Qundef) {
+    if (frontier->finished) {
         add_run(frontier->offset, frontier->offset, &runs);
     }
     offset_tracker_each_run(tracker, add_run, &runs);
@@ -107,11 +108,12 @@ static VALUE finished_beyond(const struct partition *partition, const struct fro
     }
     char text[OFFSET_MAP_LIMIT];
     size_t length = 0;
-    if (frontier->message == Qundef) {
-        runs.map.anchor = frontier->latest;
-        length = offset_map_encode(&runs.map, text, sizeof text);
-    } else if (runs.map.count > 0) {
-        runs.map.anchor.hash = message_fingerprint(frontier->message, &runs.map.anchor.timestamp);
+    if (runs.map.count > 0) {
+        if (frontier->finished) {
+            runs.map.anchor = *frontier->finished;
+        } else {
+            runs.map.anchor.hash = message_fingerprint(frontier->message, &runs.map.anchor.timestamp);
+        }
         length = offset_map_encode(&runs.map, text, sizeof text);
     }
     if (length > 0) {
@@ -144,7 +146,7 @@ static VALUE checkpoint(VALUE self, VALUE key, VALUE map) {
         if (!known || offset_map_last(known) <= tracker->highest) {
             return rb_ary_new_from_args(3, LL2NUM(tracker->highest + 1), Qnil, ULL2NUM(finished));
         }
-        frontier = (struct frontier){tracker->highest, Qundef, *offset_map_latest(map)};
+        frontier = (struct frontier){.offset = tracker->highest, .finished = offset_map_latest(map)};
     }
     int64_t last;
     VALUE text = finished_beyond(partition, &frontier, known, &last);
