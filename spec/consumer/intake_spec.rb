@@ -257,6 +257,19 @@ RSpec.describe "WorkShaper::Intake" do
     expect(behind).to be_empty
   end
 
+  # librdkafka sends commits again a moment after the connection broke. With KIP-848 brokers take them.
+  it "waits for older commits before it says what stays, where they have no generations" do
+    mock.produce_numbered(topic, 4)
+    client = taker
+    taken(client, 4)
+    rows, older = [4, 1].map { |offset| { [topic, 0] => inner(:OffsetList)::Committed.new(offset) } }
+    allow(client.membership).to receive(:generations?).and_return(false)
+    allow(client).to receive(:sleep) { client.commit(older, 5000) }
+    expect(client.commit_last(rows, 5000)).to be(true)
+    expect(mock.committed(group, topic)).to eq(0 => 4)
+    expect(client).to have_received(:sleep).with(inner(:GroupOffsets)::RESEND_TIME).once
+  end
+
   # librdkafka commits what is stored when partitions go.
   it "leaves nothing to be committed after the last time" do
     mock.produce_numbered(topic, 4)

@@ -13,6 +13,7 @@ module WorkShaper
       NOTHING = -1001 # librdkafka's offset of a partition of which nothing is to be committed
       ASYNCHRONOUS = 1
       NO_WAIT = 0 # milliseconds
+      RESEND_TIME = 0.15 # seconds within which librdkafka sends again what had no answer: retry.backoff.ms, and half
 
       # Stores the offset for the next commit: everything below it is done. Returns false when the partition is not ours
       # any more.
@@ -79,12 +80,16 @@ module WorkShaper
 
       # The same for partitions that are about to go, and the broker is asked for what it has then: a commit that
       # librdkafka had put off, or sends again, may have come behind this one. If it has all, librdkafka commits nothing
-      # more when they go (decision 073).
+      # more when they go (decision 073). Without generations (KIP-848) brokers take what comes even later, and so it is
+      # waited for (decision 080).
       #
       # @param milliseconds [Integer] for each answer
       # @return [Boolean] whether all of it is committed
       def commit_last(rows, milliseconds)
-        return false unless commit(rows, milliseconds) && committed?(rows, milliseconds)
+        return false unless commit(rows, milliseconds)
+
+        sleep RESEND_TIME unless rows.empty? || @membership.generations?
+        return false unless committed?(rows, milliseconds)
 
         rows.each_key { |topic, partition| @intake.store(topic, partition, NOTHING, nil) }
         true

@@ -23,6 +23,11 @@ module WorkShaper
         @generations = config["group.protocol"] != "consumer" # KIP-848 has none
       end
 
+      # Whether brokers refuse commits that were sent before the last rebalance.
+      def generations?
+        @generations
+      end
+
       # librdkafka's callback for statistics. Called on the polling thread, inside take or close.
       #
       # @param json [FFI::Pointer]
