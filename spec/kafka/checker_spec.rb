@@ -275,6 +275,15 @@ RSpec.describe KafkaSpecs::Checker do
     expect(found).to eq([[], ["committed: t/0 went back from 6 to 4"]])
   end
 
+  it "lets commits be repeated when a member had hung up on the coordinator, and not before or long after" do
+    sound = log("m", [[0, "assigned t/0"], *in_turn(0, 1, 2, 3, 4, 5, from: 10), [2_000, "hung_up "]])
+    found = [1_400, 2_100, 7_100].map do |at|
+      check(sound, samples: [sample(80, 6), sample(at, 4)]).violations
+    end
+
+    expect(found).to eq([["committed: t/0 went back from 6 to 4"], [], ["committed: t/0 went back from 6 to 4"]])
+  end
+
   it "lets two have a partition only when the second got it in an outage" do
     first = log("m", [[0, "assigned t/0"], *in_turn(0, 1, 2, from: 10), [400, "revoke t/0"], [401, "revoked t/0"]])
     second = log("n", [[200, "assigned t/0"], *in_turn(3, 4, 5, from: 210)])

@@ -11,17 +11,20 @@ module KafkaSpecs
     LATE_START = 200_000_000
     # rdkafka gives partitions back before it calls the listener, which may have to wait for the GVL.
     LATE_NEWS = 100_000_000
+    # librdkafka says a moment later that it hung up, and sends what had no answer again once it has a connection.
+    HANG_UP = ((-500_000_000)..5_000_000_000)
 
     # How long before the end of a tenure the message that a later one began with could have been committed.
     Handover = Struct.new(:partition, :cause, :lag, :first, keyword_init: true)
 
     # `commits_repeated`: when librdkafka had to send commits again, which it does after newer ones: what is committed
-    # may go back for a moment. Ranges of moments, or true for the whole run. `outages`: ranges of moments in which
-    # members could not hear that their session was over. The other keywords are those of Evidence.
+    # may go back for a moment. Ranges of moments, or true for the whole run; those when a member had hung up on the
+    # coordinator are in its log. `outages`: ranges of moments in which members could not hear that their session was
+    # over. The other keywords are those of Evidence.
     def initialize(commits_repeated: [], outages: [], **known)
-      @commits_repeated = commits_repeated == true ? [0..NEVER] : commits_repeated
       @outages = outages
       @evidence = Evidence.new(**known)
+      @commits_repeated = commits_repeated == true ? [0..NEVER] : commits_repeated + after_hang_ups
     end
 
     # One sentence for each; none: all is well.
@@ -213,6 +216,12 @@ module KafkaSpecs
     def follows?(first, second)
       retried = first.failed && (first.ended.nil? || first.ended > second.started)
       retried ? second.offset == first.offset : second.offset > first.offset
+    end
+
+    # A broker that gets no processor for some time answers nothing, and with KIP-848 librdkafka waits no longer for the
+    # answer to a heartbeat than until the next one is due (docs/decisions/073).
+    def after_hang_ups
+      @evidence.hang_ups.map { |moment| (moment + HANG_UP.begin)..(moment + HANG_UP.end) }
     end
 
     def committed_backwards

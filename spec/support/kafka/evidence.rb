@@ -72,6 +72,11 @@ module KafkaSpecs
       attempts.select { |attempt| attempt.failed && attempt.ended }.map { |attempt| identity(attempt) }
     end
 
+    # When members hung up on the coordinator since it did not answer.
+    def hang_ups
+      @logs.each_value.flat_map { |log| log.events.select { |event| event.kind == "hung_up" }.map(&:at) }
+    end
+
     # The moment at which a message was first finished, by whomever.
     def ended(message)
       @ends ||= attempts.select(&:ended).group_by { |attempt| identity(attempt) }

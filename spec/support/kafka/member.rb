@@ -128,6 +128,20 @@ class Burials < Logger::Formatter
   end
 end
 
+# Of librdkafka's lines, those that say that it hung up on the coordinator, which had not answered in time, go to the
+# journal, too.
+class HangUps < Logger::Formatter
+  def initialize(journal)
+    super()
+    @journal = journal
+  end
+
+  def call(severity, time, program, message)
+    @journal.write(:hung_up) if message.to_s.match?(/GroupCoordinator: .*timed out: disconnect/)
+    super
+  end
+end
+
 # Writes every start and end of work.
 class EachRecord
   def initialize(work, journal)
@@ -182,6 +196,7 @@ class Member
   def initialize(consumer:, log:, work: {}, record: "each")
     @journal = Journal.new(log)
     WorkShaper.logger = Logger.new($stderr, formatter: Burials.new(@journal))
+    Rdkafka::Config.logger = Logger.new($stderr, level: Logger::WARN, formatter: HangUps.new(@journal))
     @work = Work.new(**work)
     @record = record_of(@work, record)
     witness(@journal)
@@ -236,5 +251,4 @@ class Member
 end
 
 $stdout.sync = true
-Rdkafka::Config.logger = Logger.new($stderr, level: Logger::WARN)
 exit(Member.new(**JSON.parse(ARGV.fetch(0), symbolize_names: true)).run == true)
