@@ -83,19 +83,21 @@ RSpec.describe "A topic that is deleted and made again under a running consumer"
   end
 
   # Since a broker was started again the leader epoch of the topic is not 0, as it is of a new one. The topic comes back
-  # while the partition is handed over, so librdkafka keeps what it knows of it.
+  # while the partition is handed over, so librdkafka keeps what it knows of it. (The member tries to
+  # connect more often than by itself: else its session may be over before it does, and it would lose the partition.)
   it "is worked on though librdkafka takes all that brokers say of its leader for out of date", kafka: :cluster do
     topic = kafka_topic
     topic.produce(50, keys: 7)
     group = kafka_group(topic, kafka_topic)
     member = start_member("first", group, protocol: :consumer, work: { hang: 100 }, revoke_timeout: 40,
                                           config: { "topic.metadata.refresh.interval.ms": 1_000,
-                                                    "statistics.interval.ms": 100 })
+                                                    "statistics.interval.ms": 100, "reconnect.backoff.max.ms": 200 })
     await_committed(group, topic)
     kafka.cluster.kill(1)
     kafka.cluster.up
     topic.produce(60, keys: 7)
     await_kafka(-> { "the one that hangs has not begun" }) { member.log.read.attempts.map(&:id).include?(100) }
+    await_committed(group, topic, { 0 => 100 }) # it still belongs to the group
     unseen = -> { member.log.read.last("unseen")&.words == ["#{topic.name}/0"] }
     topic.delete
     await_kafka(-> { "the member does not see that the topic is gone" }, &unseen)
