@@ -83,8 +83,8 @@ RSpec.describe "A topic that is deleted and made again under a running consumer"
   end
 
   # Since a broker was started again the leader epoch of the topic is not 0, as it is of a new one. The topic comes back
-  # while the partition is handed over, so librdkafka keeps what it knows of it. (The member tries to
-  # connect more often than by itself: else its session may be over before it does, and it would lose the partition.)
+  # while the partition is handed over, so librdkafka keeps what it knows of it. (The member tries to connect more often
+  # than by itself: else its session may be over before it does, and it would lose the partition.)
   it "is worked on though librdkafka takes all that brokers say of its leader for out of date", kafka: :cluster do
     topic = kafka_topic
     topic.produce(50, keys: 7)

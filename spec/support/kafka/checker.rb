@@ -219,7 +219,7 @@ module KafkaSpecs
     end
 
     # A broker that gets no processor for some time answers nothing, and with KIP-848 librdkafka waits no longer for the
-    # answer to a heartbeat than until the next one is due (docs/decisions/073).
+    # answer to a heartbeat than until the next one is due (docs/decisions/080).
     def after_hang_ups
       @evidence.hang_ups.map { |moment| (moment + HANG_UP.begin)..(moment + HANG_UP.end) }
     end

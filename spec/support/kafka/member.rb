@@ -112,33 +112,16 @@ class Work
   end
 end
 
-# Of the log, the lines that say which dead letters are confirmed go to the journal. Nothing else of that message
-# happens before the line is written.
-class Burials < Logger::Formatter
-  def initialize(journal)
+# Writes a log's lines, but those that the block takes.
+class Sifted < Logger::Formatter
+  # The block returns whether a message is not to be written.
+  def initialize(&taken)
     super()
-    @journal = journal
+    @taken = taken
   end
 
   def call(severity, time, program, message)
-    return super unless message.is_a?(Hash) && message[:message] == "Dead-lettered"
-
-    @journal.write(:dead, *message[:offset].split(":"))
-    ""
-  end
-end
-
-# Of librdkafka's lines, those that say that it hung up on the coordinator, which had not answered in time, go to the
-# journal, too.
-class HangUps < Logger::Formatter
-  def initialize(journal)
-    super()
-    @journal = journal
-  end
-
-  def call(severity, time, program, message)
-    @journal.write(:hung_up) if message.to_s.match?(/GroupCoordinator: .*timed out: disconnect/)
-    super
+    @taken.call(message) ? "" : super
   end
 end
 
@@ -195,8 +178,9 @@ end
 class Member
   def initialize(consumer:, log:, work: {}, record: "each")
     @journal = Journal.new(log)
-    WorkShaper.logger = Logger.new($stderr, formatter: Burials.new(@journal))
-    Rdkafka::Config.logger = Logger.new($stderr, level: Logger::WARN, formatter: HangUps.new(@journal))
+    WorkShaper.logger = Logger.new($stderr, formatter: Sifted.new { |message| note_burial(message) })
+    Rdkafka::Config.logger = Logger.new($stderr, level: Logger::WARN,
+                                                 formatter: Sifted.new { |message| note_hang_up(message) })
     @work = Work.new(**work)
     @record = record_of(@work, record)
     witness(@journal)
@@ -234,6 +218,21 @@ class Member
       end
     end
     exit!(3)
+  end
+
+  # That a dead letter is confirmed goes to the journal instead of the log. Nothing else of its message happens before
+  # the line is written.
+  def note_burial(message)
+    return unless message.is_a?(Hash) && message[:message] == "Dead-lettered"
+
+    @journal.write(:dead, *message[:offset].split(":"))
+    true
+  end
+
+  # That librdkafka hung up on the coordinator, which had not answered in time, goes to the journal, too.
+  def note_hang_up(message)
+    @journal.write(:hung_up) if message.to_s.match?(/GroupCoordinator: .*timed out: disconnect/)
+    false
   end
 
   def note_unseen(statistics)
