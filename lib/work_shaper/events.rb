@@ -44,6 +44,7 @@ module WorkShaper
       kafka_away kafka_back started stopping stopped
     ].to_h { |event| [event, "#{event}.work_shaper"] }.freeze
     TOLD_AGAIN = 60 # seconds between two lines in the log about subscribers that raise
+    NOTHING = { Object => :never }.freeze # that is aimed at the thread
 
     @told = {}
 
@@ -62,7 +63,7 @@ module WorkShaper
         instrumenter = WorkShaper.instrumenter
         return false if instrumenter.nil?
 
-        !instrumenter.equal?(notifications) || instrumenter.notifier.listening?(NAMES.fetch(event))
+        !instrumenter.equal?(notifications) || listening?(instrumenter, event)
       end
 
       # Hands an event over, if anyone may listen. Never waits.
@@ -85,6 +86,16 @@ module WorkShaper
       end
 
       private
+
+      # An error of ActiveSupport's keeps nobody from going on. What is aimed at the thread meanwhile, a kill or a
+      # Timeout, comes through when the answer is there: it must not be taken for one.
+      def listening?(notifications, event)
+        Thread.handle_interrupt(NOTHING) do
+          notifications.notifier.listening?(NAMES.fetch(event))
+        rescue StandardError
+          false
+        end
+      end
 
       def queue
         @queue = new_queue if @queue.forked?

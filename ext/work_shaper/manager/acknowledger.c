@@ -128,12 +128,15 @@ static VALUE acknowledge_loop(VALUE self) {
     thread_slot_set_state(&manager->acknowledger.slot, THREAD_BUSY);
     thread_name(rb_str_new_cstr("work_shaper acknowledger"));
     thread_belongs_to("work_shaper_manager", self);
-    while (!manager_forked(manager) && !process_ends()) {
+    while (!manager_forked(manager)) {
         next_beat = speak(manager, next_beat);
         supervisor_look(manager);
         stuck_look(manager);
         tick(manager);
         look_at_clock(manager);
+        if (process_ends()) { /* asked behind all Ruby code, for an `ensure` in there can raise in place of the kill */
+            break;
+        }
         if (roster_pass_due(&manager->roster, &manager->scheduler)) {
             if (acknowledge_pass(manager) > 0) {
                 manager->acknowledger.rest_until = clock_nanoseconds() + manager->acknowledger.tick;

@@ -45,7 +45,7 @@ void acknowledger_try_to_start(struct manager *manager);
 
 /*
  * acknowledger_stand_in - While nothing is in flight the acknowledger may sleep: who brings something in does before
- * what it does once a tick, when that is due. May run Ruby code, of which nothing is let out.
+ * what it does once a tick, when that is due. May run Ruby code. Raises only what the thread's interrupts bring.
  */
 void acknowledger_stand_in(struct manager *manager);
 

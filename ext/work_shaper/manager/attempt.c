@@ -4,12 +4,8 @@
 #include "../ruby/clock.h"
 #include "manager.h"
 
-static VALUE wanted(VALUE self) {
-    return rb_funcall(self, rb_intern("attempts_wanted?"), 0);
-}
-
 void attempts_ask(struct manager *manager) {
-    manager->tells_attempts = try_call(wanted, manager->self) == Qtrue;
+    manager->tells_attempts = RTEST(rb_funcall(manager->self, rb_intern("attempts_wanted?"), 0));
 }
 
 /* Whether it is a message's first. */

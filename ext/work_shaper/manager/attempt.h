@@ -31,8 +31,8 @@ struct attempt {
 };
 
 /*
- * attempts_ask - Asks whether anyone listens. To be called when a manager is made, and once a tick. Runs Ruby code, of
- * which nothing is let out.
+ * attempts_ask - Asks whether anyone listens. To be called when a manager is made, and once a tick. Runs Ruby code.
+ * Raises only what the thread's interrupts bring.
  */
 void attempts_ask(struct manager *manager);
 
