@@ -28,7 +28,7 @@ RSpec.describe WorkShaper::Consumer, "bytes" do
     end
 
     def feed(shaper, *messages)
-      shaper.send(:feed, messages, nil, {}, {})
+      shaper.send(:feed, messages, nil, {}, {}, {})
     end
 
     # In all, and of orders/0 and orders/1.

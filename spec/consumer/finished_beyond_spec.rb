@@ -47,7 +47,7 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
   # A manager that gets these messages as a Consumer feeds it.
   def fed(messages, map, sub_key = nil, work: ->(*) {})
     manager(work: work).extend(WorkShaper.const_get(:Feeding)).tap do |shaper|
-      shaper.__send__(:feed, messages, sub_key, {}.compare_by_identity, { "orders/0" => map })
+      shaper.__send__(:feed, messages, sub_key, {}.compare_by_identity, { "orders/0" => map }, {})
     end
   end
 

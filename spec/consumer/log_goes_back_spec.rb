@@ -65,6 +65,29 @@ RSpec.describe WorkShaper::Consumer, "when the offsets of a partition go back wi
     expect(stop(consumer)).to be(true)
   end
 
+  it "works on all of one that is shorter than what is committed when the partition comes, and commits its offsets" do
+    client.committed[topic_partition] = 9
+    consumer = running(topic_partition) { |message| done << message.payload }
+    come_anew("a", "b", "a")
+    eventually { client.stored_of("orders", 0).last == 3 }
+    expect(payloads).to contain_exactly("new 0", "new 1", "new 2")
+    expect(client.stored_of("orders", 0).first).to eq(0)
+    expect(log.entries(/Offsets went back/)).to match([include(partition: "orders/0", offset: 0, dropped: 0)])
+    expect(stop(consumer)).to be(true)
+    expect(client.committed[topic_partition]).to eq(3)
+  end
+
+  it "goes on without a word where a partition comes behind what is committed, or nothing is" do
+    client.committed[topic_partition] = 2
+    consumer = running(topic_partition, ["orders", 1]) { |message| done << [message.partition, message.offset] }
+    client.produce("orders", 0, *%w[a b c d])
+    client.produce("orders", 1, *%w[a b])
+    eventually { client.stored_of("orders", 0).last == 4 && client.stored_of("orders", 1).last == 2 }
+    expect(Array.new(done.size) { done.pop }).to contain_exactly([0, 2], [0, 3], [1, 0], [1, 1])
+    expect(client.calls).not_to include(:rewind)
+    expect(stop(consumer)).to be(true)
+  end
+
   it "does so for that partition alone, in the middle of a batch" do
     consumer = running(topic_partition, ["orders", 1]) { |message| done << [message.partition, message.payload] }
     client.produce("orders", 0, "a", "a", "a")

@@ -111,6 +111,25 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
     expect(stop(consumer)).to be(true)
   end
 
+  # It was lost before brokers could be asked for the new id, in an outage, say.
+  it "goes on where it had begun itself to work on it, and was seen to" do
+    consumer = working(3)
+    client.revoke(topic_partition)
+    client.within_take { client.make_again("orders", 0, nil, "a", "b") && nil }
+    client.assign(topic_partition)
+    client.jump(topic_partition, 0) # the offset that is committed is beyond its end
+    eventually { client.stored_of("orders", 0).last == 2 }
+    client.lose(topic_partition)
+    client.assign(topic_partition)
+    client.queries.ids["orders"] = "second"
+    look
+    client.produce("orders", 0, "c")
+    eventually { client.stored_of("orders", 0).last == 3 }
+    expect(payloads).to contain_exactly("a:0", "b:1", "c:2")
+    expect(told).to match([include(message: /Offsets went back/)])
+    expect(stop(consumer)).to be(true)
+  end
+
   it "tries again when librdkafka refuses to go back" do
     consumer = working(2)
     client.seek_refusal = "Local: Erroneous state"
@@ -186,6 +205,13 @@ RSpec.describe WorkShaper::Consumer, "when a topic is made again with as many me
       answer("first", 1)
       ids.resumed(topic_partition => 3, ["orders", 1] => 3)
       expect(answer("second", 3)).to eq("orders" => [topic_partition])
+    end
+
+    it "are not those of before where the partition has begun anew since" do
+      answer("first", 1)
+      ids.forget(topic_partition)
+      ids.resumed(topic_partition => 3)
+      expect(answer("second", 3)).to eq("orders" => [])
     end
 
     it "are asked for again until the partition has begun anew" do

@@ -57,21 +57,27 @@ struct feeding {
     struct manager *manager;
     struct callback sub_key;
     VALUE sub_key_errors;
-    VALUE maps;
+    VALUE maps, begins;
     struct named named;
-    int64_t highest;      /* the highest offset that has come in of the named partition, or OFFSET_NONE */
+    int64_t highest;      /* the highest offset that has come in of the named partition, or goes before its first */
     int32_t leader_epoch; /* the latest of what has come in of it, or -1 */
     VALUE map;            /* of the named partition, or nil */
     VALUE message;        /* the one that is fed right now */
 };
 
-/* Whether the message's offset is not above all that came in of its partition. */
+/* The offset before the one with which the named partition was to begin, or OFFSET_NONE. */
+static int64_t before_begin(const struct feeding *feeding) {
+    VALUE begin = rb_hash_lookup(feeding->begins, feeding->named.name);
+    return NIL_P(begin) ? OFFSET_NONE : NUM2LL(begin) - 1;
+}
+
+/* Whether the message's offset is not above all that came in of its partition, or below where that was to begin. */
 static bool goes_back(struct feeding *feeding) {
     VALUE before = feeding->named.name;
     VALUE name = find_name(&feeding->named, feeding->message);
     if (name != before) {
         const struct partition *partition = registry_partition(feeding->manager, name);
-        feeding->highest = partition ? partition->tracker.highest : OFFSET_NONE;
+        feeding->highest = partition ? partition->tracker.highest : before_begin(feeding);
         feeding->leader_epoch = partition ? partition->leader_epoch : -1;
         feeding->map = rb_hash_lookup(feeding->maps, name);
     }
@@ -131,7 +137,7 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
 }
 
 /*
- * call-seq: feed(messages, sub_key, sub_key_errors, maps)
+ * call-seq: feed(messages, sub_key, sub_key_errors, maps, begins)
  *
  * Enqueues an Array of Message, each on what sub_key.call(message) returns, or on its key when sub_key is nil; a
  * message for which that is nil runs in no particular order. So does one for which sub_key raised or
@@ -142,20 +148,23 @@ static VALUE let_in_with_error(VALUE argument, VALUE error) {
  * A message that was finished in an earlier assignment, as one of `maps` says (a Hash of OffsetMap by partition), is
  * acknowledged unseen.
  *
- * Returns how many it enqueued: 0 when the offset of the first one is not above all that came in of its partition.
+ * Returns how many it enqueued: 0 when the offset of the first one is not above all that came in of its partition, or
+ * below where that was to begin, as `begins` says (a Hash of offsets by partition).
  * Fewer than there are when that is so of the next one, or when sub_key has taken so long that the caller should poll
  * first.
  */
-static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors, VALUE maps) {
+static VALUE feed(VALUE self, VALUE messages, VALUE sub_key, VALUE sub_key_errors, VALUE maps, VALUE begins) {
     struct feeding feeding = {.manager = manager_get(self),
                               .sub_key_errors = sub_key_errors,
                               .maps = maps,
+                              .begins = begins,
                               .named = {.topic = Qundef, .name = Qundef},
                               .map = Qnil};
     callback_set(&feeding.sub_key, sub_key);
     Check_Type(messages, T_ARRAY);
     Check_Type(sub_key_errors, T_HASH);
     Check_Type(maps, T_HASH);
+    Check_Type(begins, T_HASH);
     uint64_t limit = clock_nanoseconds() + LONGEST_FEED;
     long i = 0;
     for (; i < RARRAY_LEN(messages); i++) {
@@ -309,7 +318,7 @@ static VALUE await_room(VALUE self, VALUE milliseconds) {
 
 void init_feed(VALUE work_shaper) {
     VALUE feeding = rb_define_module_under(work_shaper, "Feeding");
-    rb_define_private_method(feeding, "feed", feed, 4);
+    rb_define_private_method(feeding, "feed", feed, 5);
     rb_define_method(feeding, "max_bytes=", set_max_bytes, 1);
     rb_define_method(feeding, "max_in_flight=", set_max_in_flight, 1);
     rb_define_method(feeding, "ready?", ready, 0);

@@ -107,8 +107,8 @@ module WorkShaper
         @changes.any?
       end
 
-      # The offsets of a partition that stays ours went back: its topic was made anew, or its log was cut short. What
-      # was taken before belongs to another log, and the group goes on from here.
+      # The offsets of a partition that stays ours went back, or began below what is committed: its topic was made anew,
+      # or its log was cut short. What was taken before belongs to another log, and the group goes on from here.
       #
       # @param message [Message] the first that was taken from where it goes on
       def begin_anew(message)
@@ -251,6 +251,7 @@ module WorkShaper
         dropped = @pool.revoke(name).size
         @since = @since.merge(place => @version += 1).freeze
         @anew[place] = offset
+        @lookout.topic_ids.forget(place)
         @client.rewind(*place, offset)
         SafeLog.warn(message: message, partition: name, offset: offset, dropped: dropped)
       end

@@ -4,6 +4,9 @@ module WorkShaper
   class Consumer
     # Where partitions begin that come, and what of them is finished already.
     #
+    # What comes of one is mostly what follows its committed offset. Not when the log is shorter by now: then librdkafka
+    # begins at its first offset, or its end. The pool is told, so that it is seen.
+    #
     # @private
     class Beginning
       ANSWER_TIME = 5000 # milliseconds for each of the broker's answers
@@ -44,7 +47,7 @@ module WorkShaper
         committed = @client.committed(partitions.values, ANSWER_TIME)
         @resumed = partitions.values.select { |place| ours?(place, committed[place]) }
         resumed = left.slice(*@resumed)
-        let_pass(partitions, { **committed, **resumed }.reject { |_, row| row.metadata.to_s.empty? })
+        tell_pool(partitions, { **committed, **resumed })
         @at_end ? { **ends(partitions.values - committed.keys), **resumed } : resumed
       rescue Rdkafka::RdkafkaError => e
         SafeLog.warn(message: "Committed metadata not known", partitions: partitions.keys, error: e.message)
@@ -57,6 +60,11 @@ module WorkShaper
       def ours?(place, committed)
         known = @client.commits.offset_of(place)
         !known.nil? && committed&.offset == known
+      end
+
+      def tell_pool(partitions, rows)
+        partitions.each { |name, place| @pool.begin_at(name, rows[place].offset) if rows.key?(place) }
+        let_pass(partitions, rows.reject { |_, row| row.metadata.to_s.empty? })
       end
 
       def ends(topic_partitions)

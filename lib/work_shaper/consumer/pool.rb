@@ -25,6 +25,7 @@ module WorkShaper
         @policy = policy
         @sub_key_errors = {}.compare_by_identity
         @maps = {}
+        @begins = {}
         super(work: ->(message, _partition, _offset) { work_on(message) }, **rest)
         @max_bytes = self.max_bytes = max_bytes
         @handler = handler(block, around)
@@ -39,10 +40,10 @@ module WorkShaper
       # Enqueues messages without checking the limits. A message whose sub key cannot be found has no order: the error
       # is raised where its work would be done, and its sub key is asked for again at the next try.
       #
-      # @return [Integer] how many: 0 if the offset of the first one went back; not all if that is so of the next one,
-      #   or if the sub keys have taken a while, so that it is time to poll
+      # @return [Integer] how many: 0 if the offset of the first one went back, or is below where its partition was to
+      #   begin; not all if that is so of the next one, or if sub keys have taken a while, so that it is time to poll
       def feed(messages)
-        super(messages, @sub_key, @sub_key_errors, @maps).tap { forget_maps unless @maps.empty? }
+        super(messages, @sub_key, @sub_key_errors, @maps, @begins).tap { forget_maps unless @maps.empty? }
       end
 
       # What the map says of a partition that comes is finished will only be acknowledged.
@@ -50,6 +51,11 @@ module WorkShaper
       # @param map [OffsetMap]
       def let_pass(partition, map)
         @maps[partition] = map
+      end
+
+      # A partition comes, and nothing below that offset is to come of it.
+      def begin_at(partition, offset)
+        @begins[partition] = offset
       end
 
       # From where another owner of a partition would have to go on.
@@ -74,6 +80,7 @@ module WorkShaper
       def revoke(partition)
         super.tap do
           @maps.delete(partition)
+          @begins.delete(partition)
           # Those that run, too: they are not tried again.
           @sub_key_errors.each_key.to_a.each do |message|
             @sub_key_errors.delete(message) if Assignment.name_of(message.topic, message.partition) == partition

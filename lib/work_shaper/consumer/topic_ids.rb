@@ -37,6 +37,13 @@ module WorkShaper
         since.each { |place, version| @known[[place, version]] = @last[place] if @last.key?(place) }
       end
 
+      # A partition began anew, in a log whose id nobody has said yet.
+      #
+      # @param place [Array(String, Integer)] topic and partition
+      def forget(place)
+        @last.delete(place)
+      end
+
       # Goes through the answers since the last call.
       #
       # @param since [Hash{Array(String, Integer) => Integer}] {Assignment#since} now

@@ -6,7 +6,8 @@ module ConsumerHelpers
     # Like store, and it is committed at once.
     def rewind(topic, partition, offset)
       note(:rewind)
-      store(topic, partition, offset) && @committed[[topic, partition]] = offset
+      commits.forget([topic, partition])
+      store(topic, partition, offset) && keep_row([topic, partition], row(offset))
     end
 
     # By itself, as librdkafka does after an error.
