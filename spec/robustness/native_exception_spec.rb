@@ -94,8 +94,10 @@ RSpec.describe "An exception whose object is native" do
       5.times do |offset|
         m.enqueue(:key, nil, 0, offset)
         same(true, m.drain(timeout: 5), "drain")
-        wait_for_sleep(*manager_threads)
-        manager_threads.each { |thread| thread.raise(NativeError, "native") }
+        victims = manager_threads
+        wait_for_sleep(*victims)
+        victims.each { |thread| thread.raise(NativeError, "native") }
+        wait_until("all have ended") { victims.none?(&:alive?) }
       end
       same((0..4).to_a, acked[0], "acked")
       expect_intact(m)
