@@ -650,6 +650,22 @@ RSpec.describe "dead letters" do
       expect(answers).to be_empty
     end
 
+    it "leaves all that is not answered, also when it comes while one is" do
+      inside, gate = Array.new(2) { Thread::Queue.new }
+      made = letters(producer: DeadLetterHelpers::RdkafkaLike.new { DeadLetterHelpers::Handle.new }) do |given, _|
+        inside << given
+        gate.pop
+      end
+      given = Array.new(3) { failure }
+      given.each { |one| made.deliver(one, "dead") }
+      expect(inside.pop).to be(given.first)
+      closing = Thread.new { made.close(DeadLetterHelpers::LIMIT) }
+      wait_until("it to be closed") { made.instance_variable_get(:@closed) }
+      gate.close
+      expect(closing.value).to eq(given.drop(1))
+      expect(inside).to be_empty
+    end
+
     it "waits no longer than asked to for a producer or an answer that blocks" do
       gate = Thread::Queue.new
       inside = Thread::Queue.new

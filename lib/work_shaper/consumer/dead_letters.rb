@@ -124,10 +124,10 @@ module WorkShaper
         @thread.kill unless @thread.join(seconds)
       end
 
-      # One turn of the thread.
+      # One turn of the thread. What it has not come to when they are closed is left.
       def turn
         take_new
-        @under_way.reject! { |entry| @closed || over?(entry) }
+        @under_way.reject! { |entry| !@closed && over?(entry) }
         sleep(PAUSE) if @under_way.any? && !@closed
       end
 
@@ -211,9 +211,10 @@ module WorkShaper
         Guard.exception(TooLarge, text, cause)
       end
 
-      # True: it is over. Marked first, so that none is answered twice; and nothing comes in between.
+      # Returns whether it is over, which it is not when they are closed. Marked first, so that none is answered twice;
+      # and nothing comes in between.
       def answer(entry, error)
-        return true if entry.answered || @closed
+        return entry.answered if entry.answered || @closed
 
         Thread.handle_interrupt(Object => :on_blocking) do
           entry.answered = true
