@@ -66,34 +66,38 @@ module WorkShaper
       probe = Web.const_get(:Probe)
       unready = probe.unready
       dead = probe.dead(MAX_AGE)
-      tell(*started(unready, dead), *("WATCHDOG=1" if @watchdog && dead.empty?), *status(dead | unready))
+      status = status_of(dead | unready)
+      told = tell(*started(unready, dead), *("WATCHDOG=1" if @watchdog && dead.empty?),
+                  *("STATUS=#{status}" unless status == @status))
+      return unless told # what is new is told at the next look
+
+      @ready ||= unready.empty?
+      @status = status
     end
 
     # Until it is ready.
     def started(unready, dead)
       return if @ready
-      return dead.empty? ? "EXTEND_TIMEOUT_USEC=#{EXTENSION}" : nil if unready.any?
+      return "READY=1" if unready.empty?
 
-      @ready = true
-      "READY=1"
+      "EXTEND_TIMEOUT_USEC=#{EXTENSION}" if dead.empty?
     end
 
-    # What is new.
-    def status(reasons)
-      text = reasons.empty? ? "ok" : reasons.join("; ").gsub(/\s+/, " ")
-      "STATUS=#{@status = text}" unless text == @status
+    def status_of(reasons)
+      reasons.empty? ? "ok" : reasons.join("; ").gsub(/\s+/, " ")
     end
 
-    # One who does not listen is no reason to stop.
+    # One who does not listen, or has not read what came before, is no reason to stop. Returns whether it was taken.
     def tell(*lines)
-      return if lines.empty?
+      return true if lines.empty?
 
       Socket.open(:UNIX, :DGRAM) do |socket|
         socket.connect(@address)
         socket.write_nonblock(lines.join("\n"))
       end
+      true
     rescue SystemCallError
-      nil
+      false
     end
   end
 

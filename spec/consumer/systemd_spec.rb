@@ -35,7 +35,7 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
       end)
       WorkShaper.const_get(:Systemd).send(:remove_const, :MAX_AGE)
       WorkShaper.const_get(:Systemd).const_set(:MAX_AGE, 0.2)
-      ENV["WATCHDOG_USEC"] = "30000"
+      ENV["WATCHDOG_USEC"] = "300000" # a look each 0.1 s: a socket holds only ten datagrams that nobody has read
       ENV["WATCHDOG_PID"] = Process.pid.to_s
       gate = Queue.new
       c = fake_consumer { gate.pop }
@@ -65,6 +65,38 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
       listen.call
       same("STOPPING=1", heard.last, "the last word")
       no_threads_left
+    RUBY
+  end
+
+  it "tells once more what systemd could not take, since it had not read what came before" do
+    expect_consumer_to_pass(script(<<~RUBY))
+      looks = 0
+      WorkShaper::Web.const_get(:Probe).singleton_class.prepend(Module.new do
+        define_method(:dead) { |max_age| super(max_age).tap { looks += 1 } }
+      end)
+      WorkShaper.const_get(:Systemd).send(:remove_const, :PERIOD)
+      WorkShaper.const_get(:Systemd).const_set(:PERIOD, 0.02)
+      Socket.open(:UNIX, :DGRAM) do |other|
+        other.connect(Socket.pack_sockaddr_un(path))
+        loop { other.write_nonblock("full") }
+      rescue IO::WaitWritable, Errno::ENOBUFS
+        nil
+      end
+      c = fake_consumer { |m| worked << m.offset }
+      thread = Thread.new do
+        client.assign(["orders", 0])
+        wait_until("ready") { c.unready.nil? }
+        seen = looks
+        wait_until("more looks") { looks > seen + 3 }
+        told.call("READY=1")
+        told.call("STATUS=ok")
+        c.stop
+      end
+      same(true, c.run, "run")
+      thread.value
+      same(1, heard.count("READY=1"), "once ready")
+      no_threads_left
+      passed
     RUBY
   end
 
