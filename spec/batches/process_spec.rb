@@ -91,9 +91,12 @@ RSpec.describe WorkShaper::Batches do
 
     it "returns as soon as the last is finished, not at its next look" do
       shaper = noting(concurrency: 1) { sleep 0.001 }
-      began = ManagerHelpers.now
-      50.times { |number| shaper.process([number], sub_key: nil) }
-      expect(ManagerHelpers.now - began).to be < 50 * 0.05
+      took = Array.new(50) do |number|
+        began = ManagerHelpers.now
+        shaper.process([number], sub_key: nil)
+        ManagerHelpers.now - began
+      end
+      expect(took.sort[25]).to be < 0.05 # of most: the machine may stand still now and then
     end
 
     it "uses no CPU while it waits, even when there is news that nobody wants to hear" do
@@ -158,9 +161,9 @@ RSpec.describe WorkShaper::Batches do
       end
       caller = waiting_in(shaper, %i[a b fine], sub_key: nil)
       gates[:b].open
-      eventually { shaper.stats[:total_failed] == 1 }
+      eventually { shaper.stats.values_at(:total_failed, :running) == [1, 2] } # the error is noted by then
       gates[:a].open
-      eventually { shaper.stats[:total_failed] == 2 }
+      eventually { shaper.stats.values_at(:total_failed, :running) == [2, 1] }
       expect(caller).to be_alive
       gates[:fine].open
 
@@ -311,7 +314,7 @@ RSpec.describe WorkShaper::Batches do
       expect(value_of(caller)).to be_nil
       expect(calls.worked.size).to eq(25)
       expect(bounded { shaper.shutdown }).to be(true)
-      expect(manager_threads.select(&:alive?)).to be_empty
+      eventually { manager_threads.none?(&:alive?) }
     end
 
     it "raises in a batch that it could not take in completely" do
@@ -331,7 +334,7 @@ RSpec.describe WorkShaper::Batches do
       expect { shaper.shutdown(timeout: "1") }.to raise_error(TypeError)
       expect { shaper.shutdown(timeout: -1) }.to raise_error(ArgumentError)
       expect(shaper.stats[:shutting_down]).to be(false)
-      2.times { expect(shaper.shutdown(timeout: 1)).to be(true) }
+      2.times { expect(shaper.shutdown(timeout: 10)).to be(true) }
     end
   end
 

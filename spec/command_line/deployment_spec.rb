@@ -17,7 +17,7 @@ RSpec.describe "examples/deployment" do
   def consumers
     file("config/work_shaper.rb", <<~RUBY)
       config = { "bootstrap.servers": ENV.fetch("BOOTSTRAP_SERVERS"), "group.id": "group-#{topic}",
-                 "group.instance.id": ENV.fetch("GROUP_INSTANCE_ID"), "session.timeout.ms": 1500 }
+                 "group.instance.id": ENV.fetch("GROUP_INSTANCE_ID"), "session.timeout.ms": 10_000 }
       WorkShaper::Consumer.new(config: config, topics: "#{topic}") { |message| message }
     RUBY
   end
@@ -25,8 +25,8 @@ RSpec.describe "examples/deployment" do
   # What the manifest gives the container, at other addresses.
   def environment
     container.fetch("env").to_h { |variable| [variable["name"], variable["value"] || "orders-0"] }
-             .merge("BOOTSTRAP_SERVERS" => mock.bootstrap_servers)
              .transform_values { |value| value.sub("9394", port.to_s) }
+             .merge("BOOTSTRAP_SERVERS" => mock.bootstrap_servers)
   end
 
   def answer(probe)

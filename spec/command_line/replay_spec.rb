@@ -174,7 +174,7 @@ RSpec.describe "work_shaper replay", watchdog: 120 do
   end
 
   describe "when it ends before its time" do
-    let(:count) { 3_000 }
+    let(:count) { 12_000 }
 
     def replaying
       program("replay", dead, "--config", config, "--brokers", mock.bootstrap_servers, limit: 60).tap do |running|

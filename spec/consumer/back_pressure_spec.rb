@@ -59,14 +59,22 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     expect(ManagerHelpers.now - taken[limit - 1]).to be >= 1
-    expect(taken.size).to be_between(limit + 5, limit + slack)
+    expect(taken.size).to be_between(limit, limit + slack)
     expect(client.paused_partitions).to eq([topic_partition])
     turned_at = poll_loop_of(consumer).turned_at
     eventually { poll_loop_of(consumer).turned_at > turned_at }
     expect(consumer).to be_healthy(max_silence: 5)
   end
 
+  it "goes on with single messages while it is full" do
+    pause_after(600)
+    consumer = full_consumer(gate, topic_partition)
+    eventually { consumer.stats[:in_flight] >= limit + 5 }
+    expect(client.calls).not_to include(:pause)
+  end
+
   it "never pauses while it is full for moments only" do
+    pause_after(5)
     running(topic_partition, max_in_flight: 10, concurrency: 2) { |message| done << message.offset }
     produce(5000)
     eventually { done.size == 5000 }
@@ -82,7 +90,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
       paused(consumer)
       gate.open
       eventually { client.offset_of(*topic_partition) == 1000 }
-      expect(consumer.stats[:paused]).to be_empty
+      eventually { consumer.stats[:paused].empty? }
       expect(done.sort).to eq((0...1000).to_a), "round #{round}"
       expect(in_order?(done)).to be(true)
       stop(consumer)
@@ -103,9 +111,10 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     turns(3)
     expect(consumer.stats[:paused]).to eq(%w[orders/0])
     client.assign(["orders", 1])
-    eventually { consumer.stats[:paused] == %w[orders/0 orders/1] }
+    eventually { consumer.stats[:paused].sort == %w[orders/0 orders/1] }
+    expect(client.calls).not_to include(:resume)
     gates[taken - 9].open
-    eventually { consumer.stats[:paused].empty? }
+    eventually { client.calls.include?(:resume) }
     gates.open
     eventually { client.offset_of(*topic_partition) == 40 }
   end
@@ -116,6 +125,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     turns(5)
+    pause_after(600)
     gate.open
     eventually { client.offset_of(*topic_partition) == 1000 }
     turns(5)
@@ -129,7 +139,7 @@ RSpec.describe WorkShaper::Consumer, "back pressure" do
     consumer = full_consumer(gate, topic_partition)
     paused(consumer)
     client.assign(["orders", 1])
-    eventually { consumer.stats[:paused] == %w[orders/0 orders/1] }
+    eventually { consumer.stats[:paused].sort == %w[orders/0 orders/1] }
     produce(10, partition: 1)
     turns(5)
     expect(consumer.stats[:in_flight]).to be <= limit + slack

@@ -66,7 +66,7 @@ RSpec.describe WorkShaper::Consumer, "bytes" do
     end
 
     it "count while a message waits for its next try, and no more once it is skipped" do
-      shaper = fed_manager(attempts: 2, wait: 0.2, breaker: false, give_up: :skip, on_error: ->(*) {})
+      shaper = fed_manager(attempts: 2, wait: 3, breaker: false, give_up: :skip, on_error: ->(*) {})
       feed(shaper, message("a", 0, "raise"))
       release("a")
       eventually { shaper.stats[:retrying] == 1 }
@@ -154,11 +154,12 @@ RSpec.describe WorkShaper::Consumer, "bytes" do
       expect(consumer.stats[:bytes]).to be_between(20_000, 20_000 + (10 * 1010)).and(be > taken * 1000)
       gates[0].open
       eventually { done.size == 1 }
+      eventually { consumer.stats[:in_flight] == taken - 1 }
       turns(5)
       expect(consumer.stats).to include(in_flight: taken - 1, paused: ["orders/0"])
       gates.open
       eventually { client.offset_of(*topic_partition) == 200 }
-      expect(consumer.stats).to include(bytes: 0, paused: [])
+      eventually { consumer.stats.values_at(:bytes, :paused) == [0, []] }
     end
 
     it "lets in one message that is larger" do
@@ -196,7 +197,8 @@ RSpec.describe WorkShaper::Consumer, "bytes" do
   it "bound what the intake takes at a time" do
     topic = mock_topic
     mock.produce(topic, Array.new(300) { |number| [0, number.to_s, "x" * 10_000] })
-    consumer = mock_consumer(topic, max_bytes: 100_000, concurrency: 1000) { gate.pass }
+    held = gate
+    consumer = mock_consumer(topic, max_bytes: 100_000, concurrency: 1000) { held.pass }
     most = 0
     allow(ConsumerHelpers.client_class).to receive(:new).and_wrap_original do |original, *arguments|
       original.call(*arguments).tap do |client|

@@ -135,7 +135,7 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
       expect(pool.unfinished_of("orders/0")).to be_between(201, 310)
       produce(1, slow: 0, quick: 3000)
       all_done(1 => 3000)
-      expect(consumer.stats[:paused]).to eq(["orders/0"])
+      expect(consumer.stats[:paused]).to include("orders/0")
       finish(0 => 1010, 1 => 3000)
       eventually { consumer.stats[:paused].empty? }
     end
@@ -146,7 +146,7 @@ RSpec.describe WorkShaper::Consumer, "crowding" do
       eventually("it was not paused") { consumer.stats[:paused] == ["orders/0"] }
       produce(1, slow: 0, quick: 3000)
       eventually(-> { "got no further than #{done.tally}" }) { done.count(1) == 3000 }
-      expect(consumer.stats[:paused]).to eq(["orders/0"])
+      expect(consumer.stats[:paused]).to include("orders/0")
       finish(0 => 510, 1 => 3000)
       eventually { consumer.stats[:paused].empty? }
     end

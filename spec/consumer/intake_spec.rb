@@ -123,11 +123,12 @@ RSpec.describe "WorkShaper::Intake" do
 
   it "lets other threads run while it waits" do
     client = taker
+    waiting = blocked_thread { client.take(1, 20_000) }
     turns = 0
-    counter = in_thread { loop { sleep(0.001) && turns += 1 } }
-    client.take(1, 200)
-    counter.kill
-    expect(turns).to be > 5
+    eventually { (turns += 1) > 5 }
+    expect(waiting.status).to eq("sleep")
+    waiting.wakeup
+    expect(value_of(waiting)).to eq([])
   end
 
   it "ends its wait at Thread#wakeup, and loses nothing by it" do
@@ -136,7 +137,7 @@ RSpec.describe "WorkShaper::Intake" do
     waiting = blocked_thread { client.take(1, 20_000) }
     waiting.wakeup
     expect(value_of(waiting)).to eq([])
-    expect(ManagerHelpers.now - began).to be < 2
+    expect(ManagerHelpers.now - began).to be < 10
     mock.produce_numbered(topic, 3)
     expect(taken(client, 3).map(&:offset)).to eq([0, 1, 2])
   end
@@ -145,7 +146,7 @@ RSpec.describe "WorkShaper::Intake" do
     client = taker
     killed = blocked_thread { client.take(1, 20_000) }
     killed.kill
-    expect(killed.join(2)).to eq(killed)
+    expect(killed.join(10)).to eq(killed)
     raised = blocked_thread { client.take(1, 20_000) }
     raised.raise(IOError, "from outside")
     expect { value_of(raised) }.to raise_error(IOError)
@@ -290,7 +291,7 @@ RSpec.describe "WorkShaper::Intake" do
     messages = taken(client, 50)
     began = ManagerHelpers.now
     client.close
-    expect(ManagerHelpers.now - began).to be < 3
+    expect(ManagerHelpers.now - began).to be < 5
     GC.start
     expect(messages.map { |message| message.payload.to_i }).to eq((0...50).to_a)
     expect(messages.map(&:headers)).to all(eq("h" => "v"))

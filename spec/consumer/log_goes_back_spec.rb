@@ -30,7 +30,7 @@ RSpec.describe WorkShaper::Consumer, "when the offsets of a partition go back wi
     expect(payloads).to contain_exactly("new 0", "new 1", "new 2")
     expect(client.stored_of("orders", 0).slice_when { |first, second| second < first }.to_a.last).to start_with(0)
     expect(client.calls).to include(:rewind)
-    expect(consumer.stats[:partitions]["orders/0"]).to include(last_acked: 2)
+    eventually { consumer.stats[:partitions]["orders/0"][:last_acked] == 2 }
     expect(log.entries(/Offsets went back/)).to match([include(partition: "orders/0", offset: 0, dropped: 0)])
     expect(stop(consumer)).to be(true)
     expect(client.committed[topic_partition]).to eq(3)
@@ -41,7 +41,8 @@ RSpec.describe WorkShaper::Consumer, "when the offsets of a partition go back wi
     client.produce("orders", 0, *%w[a b c a b])
     eventually { client.stored_of("orders", 0).last == 5 }
     come_anew("a", "b", from: 3)
-    eventually { client.stored_of("orders", 0).last(2) == [3, 5] || client.stored_of("orders", 0).last(3) == [3, 4, 5] }
+    again = -> { client.stored_of("orders", 0).slice_when { |first, second| second < first }.to_a.drop(1).flatten }
+    eventually { again.call.values_at(0, -1) == [3, 5] }
     expect(stop(consumer)).to be(true)
     expect(client.committed[topic_partition]).to eq(5)
   end

@@ -19,6 +19,7 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
 
   it "leaves no requests waiting for a broker while none answers, and goes on with them afterwards" do
     running(topic_partition)
+    turns(1) # behind an assignment it hurries the lookout
     eventually { client.queries.requests > 5 }
     client.queries.silent = true
     rounds
@@ -37,10 +38,12 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
       eventually { consumer.stats[:kafka][:reachable] }
       since = consumer.stats[:kafka][:since]
       expect(since).to be_within(10).of(Time.now)
-      replace_constant(inner(:Reachability), :PATIENCE, 600) # until there is the reason, too
+      reachability = poll_loop_of(consumer).instance_variable_get(:@lookout).reachability
+      reachability.instance_variable_set(:@patience, 600) # until there is the reason, too
       client.queries.silent = true
+      rounds(2)
       client.reports << report.new(:resolve, "old") << report.new(:transport, "Connection refused")
-      replace_constant(inner(:Reachability), :PATIENCE, 0)
+      reachability.instance_variable_set(:@patience, 0)
       eventually { consumer.stats[:kafka][:reachable] == false }
       rounds
       expect(told).to match([include(message: "Kafka is away", away_sec: Integer, reason: "Connection refused")])
@@ -92,6 +95,7 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
   end
 
   it "is patient: a single late answer is no outage" do
+    replace_constant(inner(:Reachability), :PATIENCE, 600)
     consumer = running(topic_partition)
     rounds(1)
     client.queries.silent = true
@@ -105,6 +109,7 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
     consumer = running(topic_partition)
     rounds(1)
     client.queries.silent = true
+    rounds(2)
     client.reports << report.new(:all_brokers_down, "1/1 brokers are down")
     eventually { consumer.stats[:kafka][:reachable] == false }
     expect(told.first).to include(message: "Kafka is away", reason: "1/1 brokers are down")
@@ -176,7 +181,8 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
     mock.refuse(:offset_commit, *[29] * 3)
     mock.produce_numbered(topic, 1)
     eventually { consumer.stats[:commits][:refused].positive? && told.any? }
-    expect(told.last).to include(message: "Kafka refused commits", error: /topic_authorization_failed/)
+    refusal = told.find { |line| line[:message] == "Kafka refused commits" }
+    expect(refusal).to include(error: /topic_authorization_failed/)
     expect(said.string).not_to include("Offset commit")
   ensure
     mock.forgive(:offset_commit)
@@ -209,7 +215,7 @@ RSpec.describe WorkShaper::Consumer, "that looks out for Kafka" do
       began = now
       c.stop
       runner.join
-      check(now - began < 12, "stopped after \#{now - began} s")
+      check(now - began < 25, "stopped after \#{now - began} s")
       no_threads_left
       passed
       exit!(0)

@@ -30,7 +30,7 @@ RSpec.describe WorkShaper::Consumer, "and its place in the group" do
       consumer = running(["orders", 0])
       eventually { consumer.unready.nil? }
       join_state("wait-join")
-      eventually { consumer.unready == "its group has been in a rebalance for 0 s" }
+      eventually { consumer.unready&.match?(/\Aits group has been in a rebalance for \d+ s\z/) }
       expect(consumer.stats[:join_state]).to eq("wait-join")
       expect(consumer.healthy?).to be(true)
       eventually { !consumer.healthy?(max_age: 0.1) }
@@ -160,7 +160,7 @@ RSpec.describe WorkShaper::Consumer, "and its place in the group" do
       seen = lambda do |**config|
         c = mock_consumer(config: config) { |m| worked << m.offset }
         thread = Thread.new { c.run }
-        wait_until("a state") { c.stats[:join_state] == "steady" }
+        wait_until("a state", 30) { c.stats[:join_state] == "steady" }
         c.stop
         ended(thread)
       end

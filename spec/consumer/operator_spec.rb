@@ -140,7 +140,7 @@ RSpec.describe WorkShaper::Consumer, "that an operator changes while it runs" do
       consumer = running(["orders", 0], attempts: 1, give_up: :skip) { gate.pass }
       expect(consumer.running).to be_empty
       client.produce("orders", 0, "a", nil)
-      eventually { consumer.running.size == 2 }
+      eventually { gate.waiting == 2 && consumer.running.size == 2 }
       first, second = consumer.running.sort_by { |row| row[:offset] }
       expect(first).to match(topic: "orders", partition: 0, offset: 0, sub_key: "a", attempt: 1, seconds: Float,
                              message: have_attributes(key: "a"), worker: /\Awork_shaper worker \d+\z/,

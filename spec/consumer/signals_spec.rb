@@ -17,7 +17,9 @@ RSpec.describe WorkShaper::Consumer, "signals" do
       assign_later(["orders", 0])
       main = Thread.current
       helper = Thread.new do
-        wait_until("at work") { gate.num_waiting == 1 && worked.size == 2 }
+        wait_until("at work") do
+          gate.num_waiting == 1 && worked.size == 2 && c.stats[:total_enqueued] == 4 && client.offset_of("orders", 0) == 1
+        end
         yielded.call(c, gate)
       end
       #{run}
@@ -206,7 +208,7 @@ RSpec.describe WorkShaper::Consumer, "signals" do
       RUBY
       expect(result.status.exitstatus).to eq(3), result.to_s
       expect(result.stdout).to eq("closed\n[2]\n"), result.to_s
-      expect(result.seconds).to be < 5
+      expect(result.seconds).to be < 20
     end
 
     it "that comes while run winds down does not wait for it" do
@@ -224,7 +226,7 @@ RSpec.describe WorkShaper::Consumer, "signals" do
       RUBY
       expect(result.status.exitstatus).to eq(3), result.to_s
       expect(result.stdout).to eq("closed\n"), result.to_s
-      expect(result.seconds).to be < 5
+      expect(result.seconds).to be < 20
     end
 
     it "may be made by a trap of one's own" do
@@ -255,7 +257,7 @@ RSpec.describe WorkShaper::Consumer, "signals" do
         passed
         exit!(0) # no client may keep it
       RUBY
-      expect(result.seconds).to be < 10
+      expect(result.seconds).to be < 20
     end
 
     it "comes back when the broker is gone" do

@@ -24,7 +24,7 @@ RSpec.describe WorkShaper::Consumer, "with a sub_key that takes its time" do
     topic = mock_topic
     mock.produce_numbered(topic, 500, keys: ("a".."z").to_a)
     worked = Queue.new
-    config = { "max.poll.interval.ms": 2000 }
+    config = { "max.poll.interval.ms": 3500, "session.timeout.ms": 3500 }
     consumer = mock_consumer(topic, **many, config: config, sub_key: slow_from(400, 0.05)) do |message|
       worked << message.offset
     end
@@ -37,6 +37,7 @@ RSpec.describe WorkShaper::Consumer, "with a sub_key that takes its time" do
   end
 
   it "polls again and again, while a batch is not fed, and keeps to the order" do
+    replace_constant(inner(:BackPressure), :FEED_TIME, 60) # batches double, however slow the machine is
     client.produce("orders", 0, *(["a"] * 255))
     worked = []
     takes = []
@@ -115,6 +116,7 @@ RSpec.describe WorkShaper::Consumer, "with a sub_key that takes its time" do
   end
 
   it "pauses the partitions after a second in which it could not feed what it has" do
+    replace_constant(inner(:BackPressure), :FEED_TIME, 60)
     client.produce("orders", 0, *(["a"] * 600))
     slow = true
     sub_key = lambda do |message|

@@ -20,7 +20,10 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
   def busy(gate, **options)
     running(topic_partition, **options, &gated(gate)).tap do |consumer|
       client.produce("orders", 0, "a", "slow", "b", "slow", "c", "slow")
-      eventually { done.size == 3 && consumer.stats[:waiting] == 2 }
+      eventually do
+        done.size == 3 && consumer.stats.values_at(:running, :waiting) == [1, 2] &&
+          client.stored_of(*topic_partition) == [1]
+      end
     end
   end
 
@@ -294,8 +297,9 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     it "(Timeout) it does so in order, and the error propagates" do
       consumer = fake_consumer { |message| done << message.payload }
       client.produce("orders", 0, "a")
-      thread = in_thread { Timeout.timeout(0.3) { consumer.run } }
+      thread = in_thread { Timeout.timeout(3) { consumer.run } } # it has begun to work by then
       client.assign(topic_partition)
+      eventually { client.stored_of(*topic_partition) == [1] }
       expect { value_of(thread) }.to raise_error(Timeout::Error)
       expect(client.committed).to eq(topic_partition => 1)
       expect(client).to be_closed

@@ -10,7 +10,7 @@ RSpec.describe WorkShaper::Consumer, "whose partition is lost before what is fin
   # Finishes five, and five more whose commit is refused: the broker has forgotten the member.
   define_method(:lose) do |topic, consumer|
     mock.produce_numbered(topic, 5)
-    eventually { consumer.stats.dig(:commits, :confirmed) == 1 }
+    eventually { mock.committed(group, topic)[0] == 5 && consumer.stats.dig(:commits, :confirmed).positive? }
     mock.refuse(:offset_commit, unknown_member)
     mock.produce_numbered(topic, 5)
     eventually { consumer.stats[:commits][:refused].positive? }
@@ -34,9 +34,9 @@ RSpec.describe WorkShaper::Consumer, "whose partition is lost before what is fin
     topic = mock_topic
     consumer = mock_consumer(topic)
     start(consumer)
-    replace_constant(inner(:Departure), :COMMIT_TIME, 0.5)
+    %i[COMMIT_TIME REBALANCE_TIME].each { |name| replace_constant(inner(:Departure), name, 0.5) }
     mock.produce_numbered(topic, 5)
-    eventually { consumer.stats.dig(:commits, :confirmed) == 1 }
+    eventually { mock.committed(group, topic)[0] == 5 && consumer.stats.dig(:commits, :confirmed).positive? }
     mock.refuse(:join_group, *[15] * 500) # the coordinator is not available
     mock.refuse(:offset_commit, *[unknown_member] * 500)
     mock.produce_numbered(topic, 5)

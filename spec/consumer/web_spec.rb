@@ -158,8 +158,8 @@ RSpec.describe WorkShaper::Web do
       expect(stats["consumers"].first["given_up"])
         .to match([include("partition" => "orders/0", "offset" => 2, "error" => "EOFError", "action" => "skip")])
       gate.open
-      eventually { stats["consumers"].first["blocked"] != [] }
       blocked = ->(web) { stats(web)["consumers"].first["blocked"].first }
+      eventually { blocked.call(described_class.new)&.fetch("offset") == 1 }
       expect(blocked.call(web)).to include("offset" => 1, "attempt" => 2, "sub_key" => nil, "error" => "IOError",
                                            "backtrace" => include(/web_spec/))
       expect(blocked.call(described_class.new(keys: true))).to include("sub_key" => "bad", "error" => "IOError: secret")

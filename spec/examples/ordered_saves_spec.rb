@@ -5,7 +5,7 @@ require "json"
 require_relative "../../support/kafka/mock_cluster"
 
 RSpec.describe "examples/ordered_saves.rb", watchdog: 120 do
-  messages = 6_000
+  messages = 10_000
   tick = 0.2 # seconds between commits here
   slack = 3  # seconds that a commit may take on a busy machine
 
@@ -85,20 +85,20 @@ RSpec.describe "examples/ordered_saves.rb", watchdog: 120 do
   end
 
   it "saves what it has taken when it is told to end, and repeats nothing" do
-    produce(orders(0...2_000))
+    produce(orders(0...5_000))
     first = start
     first.wait_until("200 saves") { saved(first).size >= 200 }
     first.signal(:INT)
     expect_clean_end(first)
     half_way = saved(first).size
-    expect(half_way).to be < 2_000
+    expect(half_way).to be < 5_000
     expect(committed).to eq(half_way)
 
     second = start
-    second.wait_until("the last") { saved(second).last == 1_999 }
+    second.wait_until("the last") { saved(second).last == 4_999 }
     second.signal(:TERM)
     expect_clean_end(second)
-    expect(saved(first) + saved(second)).to eq([*0...2_000])
+    expect(saved(first) + saved(second)).to eq([*0...5_000])
   end
 
   it "saves a message that comes alone, without waiting for the next" do

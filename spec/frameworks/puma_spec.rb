@@ -93,7 +93,7 @@ RSpec.describe "A consumer inside Puma", watchdog: 300 do
 
   # Only a stop commits.
   it "runs beside requests in single mode, is restarted and stopped with it" do
-    start(recipe("without workers"), "auto.commit.interval.ms": "600000")
+    start(recipe("without workers"), "auto.commit.interval.ms": "600000", "session.timeout.ms": "10000")
     work_on(20)
     @puma.signal(:USR2)
     @puma.wait_until("a restart") { pids_of_started.size == 2 }

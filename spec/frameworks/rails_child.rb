@@ -92,7 +92,7 @@ module Cases
       Rails.error.subscribe(subscriber = Subscriber.new)
       inside = Queue.new
       callbacks = { on_error: on_error(inside), give_up: give_up(inside), sub_key: method(:sub_key) }
-      stats = consume("payments", FAILURES, **callbacks, attempts: 2, wait: 0.01, timeout: 0.3, &method(:fail_as_told))
+      stats = consume("payments", FAILURES, **callbacks, attempts: 2, wait: 0.01, timeout: 2, &method(:fail_as_told))
       reports = subscriber.all
       { reports: reports.map { |row| row[0..3] }, keys: reports.flat_map(&:last).uniq.sort,
         inside: Array.new(inside.size) { inside.pop }.tally, skipped: stats[:total_skipped], kept: kept }
@@ -161,7 +161,7 @@ module Cases
     end
 
     def config(topic)
-      { "bootstrap.servers": MAIN.mock.bootstrap_servers, "group.id": "shop-#{topic}", "session.timeout.ms": 1000,
+      { "bootstrap.servers": MAIN.mock.bootstrap_servers, "group.id": "shop-#{topic}", "session.timeout.ms": 10_000,
         "heartbeat.interval.ms": 100 }
     end
 

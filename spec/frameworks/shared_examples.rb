@@ -76,7 +76,7 @@ RSpec.shared_examples "an example" do |name|
 
   it "finishes and commits what it took when TERM comes half-way, so nothing is repeated" do
     produced = topic.produce(6_000, keys: 60)
-    first = start
+    first = start("    sleep 0.02\n")
     first.wait_until("200 messages") { first.finished.size >= 200 }
     expect_clean_end(first)
     expect(first.finished.size).to be < 6_000

@@ -17,7 +17,7 @@ RSpec.describe "Brokers to which dead letters go", kafka: :cluster, watchdog: 18
     it "lose none" do
       produced = topic.produce(5_000, keys: 200)
       faults = { twice_every: 20, for_ever_every: 10 }
-      member = start_failing("only", sleep_ms: 20, fail: faults, config: { "session.timeout.ms": 30_000 })
+      member = start_failing("only", sleep_ms: 50, fail: faults, config: { "session.timeout.ms": 30_000 })
       await_kafka(-> { "too few dead letters" }) { member.log.read.given_up >= 50 }
       ends = topic.high_watermarks
       cluster.kill(dead.leader(0))

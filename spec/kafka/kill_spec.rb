@@ -14,6 +14,7 @@ RSpec.describe "A member that is killed after half of 30,000 messages", :kafka d
       topic = kafka_topic
       produced = topic.produce(30_000, keys: 100)
       group = kafka_group(topic).watch
+      config = quick_session.merge(config)
       start = ->(name) { start_member(name, group, work: { sleep_ms: 10 }, concurrency: 100, config: config) }
       first = start.call("first")
       await_finished(15_000)
@@ -23,7 +24,7 @@ RSpec.describe "A member that is killed after half of 30,000 messages", :kafka d
       stop_members
       checker = expect_sound(produced, samples: group.samples)
 
-      expect(first.log.finished).to be_between(15_000, 25_000)
+      expect(first.log.finished).to be_between(15_000, 29_900)
       expect_committed_at_kills(checker, group, 10, interval)
       expect_repeats(checker, group, limit)
     end
@@ -36,9 +37,12 @@ RSpec.describe "A member that is killed after half of 30,000 messages", :kafka d
       topic = kafka_topic
       produced = topic.public_send(way, count, keys: 100)
       group = kafka_group(topic).watch
-      start = ->(name, **work) { start_member(name, group, work: { sleep_ms: 10, **work }, concurrency: 100) }
+      start = lambda do |name, **work|
+        start_member(name, group, work: { sleep_ms: 10, **work }, concurrency: 100, config: quick_session)
+      end
       first = start.call("first", hang: 0)
       await_finished(count / 2)
+      await_kafka(-> { "no commit" }) { first.stats[:commits][:confirmed].positive? } # not in its first second
       first.kill
       start.call("second")
       await_committed(group, topic)

@@ -14,7 +14,7 @@ RSpec.describe "The lag of a partition", kafka: :real, watchdog: 120 do
   # What is asked in the background comes to say so.
   def expect_row(member, **expected)
     found = nil
-    await_kafka(-> { "" }, 15) { (found = row(member)) >= expected }
+    await_kafka(-> { "" }, 30) { (found = row(member)) >= expected }
   rescue KafkaSpecs::MemberProcess::Failure
     expect(found).to include(expected)
   end

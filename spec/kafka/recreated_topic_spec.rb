@@ -69,6 +69,9 @@ RSpec.describe "A topic that is deleted and made again under a running consumer"
     member = start_member("first", group, config: { "session.timeout.ms": 20_000,
                                                     "topic.metadata.refresh.interval.ms": 1_000 })
     await_committed(group, topic)
+    await_kafka(-> { "nobody has looked out" }) do
+      member.stats[:partitions][:"#{topic.name}/0"]&.slice(:committed, :end) == { committed: 500, end: 500 }
+    end
     topic.delete
     await_kafka(-> { "the member has not given the partition back" }) { member.log.read.last("revoked") }
     member.pause

@@ -5,9 +5,10 @@ require_relative "../support/kafka/suite"
 RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
   it "loses its partitions while it is stopped, and fits in again when it continues" do
     topic = kafka_topic(partitions: 4)
-    produced = topic.produce(12_000, keys: 200)
+    produced = topic.produce(20_000, keys: 200)
     group = kafka_group(topic).begin_at_first.watch
-    silent, other = %w[silent other].map { |name| start_member(name, group, work: { sleep_ms: 20 }) }
+    silent = start_member("silent", group, work: { sleep_ms: 20 }, config: { "session.timeout.ms": session_ms })
+    other = start_member("other", group, work: { sleep_ms: 20 })
     await_balance(topic, silent, other)
     await_finished(3_000)
     await_commits(group, topic)
@@ -24,18 +25,23 @@ RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
     checker = expect_sound(produced, samples: group.samples, zombies: ["silent"])
 
     # Of two revokes and a pause: what ran, what was finished since the last commit, and all once more after the pause.
-    expect([checker.lag_ms(:revoked), checker.lag_ms(:paused)]).to match([be < most_lag_ms, be < 3 * most_lag_ms])
-    expect(checker.repeats).to be <= most_repeats(20) + 500
+    late = late_ms(checker, group, 20)
+    expect_committed_at_revokes(checker, 20)
+    expect(checker.lag_ms(:paused)).to be < (kafka.real? ? 200 : 3 * most_lag_ms) + late
+    expect(checker.repeats).to be <= most_repeats(20) + 500 + (25 * late / 20)
   end
 
   it "keeps its partitions through work of three times max.poll.interval.ms, full as it is" do
     topic = kafka_topic(partitions: 2)
     topic.produce(50, keys: 10)
     group = kafka_group(topic)
-    busy = start_member("busy", group, work: { sleep_ms: 3 * session_ms }, concurrency: 4, max_in_flight: 4,
-                                       config: { "max.poll.interval.ms": session_ms })
-    await_finished(4, 30 + (3 * session_ms / 1_000))
-    await_kafka(-> { "only #{group.committed} committed" }) { group.committed.values.sum(&:to_i) >= 4 }
+    limit = kafka.real? ? 4_000 : session_ms
+    busy = start_member("busy", group, work: { sleep_ms: 3 * limit }, concurrency: 4, max_in_flight: 4,
+                                       config: { "session.timeout.ms": limit, "max.poll.interval.ms": limit })
+    await_finished(4, 30 + (3 * limit / 1_000))
+    await_kafka(-> { "#{group.committed} committed\n#{busy}" }) do
+      group.committed.values.sum(&:to_i) >= 4 && busy.log.read.attempts.size >= 8
+    end
 
     expect(busy.log.events.map(&:kind)).to eq(%w[running assigned])
     expect(busy.log.attempts.uniq { |attempt| [attempt.partition, attempt.offset] }.size).to eq(8)

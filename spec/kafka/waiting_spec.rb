@@ -9,7 +9,7 @@ RSpec.describe "A member that the group keeps waiting for one that was killed", 
     topic = kafka_topic
     produced = topic.produce(100, keys: 3)
     group = kafka_group(topic)
-    config = { "session.timeout.ms": 9_000 }
+    config = { "session.timeout.ms": 15_000 } # it says so after 5 s
     killed = start_member("killed", group, work: { sleep_ms: 50 }, config: config)
     killed.await("work") { |log| log.finished.positive? }
     killed.kill
@@ -30,8 +30,9 @@ RSpec.describe "A member that the group keeps waiting for one that was killed", 
       config = { "group.instance.id": "pod-1" }
       killed = start_member("killed", group, protocol: :consumer, work: { sleep_ms: 50 }, config: config)
       killed.await("work") { |log| log.finished.positive? }
-      killed.kill
       successor = start_member("successor", group, protocol: :consumer, config: config)
+      successor.await("its start") { |log| log.last("running") } # it is refused as long as the other lives, too
+      killed.kill
       await_committed(group, topic)
       stop_members(successor)
 

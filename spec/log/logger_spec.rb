@@ -151,6 +151,7 @@ RSpec.describe WorkShaper, ".logger" do
     shaper = manager
     3.times { |n| shaper.enqueue(n, n, 0, n) }
     shaper.shutdown
+    eventually { log.entries(/shutting down/i).any? }
     expect(log.entries(/shutting down/i).size).to eq(1)
     expect(log.messages("WARN")).to be_empty
   end

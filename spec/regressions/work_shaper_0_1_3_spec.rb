@@ -21,7 +21,8 @@ RSpec.describe "WorkShaper 0.1.3" do
       3.times { |n| shaper.enqueue(:slow, :free, 0, n + 1) }
       bounded { 100.times { |n| shaper.enqueue([:fast, n % 10], :free, 0, n + 4) } }
       eventually { calls.worked.size == 100 }
-      expect(shaper.stats).to include(running: 1, waiting: 3)
+      settle(shaper, running: 1, waiting: 3)
+      expect(calls.worked).not_to include(:slow)
     end
 
     it "counted max_in_queue over all sub keys, though documented per sub key" do
@@ -119,7 +120,7 @@ RSpec.describe "WorkShaper 0.1.3" do
         drained(shaper)
         expect(shaper.stats[:partitions][0]).to include(last_acked: nil)
         expect(shaper.stats).to include(total_refused: 1, total_acked: 1)
-        expect(log.messages("WARN").join).to include("Ack")
+        eventually { log.messages("WARN").join.include?("Ack") }
       end
     end
 
@@ -140,15 +141,22 @@ RSpec.describe "WorkShaper 0.1.3" do
       head.open
       drained(shaper)
       # All wait for the last copy, so they are acknowledged in one pass.
+      eventually { log.entries(/duplicate/i, "WARN").any? }
       expect(log.entries(/duplicate/i, "WARN").size).to eq(1)
     end
 
     it "acknowledged the work of an offset that an Exception or a kill had ended" do
       without_thread_reports do
-        shaper = manager(work: ->(message, _, _) { Thread.exit if message == :killed })
+        held = gate
+        work = lambda do |message, _, _|
+          held.pass
+          Thread.exit if message == :killed
+        end
+        shaper = manager(work: work)
         shaper.enqueue(:a, :fine, 0, 0)
         shaper.enqueue(:b, :killed, 0, 1)
         shaper.enqueue(:c, :fine, 0, 2)
+        held.open
         bounded { shaper.shutdown(timeout: 10) }
         bounded { shaper.flush }
         expect(calls.acks).to eq([0])
@@ -203,7 +211,7 @@ RSpec.describe "WorkShaper 0.1.3" do
         eventually { shaper.shutting_down }
         expect(bounded { shaper.shutdown(timeout: 10) }).to be(false)
         expect(calls.acks.size).to eq(1)
-        expect(manager_threads.select(&:alive?)).to be_empty
+        eventually { manager_threads.none?(&:alive?) }
       end
     end
 

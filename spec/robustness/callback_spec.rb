@@ -184,7 +184,7 @@ RSpec.describe "Callbacks that leave in unusual ways" do
       gate = Queue.new
       5.times { |offset| m.enqueue(:key, nil, 0, offset) }
       same(true, m.drain(timeout: 10), "drain")
-      check(acked[0] == [0, 1, 2] || acked[0] == [0, 1, 2, 3, 4], "acked: \#{acked[0]}")
+      check([[0, 1, 2], [0, 1, 2, 4], [0, 1, 2, 3, 4]].include?(acked[0]), "acked: \#{acked[0]}")
       m.enqueue(:key, nil, 0, 1)
       same(true, m.drain(timeout: 10), "drain")
       same(1, acked[0].last, "acked after the revoke")

@@ -122,7 +122,7 @@ RSpec.describe "A String that is changed while enqueue has it" do
           end
         end
       end
-      feeders.each { |feeder| ended(feeder) }
+      feeders.each { |feeder| ended(feeder, 40) }
       stop = true
       ended(changer)
       same(true, m.drain(timeout: 10), "drain")

@@ -41,8 +41,8 @@ RSpec.describe "Killing a thread of the manager" do
           end
           m.enqueue(#{key}, nil, #{partition}, 1)
           Intruded.intruder = nil
-          time = seconds { wait_until("worked on, killed at call \#{moment} of \#{calls}", 4) { worked.size == 2 } }
-          check(time < 2, "worked on soon: \#{time}")
+          time = seconds { wait_until("worked on, killed at call \#{moment} of \#{calls}") { worked.size == 2 } }
+          check(time < 5, "worked on soon: \#{time}")
           same(true, m.drain(timeout: 5), "drain")
           same(true, m.shutdown(timeout: 5), "shutdown")
           worked.clear
@@ -79,7 +79,7 @@ RSpec.describe "Killing a thread of the manager" do
     "exceptions and a kill" => "20.times { victim.raise(IOError, 'again') }; victim.kill",
     "exceptions one after the other" => "50.times { victim.raise(IOError, 'again'); Thread.pass }",
     "exceptions as long as it lives" =>
-      "(victim.raise(IOError, 'again'); Thread.pass) while victim.alive? && now < limit",
+      "begin; victim.raise(IOError, 'again'); Thread.pass; end while victim.alive? && now < limit",
     "exceptions of every kind" => "[IOError, Exception, Interrupt, NoMemoryError].each { |e| victim.raise(e, 'x') }",
     "kills and exceptions from several threads" => <<~RUBY
       volleys = [-> { victim.kill }, -> { victim.raise(IOError, "again") }] * 2
@@ -130,6 +130,7 @@ RSpec.describe "Killing a thread of the manager" do
 
           expected += 2
           wait_until("acked \#{expected}: \#{m.stats}", 3) { m.total_acked == expected || m.stats[:fatal] }
+          break if m.stats[:fatal]
         end
         m.shutdown(timeout: 5)
         wait_until("no thread left") { manager_threads.empty? }
@@ -157,8 +158,8 @@ RSpec.describe "Killing a thread of the manager" do
           hang = true
           m.enqueue(:key, nil, 0, round)
           victim = in_ack.pop
-          #{volley}
           hang = false
+          #{volley}
           begin
             ended(victim)
           rescue IOError

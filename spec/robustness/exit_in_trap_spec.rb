@@ -31,7 +31,7 @@ RSpec.describe "The end of the process, with a signal meanwhile" do
         wait_until("at work") { m.stats[:running] == 2 }
       RUBY
       expect(result.stdout).to include("handled"), result.to_s
-      expect(result.seconds).to be < 5, result.to_s
+      expect(result.seconds).to be < 8, result.to_s
     end
   end
 
@@ -43,6 +43,6 @@ RSpec.describe "The end of the process, with a signal meanwhile" do
       [a, b].each { |m| m.enqueue(:key, nil, 0, 0) }
       wait_until("at work") { [a, b].all? { |m| m.stats[:running] == 1 } }
     RUBY
-    expect(result.seconds).to be < 5, result.to_s
+    expect(result.seconds).to be < 8, result.to_s
   end
 end

@@ -59,7 +59,7 @@ RSpec.describe "The end of the process" do
   end
 
   it "is prompt with workers that burn CPU" do
-    expect(seconds_to_end(<<~RUBY, limit: 20)).to be < 3
+    expect(seconds_to_end(<<~RUBY, limit: 20)).to be < 6
       at_work = Queue.new
       m = manager(concurrency: 4, work: ->(*) { at_work << true; loop {} })
       4.times { |offset| m.enqueue(offset, nil, 0, offset) }
@@ -84,7 +84,7 @@ RSpec.describe "The end of the process" do
     "sleeps" => "sleep",
     "drains" => "m.drain",
     "shuts down" => "m.shutdown",
-    "enqueues" => "gate.close; loop { m.enqueue(:key, nil, 0, 1) }"
+    "enqueues" => "gate.close; begin; loop { m.enqueue(:key, nil, 0, 1) }; rescue WorkShaper::ShuttingDown; end"
   }
   waits.each do |name, wait|
     { "exit 3" => [3, ""], "abort 'gone'" => [1, "gone\n"], "exit! 4" => [4, ""],
@@ -101,7 +101,7 @@ RSpec.describe "The end of the process" do
           sleep
         RUBY
         expect([result.status.exitstatus, result.stderr]).to eq([status, words]), result.to_s
-        expect(result.seconds).to be < 5
+        expect(result.seconds).to be < 10
       end
     end
   end

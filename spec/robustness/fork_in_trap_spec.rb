@@ -39,14 +39,14 @@ RSpec.describe "A fork in a trap handler" do
           wait_for_sleep(main)
           Process.kill(:USR1, parent)
           wait_until("forked") { !pids.empty? }
-          status = child_status(pids.pop, 5)
+          status = child_status(pids.pop)
           gate.close
           status
         end
         begin
           #{wait}
         rescue WorkShaper::ForkedProcess
-          exit!(Process.pid == parent ? 20 : now - forked_at < 1.5 ? 7 : 21)
+          exit!(Process.pid == parent ? 20 : now - forked_at < 5 ? 7 : 21)
         end
         exit!(22) unless Process.pid == parent
         same(7, ended(helper).value.exitstatus, "status of the child")
@@ -70,7 +70,7 @@ RSpec.describe "A fork in a trap handler" do
         wait_for_sleep(main)
         Process.kill(:USR1, parent)
         wait_until("forked") { !pids.empty? }
-        status = child_status(pids.pop, 5)
+        status = child_status(pids.pop)
         gate.close
         status
       end

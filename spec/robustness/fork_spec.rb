@@ -45,7 +45,7 @@ RSpec.describe "Forking a process which has a manager" do
       gate = Queue.new
       m = manager(ack: ->(partition, offset) { gate.pop; acked[partition] << offset })
       5.times { |offset| m.enqueue(offset, nil, 0, offset) }
-      wait_until("in ack") { gate.num_waiting == 1 }
+      wait_until("in ack") { gate.num_waiting == 1 && worked.size == 5 && m.stats[:running].zero? }
     RUBY
     "while shutting down" => <<~RUBY
       gate = Queue.new

@@ -34,7 +34,7 @@ RSpec.describe "The garbage collector" do
       m.report(detailed: true)
       done = m.drain(timeout: 50)
       dropped = m.revoke(Message.new("partition"))
-      down = m.shutdown(timeout: 10)
+      down = m.shutdown(timeout: 50)
       GC.stress = false
       same(true, done, "drain")
       same([], dropped, "dropped")

@@ -35,7 +35,7 @@ RSpec.describe "An idle manager" do
     RUBY
     "whose ack hangs" => <<~RUBY,
       gate = Queue.new
-      m = manager(ack: ->(*) { gate.pop })
+      m = manager(concurrency: 1, ack: ->(*) { gate.pop }) # each idle worker looks every 100 ms then
       9.times { |offset| m.enqueue(offset, nil, 0, offset) }
       wait_until("in ack") { gate.num_waiting == 1 && worked.size == 9 }
     RUBY
@@ -57,10 +57,12 @@ RSpec.describe "An idle manager" do
       GC.start
       before = switches if File.exist?("/proc/self/task")
       cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+      began = now
       sleep seconds
+      lasted = now - began
       cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - cpu
       woken = before ? switches.sum { |file, count| count - before.fetch(file, 0) } : 0
-      [cpu, woken]
+      [cpu / lasted, woken / lasted]
     end
   RUBY
 

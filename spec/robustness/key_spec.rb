@@ -81,7 +81,7 @@ RSpec.describe "Sub keys and partitions with a mind of their own" do
             end
           end
         end
-        feeders.each { |feeder| ended(feeder) }
+        feeders.each { |feeder| ended(feeder, 40) }
         same(true, m.drain(timeout: 10), "drain")
         same(600, starts.size, "worked")
         starts.group_by { |name, thread,| [name, thread] }.each_value do |list|

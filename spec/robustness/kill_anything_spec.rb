@@ -69,7 +69,9 @@ RSpec.describe "Killing any thread at any moment" do
         (round % 30).times { Thread.pass }
         same(true, m.shutdown(timeout: 10), "shutdown in round \#{round}: \#{m.stats}")
         feeders.each { |feeder| ended(feeder) }
-        same([], manager_threads, "threads after round \#{round}")
+        # (That of the log is waited for, but not for long.)
+        left = manager_threads.reject { |thread| thread.name == "work_shaper log" }
+        same([], left, "threads after round \#{round}")
       end
       passed
     RUBY

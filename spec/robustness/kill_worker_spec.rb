@@ -49,7 +49,7 @@ RSpec.describe "Killing workers" do
         wait_until("four at work") { gate.num_waiting == 4 }
         gate.close
         same(true, m.drain(timeout: 10), "drain")
-        wait_for_sleep(*workers)
+        wait_until("parked") { workers.size == 4 && workers.all? { |worker| worker.status == "sleep" } }
         workers.each(&:kill)
       end
       expect_intact(m)
@@ -79,7 +79,7 @@ RSpec.describe "Killing workers" do
       [RuntimeError, Exception, Interrupt].each_with_index do |error, offset|
         m.enqueue(:key, nil, 0, offset)
         same(true, m.drain(timeout: 10), "drain")
-        wait_for_sleep(*workers)
+        wait_until("parked") { workers.all? { |worker| worker.status == "sleep" } }
         workers.each { |worker| worker.report_on_exception = false }
         workers.each { |worker| worker.raise(error, "into a parked worker") }
       end

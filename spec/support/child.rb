@@ -97,6 +97,14 @@ module Child
     thread
   end
 
+  # The same for a block that has a limit of its own: it may be over before anybody looks.
+  def asleep_or_over_in(&block)
+    thread = Thread.new(&block)
+    thread.report_on_exception = false
+    wait_until("#{thread.inspect} asleep or over") { thread.stop? }
+    thread
+  end
+
   def ended(thread, seconds = PATIENCE)
     thread.join(seconds) || give_up("never ended: #{thread.inspect}")
   end

@@ -249,8 +249,8 @@ module ManagerHelpers
   # How long no thread of this process ran, at most, while the block did.
   def longest_standstill
     longest = 0
+    last = ManagerHelpers.now
     watch = in_thread do
-      last = ManagerHelpers.now
       loop do
         sleep(0.01)
         now = ManagerHelpers.now
@@ -259,7 +259,7 @@ module ManagerHelpers
       end
     end
     yield
-    longest
+    [longest, ManagerHelpers.now - last].max
   ensure
     watch.kill
   end

@@ -59,7 +59,7 @@ module Subprocess
       waiter = Process.detach(pid)
       killed = end_of_patience(pid, waiter) unless waiter.join(limit)
       ended_at = now
-      Process.kill(:KILL, -pid) if group_alive?(pid)
+      kill_group(pid)
       Result.new(stdout: File.binread(files[1]), stderr: File.binread(files[2]), status: waiter.value,
                  seconds: ended_at - began, ended_at: ended_at, killed: killed, script: script)
     ensure
@@ -83,16 +83,15 @@ module Subprocess
     def end_of_patience(pid, waiter)
       Process.kill(:SEGV, pid)
       waiter.join(3)
-      Process.kill(:KILL, -pid) if group_alive?(pid)
+      kill_group(pid)
       waiter.join
       true
     end
 
-    def group_alive?(pid)
-      Process.kill(0, -pid)
-      true
+    def kill_group(pid)
+      Process.kill(:KILL, -pid)
     rescue Errno::ESRCH, Errno::EPERM
-      false
+      nil # none of it is left
     end
 
     def now

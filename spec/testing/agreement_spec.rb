@@ -50,10 +50,11 @@ RSpec.describe WorkShaper::Testing, "beside a consumer that runs" do
 
   def in_production(rows, seen, letters)
     mock.produce(topic, rows)
-    start(mock_consumer(topic, **options(seen), &work(seen)))
+    config = { "session.timeout.ms": 30_000 }
+    start(mock_consumer(topic, config: config, **options(seen), &work(seen)))
     expected = rows.map(&:first).tally
     eventually("not all is committed") { mock.committed(group, topic, partitions: 2) == expected }
-    start(mock_consumer(dead_topic, group: "#{group}-letters") { |message| letters << message })
+    start(mock_consumer(dead_topic, config: config, group: "#{group}-letters") { |message| letters << message })
     seen
   end
 

@@ -18,8 +18,9 @@ module KafkaSpecs
     BEYOND_SESSION_SEC = 1.5
     NAP_SEC = 0.4
     AWAY_SEC = 10
+    BEGIN_SEC = 2 # until members have seen that they begin in another log
     # For so long after a broker came back librdkafka may repeat commits, and members find out what they have lost.
-    OUTAGE_SEC = 10
+    OUTAGE_SEC = 20
 
     # Moments in which brokers were away; names of members that were stopped for longer than their session.
     attr_reader :outages, :zombies
@@ -112,12 +113,17 @@ module KafkaSpecs
     # One of those that are awake. (Of two pauses the log would keep the second.)
     def pick(action)
       awake = @crew - @paused.keys
-      awake.reject! { |member| @zombies.include?(member.name) } if %i[pause nap].include?(action)
+      awake.select! { |member| may_sleep?(member) } if %i[pause nap].include?(action)
       member = awake.sample(random: @random)
       return unless member
 
       tell(action, member.name)
       member
+    end
+
+    # Not one that is starting: an outage meanwhile would end it.
+    def may_sleep?(member)
+      !@zombies.include?(member.name) && member.log.read.last("assigned")
     end
 
     def term
@@ -188,7 +194,17 @@ module KafkaSpecs
       @away = true
       breathe(AWAY_SEC)
       @specs.create_again(@changing, PATIENCE_SEC)
+      await_begun
+      breathe(BEGIN_SEC)
       @away = false
+    end
+
+    # Nobody can tell the new log from the old one once it is as long as what is committed (docs/decisions/060, 078).
+    def await_begun
+      names = Array.new(@changing.partitions) { |number| "#{@changing.name}/#{number}" }
+      @specs.await_kafka(-> { "nobody has #{names}" }, PATIENCE_SEC) do
+        (names - @crew.flat_map { |member| member.log.read.assignment }).empty?
+      end
     end
 
     # All are there, have partitions, and work on what comes until all of it is committed; then they leave in order.

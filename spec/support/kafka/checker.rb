@@ -82,7 +82,8 @@ module KafkaSpecs
 
     # How much longer than it should the slowest piece of work took: what its machine and its process make of a moment.
     def overrun_ms(work_ms)
-      longest = attempts.filter_map { |attempt| attempt.ended && (attempt.ended - attempt.started) }.max.to_i
+      awake = attempts.reject { |attempt| @evidence.suspended?(attempt) }
+      longest = awake.filter_map { |attempt| attempt.ended && (attempt.ended - attempt.started) }.max.to_i
       (longest / 1_000_000.0) - work_ms
     end
 
@@ -191,9 +192,10 @@ module KafkaSpecs
       end
     end
 
-    # What is repeated though it was committed when the member got the partition.
+    # What is repeated though it was committed when the member got the partition. An older commit may have been sent
+    # again just then.
     def rewound
-      tenures.flat_map do |tenure|
+      tenures.reject { |tenure| commits_repeated?(tenure.from) }.flat_map do |tenure|
         seen = @evidence.samples_of(tenure.partition).select { |sample| sample.at < tenure.from }
         committed = seen.map(&:committed).max || 0
         @evidence.attempts_in(tenure).select { |attempt| attempt.offset < committed }.map do |attempt|
@@ -224,10 +226,14 @@ module KafkaSpecs
       @evidence.hang_ups.map { |moment| (moment + HANG_UP.begin)..(moment + HANG_UP.end) }
     end
 
+    def commits_repeated?(moment)
+      @commits_repeated.any? { |moments| moments.cover?(moment) }
+    end
+
     def committed_backwards
       @evidence.samples.group_by(&:partition).flat_map do |partition, samples|
         back = samples.each_cons(2).select { |first, second| second.committed < first.committed }
-        back.reject! { |_, second| @commits_repeated.any? { |moments| moments.cover?(second.at) } }
+        back.reject! { |_, second| commits_repeated?(second.at) }
         back.map { |pair| "committed: #{partition} went back from #{pair[0].committed} to #{pair[1].committed}" }
       end
     end

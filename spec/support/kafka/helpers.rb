@@ -15,6 +15,9 @@ module KafkaSpecs
       consumer: { "group.protocol": "consumer" }
     }.freeze
     HEARTBEAT_MS = 100
+    # A member that gets no processor for a session is put out, and what it has finished since is repeated. (The mock
+    # cluster rebalances for as long as a session.)
+    LONG_SESSION_MS = 10_000
     # From here on an assignment that is brought by KIP-848 is incremental.
     INCREMENTAL_SINCE = Gem::Version.new("2.15")
     SHOWN_VIOLATIONS = 20
@@ -149,9 +152,14 @@ module KafkaSpecs
       Gem::Version.new(Rdkafka::LIBRDKAFKA_VERSION)
     end
 
-    # As short as the broker has it, but not shorter than what a busy machine needs.
+    # As short as the broker has it, but not shorter than what a busy machine needs most of the time.
     def session_ms
       [2_000, kafka.shortest_session_ms].max
+    end
+
+    # For those that are killed: so long the others wait for them.
+    def quick_session
+      { "session.timeout.ms": kafka.real? ? 5_000 : session_ms }
     end
 
     # The longest that what is finished may stay uncommitted up to a revoke: a tick, and what a busy machine needs. The
@@ -211,7 +219,8 @@ module KafkaSpecs
                  **PROTOCOLS.fetch(protocol) }
       return config if protocol == :consumer
 
-      config.merge("session.timeout.ms": session_ms, "heartbeat.interval.ms": HEARTBEAT_MS)
+      config.merge("session.timeout.ms": kafka.real? ? LONG_SESSION_MS : session_ms,
+                   "heartbeat.interval.ms": HEARTBEAT_MS)
     end
   end
 end

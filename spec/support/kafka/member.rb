@@ -50,6 +50,7 @@ class Witness
       names = declined? ? [] : topic_partitions.map { |topic, partition| "#{topic}/#{partition}" }
       @journal.write(:lost, *names) if lost?
       @journal.write(:revoke, *names) unless coming?
+      @journal.write(:replace, *names) if coming? && replacing?
       super.tap { @journal.write(coming? ? :assigned : :revoked, *names) }
     end
   end

@@ -88,20 +88,22 @@ module KafkaSpecs
 
     # SIGKILL, and waits until it is gone.
     def kill
+      asked = KafkaSupport::ChildProcess.now
       begin
         Process.kill(:KILL, pid) if running?
       rescue Errno::ESRCH
         nil # it ended meanwhile
       end
       @waiter.join
-      log.died_at ||= KafkaSupport::ChildProcess.now unless log.read.last("stopped")
+      log.died_at ||= [asked, log.latest].max unless log.read.last("stopped")
     end
 
     # Stopped with SIGSTOP; nothing of it runs any more when this returns.
     def pause
+      asked = KafkaSupport::ChildProcess.now
       Process.kill(:STOP, pid)
       sleep 0.001 until ps("state").start_with?("T")
-      log.paused_at = KafkaSupport::ChildProcess.now
+      log.paused_at = [asked, log.read.latest].max
     end
 
     def resume

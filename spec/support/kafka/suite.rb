@@ -39,12 +39,8 @@ module KafkaSpecs
     # One that nobody closes may crash the process at its end: Ruby unloads librdkafka while its threads run. (The gem's
     # consumers have no finalizer.) Seen on Linux only.
     def expect_no_client
-      names = Dir["/proc/self/task/*/comm"].map do |file|
-        File.read(file).chomp
-      rescue SystemCallError
-        "has ended"
-      end
-      names = names.grep(/\Ardk:/)
+      deadline = KafkaSupport::ChildProcess.now + 5_000_000_000 # a thread that was joined may be there for a moment
+      sleep 0.01 while (names = clients).any? && KafkaSupport::ChildProcess.now < deadline
       raise "a client of librdkafka was not closed: #{names.join(", ")}" if names.any?
     end
 
@@ -54,6 +50,16 @@ module KafkaSpecs
     end
 
     private
+
+    # Names of the threads of clients.
+    def clients
+      names = Dir["/proc/self/task/*/comm"].map do |file|
+        File.read(file).chomp
+      rescue SystemCallError
+        "has ended"
+      end
+      names.grep(/\Ardk:/)
+    end
 
     def kind
       @kind ||= if given then :given

@@ -18,7 +18,8 @@ module KafkaSpecs
   class WorkLog
     Event = Struct.new(:kind, :at, :words)
 
-    attr_reader :member, :attempts, :tenures, :events, :finished, :given_up
+    # `latest`: the moment of the last line.
+    attr_reader :member, :attempts, :tenures, :events, :finished, :given_up, :latest
     # When the process was gone, if it was killed; when it was stopped with SIGSTOP.
     attr_accessor :died_at, :paused_at
 
@@ -28,7 +29,7 @@ module KafkaSpecs
       @member = member
       @path = path
       @whole_assignments = whole_assignments
-      @position = 0
+      @position = @latest = 0
       @attempts = []
       @running = {}
       @failed = {}
@@ -87,7 +88,7 @@ module KafkaSpecs
     private
 
     def take(kind, at, *words)
-      at = Integer(at, 10)
+      @latest = at = Integer(at, 10)
       case kind
       when "+" then start(at, *words)
       when "-" then finish(at, *words)
@@ -126,6 +127,7 @@ module KafkaSpecs
 
     def take_event(kind, at, words)
       case kind
+      when "replace" then @held.except(*words).each_value { |tenure| end_tenure(tenure, at, :revoked) }
       when "assigned" then assign(at, words)
       when "revoke" then words.each { |partition| end_tenure(@held[partition], at, :revoked) }
       when "revoked" then words.each { |partition| @held.delete(partition)&.settled = at }
