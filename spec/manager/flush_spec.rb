@@ -210,13 +210,11 @@ RSpec.describe WorkShaper::Manager, "#flush" do
         shaper.enqueue(offset % 40, nil, offset % 4, offset) until stopped || (offset += 1).negative?
       end
       eventually { shaper.total_acked > 50 }
-      began = ManagerHelpers.now
       3.times do
         before = shaper.total_acked
         flushed = bounded { shaper.flush }
         expect(flushed).to be <= shaper.total_acked - before
       end
-      expect(ManagerHelpers.now - began).to be < 5
       stopped = true
       value_of(producer)
       drained(shaper)

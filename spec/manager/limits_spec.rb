@@ -30,7 +30,7 @@ RSpec.describe WorkShaper::Manager, "limits" do
       shaper = manager(concurrency: limit, work: ->(_, _, _) { held.pass })
       (limit + 3).times { |n| shaper.enqueue(n, n, 0, n) }
       settle(shaper, running: limit, waiting: 3)
-      expect(held.waiting).to eq(limit)
+      eventually { held.waiting == limit }
       expect(worker_threads.size).to eq(limit)
       expect(shaper.stats[:workers]).to eq(limit)
     end

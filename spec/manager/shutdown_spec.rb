@@ -32,14 +32,14 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
     shaper = manager(concurrency: 5)
     50.times { |n| shaper.enqueue(n, n, 0, n) }
     expect(bounded { shaper.shutdown }).to be(true)
-    expect(manager_threads.select(&:alive?)).to be_empty
+    expect(threads_left).to be_empty
   end
 
   it "is true on a manager that was never used, and for ever after" do
     shaper = manager
     3.times { expect(bounded { shaper.shutdown }).to be(true) }
     expect(shaper.shutdown(timeout: 0)).to be(true)
-    expect(manager_threads.select(&:alive?)).to be_empty
+    expect(threads_left).to be_empty
   end
 
   it "waits for an ack under way" do
@@ -102,7 +102,7 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
 
     expect(bounded { shaper.shutdown(timeout: 10) }).to be(true)
     expect(calls.acks).to eq([0, 1, 2])
-    expect(manager_threads.select(&:alive?)).to be_empty
+    expect(threads_left).to be_empty
   end
 
   it "winds down by itself after a timeout, though nobody waits any more" do
@@ -125,7 +125,7 @@ RSpec.describe WorkShaper::Manager, "#shutdown" do
   it "gives every thread that calls it the same answer" do
     shaper = busy_manager
     waiters = Array.new(6) { blocked_thread { shaper.shutdown } }
-    hurried = blocked_thread { shaper.shutdown(timeout: 0.02) }
+    hurried = in_thread { shaper.shutdown(timeout: 0.02) }
     expect(value_of(hurried)).to be(false)
     @held.open
     expect(waiters.map { |waiter| value_of(waiter) }).to all(be(true))

@@ -315,6 +315,11 @@ module ManagerHelpers
     Thread.list.select { |thread| thread.name.to_s.start_with?("work_shaper") }
   end
 
+  # The log's thread is waited for by a shutdown, but not for ever.
+  def threads_left
+    manager_threads.select { |thread| thread.alive? && thread.name != "work_shaper log" }
+  end
+
   def worker_threads
     manager_threads.select { |thread| thread.name.start_with?("work_shaper worker") && thread.alive? }
   end
