@@ -314,7 +314,7 @@ RSpec.describe WorkShaper::Batches do
       expect(value_of(caller)).to be_nil
       expect(calls.worked.size).to eq(25)
       expect(bounded { shaper.shutdown }).to be(true)
-      eventually { manager_threads.none?(&:alive?) }
+      expect(threads_left).to be_empty
     end
 
     it "raises in a batch that it could not take in completely" do

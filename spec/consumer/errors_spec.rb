@@ -156,8 +156,8 @@ RSpec.describe WorkShaper::Consumer, "errors of librdkafka" do
       eventually { client.calls.include?(:reachable) }
       client.answered = true
       client.assign(topic_partition)
-      eventually { consumer.stats[:assignment] == %w[orders/0] }
-      expect(client.calls).to include(:subscribe)
+      eventually { consumer.stats[:assignment].any? }
+      expect(consumer.stats[:assignment]).to eq(%w[orders/0])
     end
   end
 

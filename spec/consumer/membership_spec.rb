@@ -175,8 +175,7 @@ RSpec.describe WorkShaper::Consumer, "and its place in the group" do
   it "leaves a client as it is that does not come to its end" do
     expect_consumer_to_pass(<<~RUBY)
       client_class = WorkShaper::Consumer.const_get(:Client)
-      client_class.send(:remove_const, :CLOSING_TIME)
-      client_class.const_set(:CLOSING_TIME, 0.2)
+      set_constant(client_class, :CLOSING_TIME, 0.2)
       client_class.singleton_class.prepend(Module.new do
         define_method(:call) { |type, name, *rest| super(type, name, *rest).then { |it| name == "consumer_closed" ? 0 : it } }
       end)

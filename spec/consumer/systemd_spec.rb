@@ -4,7 +4,8 @@ require "spec_helper"
 require "work_shaper/consumer"
 
 RSpec.describe WorkShaper::Consumer, "under systemd" do
-  # `heard` gives what systemd was told, datagram by datagram; `told` waits for a line.
+  # `heard` gives what systemd was told, datagram by datagram; `told` waits for a line, `more_looks` for what is told to
+  # be looked at anew.
   def script(body, path: "Dir.mktmpdir + \"/notify\"")
     <<~RUBY
       require "socket"
@@ -22,6 +23,14 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
       told = lambda do |line, times = 1|
         wait_until(line) { listen.call || heard.count(line) >= times }
       end
+      looks = 0
+      WorkShaper::Web.const_get(:Probe).singleton_class.prepend(Module.new do
+        define_method(:dead) { |max_age| super(max_age).tap { looks += 1 } }
+      end)
+      more_looks = lambda do
+        seen = looks
+        wait_until("more looks") { looks > seen + 3 }
+      end
       #{body}
       passed
     RUBY
@@ -29,12 +38,7 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
 
   it "tells when it is ready, why it is not, that it is alive for as long as it is, and that it stops" do
     expect_consumer_to_pass(script(<<~RUBY, path: "\"@work_shaper-\#{Process.pid}\""))
-      looks = 0
-      WorkShaper::Web.const_get(:Probe).singleton_class.prepend(Module.new do
-        define_method(:dead) { |max_age| super(max_age).tap { looks += 1 } }
-      end)
-      WorkShaper.const_get(:Systemd).send(:remove_const, :MAX_AGE)
-      WorkShaper.const_get(:Systemd).const_set(:MAX_AGE, 0.2)
+      set_constant(WorkShaper.const_get(:Systemd), :MAX_AGE, 0.2)
       ENV["WATCHDOG_USEC"] = "300000" # a look each 0.1 s: a socket holds only ten datagrams that nobody has read
       ENV["WATCHDOG_PID"] = Process.pid.to_s
       gate = Queue.new
@@ -50,8 +54,7 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
         client.produce("orders", 0, "a")
         told.call("STATUS=specs: stuck at orders/0:0")
         alive = heard.count("WATCHDOG=1")
-        seen = looks
-        wait_until("more looks") { looks > seen + 3 }
+        more_looks.call
         listen.call
         same(alive, heard.count("WATCHDOG=1"), "the watchdog's while it is stuck")
         gate.close
@@ -70,12 +73,7 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
 
   it "tells once more what systemd could not take, since it had not read what came before" do
     expect_consumer_to_pass(script(<<~RUBY))
-      looks = 0
-      WorkShaper::Web.const_get(:Probe).singleton_class.prepend(Module.new do
-        define_method(:dead) { |max_age| super(max_age).tap { looks += 1 } }
-      end)
-      WorkShaper.const_get(:Systemd).send(:remove_const, :PERIOD)
-      WorkShaper.const_get(:Systemd).const_set(:PERIOD, 0.02)
+      set_constant(WorkShaper.const_get(:Systemd), :PERIOD, 0.02)
       Socket.open(:UNIX, :DGRAM) do |other|
         other.connect(Socket.pack_sockaddr_un(path))
         loop { other.write_nonblock("full") }
@@ -86,8 +84,7 @@ RSpec.describe WorkShaper::Consumer, "under systemd" do
       thread = Thread.new do
         client.assign(["orders", 0])
         wait_until("ready") { c.unready.nil? }
-        seen = looks
-        wait_until("more looks") { looks > seen + 3 }
+        more_looks.call
         told.call("READY=1")
         told.call("STATUS=ok")
         c.stop

@@ -14,13 +14,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
   let!(:produced) { topic.produce(20_000, keys: 200) }
 
   let(:work) { { sleep_ms: work_ms } }
-  let(:config) { session(10_000) }
-
-  # A member that gets no processor for a session is put out, and what it has finished since is repeated. (KIP-848 has
-  # the broker's. The mock cluster rebalances for as long as a session.)
-  def session(milliseconds)
-    protocol == :consumer || !kafka.real? ? {} : { "session.timeout.ms": milliseconds }
-  end
+  let(:config) { {} }
 
   define_method(:start) do |name|
     start_member(name, group, work: work, concurrency: concurrency, protocol: protocol, config: config)
@@ -91,7 +85,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
   end
 
   context "when each is killed" do
-    let(:config) { session(5_000) } # for so long the others wait for it, thrice
+    let(:config) { quick_session }
 
     it "lose nothing, reorder nothing and repeat little more than what ran" do
       restart_in_turn(&:kill)

@@ -22,11 +22,7 @@ RSpec.describe "Lines of threads that must go on" do
     WorkShaper.logger = Stuck.new
     def line(name, **more) = LOG.info(message: name, **more)
     # The machine may stand still for longer than a line is waited for.
-    def patient
-      writer = WorkShaper.const_get(:LogWriter)
-      writer.send(:remove_const, :PATIENCE)
-      writer.const_set(:PATIENCE, 30)
-    end
+    def patient = set_constant(WorkShaper.const_get(:LogWriter), :PATIENCE, 30)
     def caught_up = wait_until("written") { threads_named("work_shaper log").empty? }
   RUBY
 

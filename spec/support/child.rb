@@ -48,6 +48,12 @@ module Child
     stats.except(:rates, :durations)
   end
 
+  # A constant, also a private one, has another value from now on.
+  def set_constant(owner, name, value)
+    owner.send(:remove_const, name) # rubocop:disable RSpec/RemoveConst -- stub_const knows no private ones
+    owner.const_set(name, value)
+  end
+
   def workers
     threads_named("work_shaper worker")
   end

@@ -201,7 +201,7 @@ module KafkaSpecs
 
     # Nobody can tell the new log from the old one once it is as long as what is committed (docs/decisions/060, 078).
     def await_begun
-      names = Array.new(@changing.partitions) { |number| "#{@changing.name}/#{number}" }
+      names = names_of(@changing)
       @specs.await_kafka(-> { "nobody has #{names}" }, PATIENCE_SEC) do
         (names - @crew.flat_map { |member| member.log.read.assignment }).empty?
       end
@@ -221,14 +221,16 @@ module KafkaSpecs
     end
 
     def await_balance
-      wanted = [@staying, @changing].flat_map do |topic|
-        Array.new(topic.partitions) { |number| "#{topic.name}/#{number}" }
-      end
+      wanted = [@staying, @changing].flat_map { |topic| names_of(topic) }
       held = nil
       @specs.await_kafka(-> { "unbalanced: #{held}, of #{wanted}" }, PATIENCE_SEC) do
         held = @crew.map { |member| member.log.read.assignment }
         held.all?(&:any?) && held.flatten.sort == wanted.sort
       end
+    end
+
+    def names_of(topic)
+      Array.new(topic.partitions) { |number| "#{topic.name}/#{number}" }
     end
 
     # What is committed of a topic that was made again the group cannot be asked for by its own list.
