@@ -126,4 +126,74 @@ RSpec.describe "What is aimed at a thread while it runs Ruby code of others" do
       passed
     RUBY
   end
+
+  describe "while it is asked whether it lives, because its block has raised" do
+    # `asked` runs then, once, in the thread that is asked.
+    status = <<~RUBY
+      $asked = nil
+      Thread.prepend(Module.new do
+        def status
+          asked = $asked if Thread.current == self && $armed == self
+          ($armed = nil) || asked&.call
+          super
+        end
+      end)
+      inside = Queue.new
+      let_go = Queue.new
+      $asked = -> { (inside << Thread.current) && let_go.pop }
+      aim = lambda do |&aimed|
+        thread = inside.pop
+        aimed.call(thread)
+        let_go << true
+        thread
+      end
+    RUBY
+
+    it "kills a worker, which says nothing of what its block has raised" do
+      expect_child_to_pass(<<~RUBY)
+        #{status}
+        stream = WorkShaper.stream([1], give_up: :collect) { ($armed = Thread.current) && raise("no") }
+        killed = nil
+        killer = Thread.new { killed = aim.call(&:kill) }
+        failures = raised(WorkShaper::Failures) { stream.to_a }
+        same(1, failures.size, "failures")
+        killer.join
+        ended(killed)
+        passed
+      RUBY
+    end
+
+    it "kills a thread that reads, whose key has raised" do
+      expect_child_to_pass(<<~RUBY)
+        #{status}
+        key = ->(_) { ($armed = Thread.current) && raise("no") }
+        stream = WorkShaper.stream([1], key: key, give_up: :collect) { |n| n }
+        survived = false
+        reader = Thread.new do
+          stream.to_a
+        rescue StandardError
+          survived = true
+        end
+        same(reader, aim.call(&:kill), "killed")
+        ended(reader)
+        same(false, survived, "survived")
+        passed
+      RUBY
+    end
+
+    it "is the failure of what is worked on" do
+      expect_child_to_pass(<<~RUBY)
+        #{status}
+        errors = []
+        m = manager(attempts: 1, give_up: :skip, on_error: ->(error, *) { errors << error.class },
+                    work: ->(_, place, _) { place == :after || (($armed = Thread.current) && raise("no")) })
+        m.enqueue(:key, nil, 0, 0)
+        aim.call { |thread| thread.raise(KeyError, "late") }
+        m.drain
+        same([KeyError], errors, "errors")
+        expect_intact(m)
+        passed
+      RUBY
+    end
+  end
 end

@@ -133,7 +133,7 @@ static void give_back(struct manager *manager, bool failed, VALUE error) {
 /* The pass was cut off. What came out of `ack` is logged; if it is not a StandardError, it then propagates. */
 static void recover(struct manager *manager, int state) {
     VALUE error;
-    enum outcome outcome = callback_outcome(&error);
+    enum outcome outcome = callback_outcome(&state, &error);
     give_back(manager, outcome != CUT_OFF, error);
     roster_cut_off_pass(&manager->roster);
     if (outcome == CUT_OFF) { /* C only up to here, since the kill must propagate; the thread's end tells the others */

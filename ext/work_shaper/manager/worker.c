@@ -233,7 +233,7 @@ static void recover(struct worker *worker, int state) {
             state = other;
             continue;
         }
-        enum outcome outcome = callback_outcome(&judgement.error);
+        enum outcome outcome = callback_outcome(&state, &judgement.error);
         if (outcome == CUT_OFF || (outcome == RAISED_FATAL && !worker->manager->stream)) {
             abandon(worker, judgement.error);
             rb_jump_tag(state);

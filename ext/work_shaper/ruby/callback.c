@@ -45,19 +45,29 @@ static VALUE lives(VALUE unused) {
     return thread_dies() ? Qfalse : Qtrue;
 }
 
-enum outcome callback_outcome(VALUE *error) {
-    VALUE caught = rb_errinfo();
-    /* A kill leaves an Integer here and a throw something internal: neither may be asked for its class. An exception is
-     * a T_OBJECT, or of whatever type was chosen by the extension that allocates it. */
+/* A kill leaves an Integer as errinfo and a throw something internal: neither may be asked for its class. An exception
+ * is a T_OBJECT, or of whatever type was chosen by the extension that allocates it. */
+static bool is_exception(VALUE caught) {
     bool object = !RB_SPECIAL_CONST_P(caught) && RB_BUILTIN_TYPE(caught) != T_IMEMO;
-    if (!object || !RTEST(rb_obj_is_kind_of(caught, rb_eException))) {
-        *error = Qnil;
-        return CUT_OFF;
-    }
-    bool alive = try_call(lives, Qnil) == Qtrue;
+    return object && RTEST(rb_obj_is_kind_of(caught, rb_eException));
+}
+
+enum outcome callback_outcome(int *state, VALUE *error) {
+    *error = Qnil;
+    VALUE caught, alive;
+    int other;
+    do {
+        caught = rb_errinfo();
+        if (!is_exception(caught)) {
+            return CUT_OFF;
+        }
+        alive = rb_protect(lives, Qnil, &other);
+        if (other) { /* it came while we asked, and takes the place of what was raised */
+            *state = other;
+        }
+    } while (other);
     rb_set_errinfo(caught); /* Ruby code may have cleared it */
-    if (!alive) {           /* raised in an `ensure`, it took the place of the kill */
-        *error = Qnil;
+    if (alive != Qtrue) {   /* raised in an `ensure`, it took the place of the kill */
         return CUT_OFF;
     }
     *error = caught;

@@ -43,11 +43,13 @@ VALUE callback_call(const struct callback *callback, int count, const VALUE *arg
 bool exception_fatal(VALUE error);
 
 /*
- * callback_outcome - Says what rb_protect caught, without clearing it.
+ * callback_outcome - Says what rb_protect caught, without clearing it. Runs Ruby code.
  *
+ * state: that of rb_protect; what comes to the thread meanwhile (a kill, a Timeout) takes the place of what was caught,
+ * and changes it.
  * error: gets the exception, or nil when it was CUT_OFF.
  */
-enum outcome callback_outcome(VALUE *error);
+enum outcome callback_outcome(int *state, VALUE *error);
 
 /*
  * try_call - Calls function(argument), and drops what it raises, whatever that is.

@@ -207,7 +207,7 @@ void push_result(struct stream *stream, VALUE input) {
     int state;
     rb_protect(classify_protected, (VALUE)&push, &state);
     VALUE error = Qnil;
-    enum outcome outcome = state ? callback_outcome(&error) : RAISED;
+    enum outcome outcome = state ? callback_outcome(&state, &error) : RAISED;
     if (place->seat.left) {
         results_free(&stream->results, &place->seat);
     } else if (state) {
