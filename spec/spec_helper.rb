@@ -19,7 +19,8 @@ RSpec.configure do |config|
   config.before { WorkShaper.logger = Logger.new(File::NULL) }
 
   # The threads of a stream stay for half a second, and other examples count threads.
-  config.after do |example|
+  # Behind all that ends the threads of an example.
+  config.append_after do |example|
     next unless example.file_path.match?(%r{/spec/(streams/|events/stream_|consumer/web_)})
 
     deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 5

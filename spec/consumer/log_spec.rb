@@ -72,7 +72,7 @@ RSpec.describe WorkShaper::Consumer, "its log" do
     client.produce("orders", 0, "a", "a", "b")
     client.produce("orders", 1, "c")
     held = gate
-    consumer = running(["orders", 0], ["orders", 1]) { held.pass }
+    consumer = running(["orders", 0], ["orders", 1], revoke_timeout: 0.1) { held.pass }
     settle(consumer, running: 3, waiting: 1)
     client.revoke(["orders", 0])
     expect(entry(/Revoked/)).to include(partitions: ["orders/0"], dropped: 1, running: 2)
