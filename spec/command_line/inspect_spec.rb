@@ -116,8 +116,11 @@ RSpec.describe "work_shaper inspect" do
       environment = CommandHelpers::RAW.merge("TERM" => "xterm")
       reader, writer, pid = PTY.spawn(environment, RbConfig.ruby, "-I", File.join(Program::ROOT, "lib"),
                                       CommandHelpers::EXECUTABLE, "inspect", url)
-      writer.winsize = [30, 100]
-      yield reader, writer, pid
+      # Held open: Linux may say EIO to who reads while the other end closes, with something still there to be read.
+      File.open(reader.path, File::RDWR | File::NOCTTY) do
+        writer.winsize = [30, 100]
+        yield reader, writer, pid
+      end
       Timeout.timeout(10) { Process.wait2(pid).last.exitstatus }
     ensure
       reader&.close
