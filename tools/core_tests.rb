@@ -6,7 +6,7 @@ require_relative "command"
 # other files of spec/core/, that exits with 0 when all is well. Built and run under AddressSanitizer and
 # UndefinedBehaviorSanitizer by one compiler.
 class CoreTests
-  FLAGS = %w[-std=c11 -g -O1 -Wall -Wextra].freeze
+  FLAGS = %w[-std=c11 -g -O2 -Wall -Wextra].freeze
   SANITIZERS = %w[-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer].freeze
   # One of them frees so often that to keep what was freed, and who did it, takes a third of its time: less is kept.
   ASAN_OPTIONS = "detect_stack_use_after_return=1:quarantine_size_mb=1:malloc_context_size=4"
