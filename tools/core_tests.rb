@@ -10,7 +10,7 @@ class CoreTests
   SANITIZERS = %w[-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer].freeze
   # One of them frees so often that to keep what was freed, and who did it, takes a third of its time: less is kept.
   ASAN_OPTIONS = "detect_stack_use_after_return=1:quarantine_size_mb=1:malloc_context_size=4"
-  LIMIT_SEC = 300
+  LIMIT_SEC = 600
 
   # The compilers of this machine among gcc and clang.
   def self.compilers

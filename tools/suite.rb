@@ -7,10 +7,11 @@ require_relative "clone"
 # Everything that tests WorkShaper: the C tests of the core, the linters and all specs. What fails does not keep the
 # rest from running.
 #
-# Four tasks run side by side, since the specs mostly wait, those on Kafka above all. One of them measures what a kill
-# or a deploy repeats, so the others give way to it. The output of all but the first comes in one piece at the end.
+# Five tasks run side by side, since the specs mostly wait, those on Kafka above all. One of them measures what a kill
+# or a deploy repeats, so the others give way to it; what only computes gives way to all. The output of all but the
+# first comes in one piece at the end.
 class Suite
-  LANES = 4
+  LANES = 5
   TOPICS, BROKERS = [%w[chaos recreated_topic troubles], %w[brokers failures_brokers outage]].map do |names|
     names.map { |name| "spec/kafka/#{name}_spec.rb" }
   end
@@ -21,9 +22,9 @@ class Suite
     ["rspec", "spec/kafka", "--exclude-pattern", [*TOPICS, *BROKERS].join(",")],
     %w[rspec spec/frameworks spec/examples spec/browser spec/command_line],
     %w[rspec spec/consumer spec/testing],
-    ["rspec", *TOPICS], ["rspec", *BROKERS], %w[rake core], %w[rake lint]
+    %w[rake core], ["rspec", *TOPICS], ["rspec", *BROKERS], %w[rake lint]
   ].freeze
-  MEASURING = TASKS[1]
+  NICENESS = Hash.new(2).merge(TASKS[1] => 0, %w[rake core] => 10, %w[rake lint] => 10).freeze
 
   # `environment`: what to add for the commands; `bundle`: what to put before them, so that they find their gems.
   def initialize(environment, bundle)
@@ -54,7 +55,7 @@ class Suite
   def take_from(queue)
     passed = true
     while (command, log = queue.pop)
-      passed = run_one(command, log: log, niceness: command == MEASURING ? 0 : 2) && passed
+      passed = run_one(command, log: log, niceness: NICENESS[command]) && passed
     end
     passed
   end
