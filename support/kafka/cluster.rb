@@ -99,9 +99,15 @@ module KafkaSupport
       raise
     end
 
-    # Kills a broker as a crash would; `up` starts what is not running.
+    # Kills a broker as a crash would, and returns when it is gone: `up` starts only what is not running.
     def kill(id)
       command("kill", id.to_s)
+      deadline = ChildProcess.now + (PATIENCE_SEC * 1_000_000_000)
+      until command("status").match?(/^#{id} down /)
+        raise Failure, "broker #{id} does not end" if ChildProcess.now > deadline
+
+        sleep 0.02
+      end
     end
 
     def up
