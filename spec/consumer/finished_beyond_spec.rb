@@ -159,9 +159,11 @@ RSpec.describe WorkShaper::Consumer, "and what is finished beyond the frontier" 
       expect([offset, (offset..19).select { |number| read.finished?(number) }])
         .to eq([count - 1, [count - 1, *[3, 4, 8, 12, 13, 14].select { |number| number >= count }]])
       expect(read.anchor).to eq([count - 1, *messages[count - 1].__send__(:fingerprint)])
-      again = fed(messages.drop(offset), read)
+      worked = []
+      again = fed(messages.drop(offset), read, work: ->(message, *) { worked << message.offset })
       eventually { again.stats[:in_flight].zero? }
       expect([read.over?, again.stats[:total_acked]]).to eq([true, 20 - offset])
+      expect(worked).to match_array((count..19).to_a - [3, 4, 8, 12, 13, 14])
     end
   end
 

@@ -102,9 +102,10 @@ static bool pass(struct feeding *feeding) {
     if (NIL_P(feeding->map) || !offset_map_passes(feeding->map, feeding->message) || manager->roster.closing) {
         return false;
     }
-    struct partition *partition = registry_partition(manager, feeding->named.name);
+    /* It may be the first message of the partition (decision 079). */
+    struct partition *partition = registry_make_partition(manager, feeding->named.name);
     int64_t offset = message_offset(feeding->message);
-    if (!partition || !scheduler_offer_finished(&manager->scheduler, &partition->tracker, offset)) {
+    if (!scheduler_offer_finished(&manager->scheduler, &partition->tracker, offset)) {
         return false;
     }
     note(feeding);

@@ -134,6 +134,20 @@ struct partition *registry_partition(struct manager *manager, VALUE key) {
     return (struct partition *)key_table_find(&manager->registry.partitions, key, key_hash(key));
 }
 
+struct partition *registry_make_partition(struct manager *manager, VALUE key) {
+    struct partition *partition = registry_partition(manager, key);
+    if (partition) {
+        return partition;
+    }
+    VALUE own = key_own(key);
+    partition = make_partition(manager, own, key_hash(own));
+    if (!partition) {
+        rb_memerror();
+    }
+    RB_GC_GUARD(own);
+    return partition;
+}
+
 bool registry_acknowledging(struct manager *manager, VALUE key) {
     st_index_t hash = key_hash(key);
     return manager->acknowledger.partition && keyed_is(&manager->acknowledger.partition->keyed, key, hash);

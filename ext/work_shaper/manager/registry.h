@@ -97,6 +97,11 @@ static inline bool sub_key_anonymous(const struct sub_key *sub_key) {
 struct partition *registry_partition(struct manager *manager, VALUE key);
 
 /*
+ * registry_make_partition - The partition of a key, which is made if it is not there. May run Ruby code and raise.
+ */
+struct partition *registry_make_partition(struct manager *manager, VALUE key);
+
+/*
  * registry_acknowledging - Whether `ack` is being called for a partition of this key, perhaps one that is revoked
  * already. May run Ruby code and raise.
  */
