@@ -54,20 +54,20 @@ static bool is_exception(VALUE caught) {
 
 enum outcome callback_outcome(int *state, VALUE *error) {
     *error = Qnil;
-    VALUE caught, alive;
+    VALUE caught = rb_errinfo();
+    if (!is_exception(caught)) {
+        return CUT_OFF;
+    }
     int other;
-    do {
+    bool alive = rb_protect(lives, Qnil, &other) == Qtrue;
+    if (other) { /* it came while we asked, and takes the place of what was raised */
+        *state = other;
         caught = rb_errinfo();
-        if (!is_exception(caught)) {
-            return CUT_OFF;
-        }
-        alive = rb_protect(lives, Qnil, &other);
-        if (other) { /* it came while we asked, and takes the place of what was raised */
-            *state = other;
-        }
-    } while (other);
-    rb_set_errinfo(caught); /* Ruby code may have cleared it */
-    if (alive != Qtrue) {   /* raised in an `ensure`, it took the place of the kill */
+        alive = is_exception(caught);
+    } else {
+        rb_set_errinfo(caught); /* Ruby code may have cleared it */
+    }
+    if (!alive) { /* raised in an `ensure`, it took the place of the kill */
         return CUT_OFF;
     }
     *error = caught;
