@@ -211,7 +211,7 @@ static int arrived(struct worker *worker) {
     int state = 0;
     if (interrupt_pending(worker) && !RB_SPECIAL_CONST_P(error)) { /* a kill ends the work anyhow */
         rb_protect(settle_interrupts, (VALUE)worker, &state);
-        if (!state && RTEST(rb_obj_is_kind_of(error, rb_eException))) {
+        if (!state && is_exception(error)) {
             rb_set_errinfo(error);
         }
     }

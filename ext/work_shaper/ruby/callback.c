@@ -18,10 +18,16 @@ VALUE callback_call(const struct callback *callback, int count, const VALUE *arg
     return rb_funcallv(callback->receiver, rb_intern("call"), count, arguments);
 }
 
+bool is_exception(VALUE caught) {
+    /* A T_OBJECT, or of whatever type was chosen by the extension that allocates it. */
+    bool object = !RB_SPECIAL_CONST_P(caught) && RB_BUILTIN_TYPE(caught) != T_IMEMO;
+    return object && RTEST(rb_obj_is_kind_of(caught, rb_eException));
+}
+
 /* The exception that is being handled, as Ruby code sees it in $!; nil for a kill, which is not one. */
 static VALUE handled_exception(void) {
     VALUE error = rb_errinfo();
-    return RB_SPECIAL_CONST_P(error) || RB_BUILTIN_TYPE(error) == T_IMEMO ? Qnil : error;
+    return is_exception(error) ? error : Qnil;
 }
 
 VALUE try_call(VALUE (*function)(VALUE argument), VALUE argument) {
@@ -43,13 +49,6 @@ bool exception_fatal(VALUE error) {
 static VALUE lives(VALUE unused) {
     (void)unused;
     return thread_dies() ? Qfalse : Qtrue;
-}
-
-/* A kill leaves an Integer as errinfo and a throw something internal: neither may be asked for its class. An exception
- * is a T_OBJECT, or of whatever type was chosen by the extension that allocates it. */
-static bool is_exception(VALUE caught) {
-    bool object = !RB_SPECIAL_CONST_P(caught) && RB_BUILTIN_TYPE(caught) != T_IMEMO;
-    return object && RTEST(rb_obj_is_kind_of(caught, rb_eException));
 }
 
 enum outcome callback_outcome(int *state, VALUE *error) {

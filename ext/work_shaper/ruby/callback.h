@@ -37,6 +37,12 @@ bool callback_given(const struct callback *callback);
 VALUE callback_call(const struct callback *callback, int count, const VALUE *arguments);
 
 /*
+ * is_exception - Whether what rb_errinfo returned is one. A kill leaves an Integer there and a throw something
+ * internal: neither may be asked for its class.
+ */
+bool is_exception(VALUE caught);
+
+/*
  * exception_fatal - Whether an exception is meant for the process, whoever raised it: SystemExit, SignalException
  * (Interrupt), NoMemoryError. Others are failures of whoever raised them, StandardErrors or not.
  */
