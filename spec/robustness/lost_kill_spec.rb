@@ -128,31 +128,33 @@ RSpec.describe "What is aimed at a thread while it runs Ruby code of others" do
   end
 
   describe "while it is asked whether it lives, because its block has raised" do
-    # `asked` runs then, once, in the thread that is asked.
+    # The thread that is `armed` stops where it is asked next, until `aim` has had its way with it.
     status = <<~RUBY
-      $asked = nil
-      Thread.prepend(Module.new do
-        def status
-          asked = $asked if Thread.current == self && $armed == self
-          ($armed = nil) || asked&.call
-          super
-        end
-      end)
+      armed = nil
       inside = Queue.new
       let_go = Queue.new
-      $asked = -> { (inside << Thread.current) && let_go.pop }
+      Thread.prepend(Module.new do
+        define_method(:status) do
+          if equal?(armed) && equal?(Thread.current)
+            armed = nil
+            inside << self
+            let_go.pop
+          end
+          super()
+        end
+      end)
       aim = lambda do |&aimed|
-        thread = inside.pop
-        aimed.call(thread)
-        let_go << true
-        thread
+        inside.pop.tap do |thread|
+          aimed.call(thread)
+          let_go << true
+        end
       end
     RUBY
 
     it "kills a worker, which says nothing of what its block has raised" do
       expect_child_to_pass(<<~RUBY)
         #{status}
-        stream = WorkShaper.stream([1], give_up: :collect) { ($armed = Thread.current) && raise("no") }
+        stream = WorkShaper.stream([1], give_up: :collect) { (armed = Thread.current) && raise("no") }
         killed = nil
         killer = Thread.new { killed = aim.call(&:kill) }
         failures = raised(WorkShaper::Failures) { stream.to_a }
@@ -166,7 +168,7 @@ RSpec.describe "What is aimed at a thread while it runs Ruby code of others" do
     it "kills a thread that reads, whose key has raised" do
       expect_child_to_pass(<<~RUBY)
         #{status}
-        key = ->(_) { ($armed = Thread.current) && raise("no") }
+        key = ->(_) { (armed = Thread.current) && raise("no") }
         stream = WorkShaper.stream([1], key: key, give_up: :collect) { |n| n }
         survived = false
         reader = Thread.new do
@@ -186,7 +188,7 @@ RSpec.describe "What is aimed at a thread while it runs Ruby code of others" do
         #{status}
         errors = []
         m = manager(attempts: 1, give_up: :skip, on_error: ->(error, *) { errors << error.class },
-                    work: ->(_, place, _) { place == :after || (($armed = Thread.current) && raise("no")) })
+                    work: ->(_, place, _) { place == :after || ((armed = Thread.current) && raise("no")) })
         m.enqueue(:key, nil, 0, 0)
         aim.call { |thread| thread.raise(KeyError, "late") }
         m.drain
