@@ -151,6 +151,13 @@ RSpec.describe KafkaSpecs::Checker do
                                         "rewound: t/0:1 (b) at n, though 2 was committed"])
     end
 
+    it "tells partitions that were lost from those that were given back" do
+      lost = [[0, "assigned t/0"], *in_turn(0, 1, from: 10), [35, "lost t/0"], [35, "revoke t/0"], [36, "revoked t/0"]]
+      checker = check(log("m", lost), log("n", [[37, "assigned t/0"], *in_turn(1, 2, 3, 4, 5, from: 70)]))
+
+      expect([checker.violations, checker.lag_ms(:lost), checker.lag_ms(:revoked)]).to eq([[], 6, 0])
+    end
+
     it "measures how late the commits were at a revoke and at a death" do
       revoked = check(log("m", first), log("n", [[37, "assigned t/0"], *in_turn(1, 2, 3, 4, 5, from: 70)]))
       expect(revoked.violations).to be_empty

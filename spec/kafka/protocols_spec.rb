@@ -20,7 +20,7 @@ RSpec.describe "A group that grows and shrinks", :kafka, watchdog: 90 do
       stop_members
       checker = expect_sound(produced, samples: group.samples)
 
-      expect_committed_at_revokes(checker, 20)
+      expect_committed_at_revokes(checker, group, 20)
       expect(checker.repeats).to be <= most_repeats(20, losses: members.sum { |member| member.log.tenures.size })
     end
   end

@@ -90,7 +90,7 @@ RSpec.describe "A rebalance", :kafka, watchdog: 120 do
     checker = expect_sound(produced, samples: group.samples)
 
     expect(revokes).to be > 20 # on the mock cluster each takes a second, and a guest may be too late to come
-    expect_committed_at_revokes(checker, 30)
+    expect_committed_at_revokes(checker, group, 30)
     expect(checker.repeats).to be <= most_repeats(30)
   end
 

@@ -91,7 +91,7 @@ RSpec.describe "Members of a group that are restarted one after the other", :kaf
       restart_in_turn(&:kill)
       checker = expect_sound(produced, samples: group.samples)
 
-      expect_committed_at_revokes(checker, work_ms)
+      expect_committed_at_revokes(checker, group, work_ms)
       expect_committed_at_kills(checker, group, work_ms, commit_interval_ms)
       expect(checker.repeats).to be <= most_repeats(work_ms) + (3 * most_repeats_of_a_kill)
     end

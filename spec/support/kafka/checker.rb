@@ -75,7 +75,7 @@ module KafkaSpecs
       tenures.filter_map { |tenure| handover(tenure) }
     end
 
-    # The longest of them in milliseconds, among those with that cause (:revoked, :died or :paused).
+    # The longest of them in milliseconds, among those with that cause (:revoked, :lost, :died or :paused).
     def lag_ms(cause)
       handovers.select { |handover| handover.cause == cause }.map(&:lag).max.to_i / 1_000_000.0
     end

@@ -169,15 +169,27 @@ module KafkaSpecs
     end
 
     # What was finished was committed at the revokes. On a busy machine the acknowledger and the polling thread may each
-    # come as late as the slowest piece of work did; the second puts down the end of an assignment.
-    def expect_committed_at_revokes(checker, work_ms)
-      expect(checker.lag_ms(:revoked)).to be < most_lag_ms + (2 * checker.overrun_ms(work_ms))
+    # come as late as the slowest piece of work did; the second puts down the end of an assignment. Who has heard
+    # nothing of the broker for a session has lost its partitions, and has committed nothing for as long.
+    def expect_committed_at_revokes(checker, group, work_ms)
+      most = most_lag_ms + (2 * checker.overrun_ms(work_ms))
+      expect_lag(checker, :revoked, most)
+      expect_lag(checker, :lost, most + (2 * group.slowest_answer_ms))
     end
 
     # The same at kills: commits come at intervals, and need a broker that answers, on the same machine.
     def expect_committed_at_kills(checker, group, work_ms, commit_interval_ms)
       most = commit_interval_ms + (kafka.real? ? 100 : most_lag_ms) + late_ms(checker, group, work_ms)
-      expect(checker.lag_ms(:died)).to be < most
+      expect_lag(checker, :died, most)
+    end
+
+    # Commits were not later than that, where partitions went for that cause.
+    def expect_lag(checker, cause, most)
+      lag = checker.lag_ms(cause)
+      expect(lag).to be < most, lambda {
+        latest = checker.handovers.max_by(3, &:lag).map(&:to_h)
+        ["#{lag} ms late with commits (#{cause}), not less than #{most} ms", *latest, *members].join("\n")
+      }
     end
 
     # How much later a commit comes on this machine than on one that is idle. The acknowledger, librdkafka's timer and

@@ -17,6 +17,8 @@ module KafkaSpecs
   # Reads the log of one member, also while it is written: what spec/support/kafka/member.rb appends.
   class WorkLog
     Event = Struct.new(:kind, :at, :words)
+    # Of partitions that are lost both are written, in this order; the first counts.
+    CAUSES = { "lost" => :lost, "revoke" => :revoked }.freeze
 
     # `latest`: the moment of the last line.
     attr_reader :member, :attempts, :tenures, :events, :finished, :given_up, :latest
@@ -70,7 +72,7 @@ module KafkaSpecs
       dup.tap { |view| view.keep_only("#{topic}/", chosen) }
     end
 
-    # "died", "revoked", or nil for one that goes on: how the time with a partition ended, and when.
+    # Ends the time with each partition that a member had when it was killed.
     def close_tenures
       @held.each_value { |tenure| end_tenure(tenure, died_at, :died) } if died_at
       self
@@ -129,7 +131,7 @@ module KafkaSpecs
       case kind
       when "replace" then @held.except(*words).each_value { |tenure| end_tenure(tenure, at, :revoked) }
       when "assigned" then assign(at, words)
-      when "revoke" then words.each { |partition| end_tenure(@held[partition], at, :revoked) }
+      when "lost", "revoke" then words.each { |partition| end_tenure(@held[partition], at, CAUSES.fetch(kind)) }
       when "revoked" then words.each { |partition| @held.delete(partition)&.settled = at }
       when "stopped" then @held.each_value { |tenure| end_tenure(tenure, at, :revoked) }
       end
