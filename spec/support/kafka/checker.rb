@@ -70,14 +70,16 @@ module KafkaSpecs
       @overlapping_repeats
     end
 
-    # For each tenure that repeated something, how late the one before it was with its commits.
-    def handovers
-      tenures.filter_map { |tenure| handover(tenure) }
+    # For each tenure that repeated something, how late the one before it was with its commits; of all, or of those with
+    # that cause (:revoked, :lost, :died or :paused).
+    def handovers(cause = nil)
+      found = tenures.filter_map { |tenure| handover(tenure) }
+      cause ? found.select { |handover| handover.cause == cause } : found
     end
 
-    # The longest of them in milliseconds, among those with that cause (:revoked, :lost, :died or :paused).
+    # The longest of them in milliseconds.
     def lag_ms(cause)
-      handovers.select { |handover| handover.cause == cause }.map(&:lag).max.to_i / 1_000_000.0
+      handovers(cause).map(&:lag).max.to_i / 1_000_000.0
     end
 
     # How much longer than it should the slowest piece of work took: what its machine and its process make of a moment.

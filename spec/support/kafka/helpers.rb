@@ -188,7 +188,7 @@ module KafkaSpecs
     def expect_lag(checker, cause, most)
       lag = checker.lag_ms(cause)
       expect(lag).to be < most, lambda {
-        latest = checker.handovers.max_by(3, &:lag).map(&:to_h)
+        latest = checker.handovers(cause).max_by(3, &:lag).map(&:to_h)
         ["#{lag} ms late with commits (#{cause}), not less than #{most} ms", *latest, *members].join("\n")
       }
     end
