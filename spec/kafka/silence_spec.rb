@@ -35,7 +35,7 @@ RSpec.describe "A member that is silent", :kafka, watchdog: 90 do
     topic = kafka_topic(partitions: 2)
     topic.produce(50, keys: 10)
     group = kafka_group(topic)
-    limit = kafka.real? ? 4_000 : session_ms
+    limit = session_ms
     busy = start_member("busy", group, work: { sleep_ms: 3 * limit }, concurrency: 4, max_in_flight: 4,
                                        config: { "session.timeout.ms": limit, "max.poll.interval.ms": limit })
     await_finished(4, 30 + (3 * limit / 1_000))
