@@ -17,6 +17,9 @@
 static void free_intake(void *data) {
     struct intake *intake = data;
     pthread_mutex_destroy(&intake->lock);
+    if (intake->destruction) {
+        destruction_leave(intake->destruction);
+    }
     ruby_xfree(intake); /* an open queue is left alone: its client may be gone, and this is no place to ask */
 }
 
@@ -313,18 +316,36 @@ static VALUE close_queue(VALUE self) {
 }
 
 /*
- * call-seq: forget_client
+ * call-seq: destroy_client(client)
  *
- * The client is destroyed, with all its threads. For one that never is, there is no such call.
+ * Begins to end librdkafka's threads and to free the client, whose address is given, and of which nobody may ask
+ * anything more. Returns whether that has begun: it needs one thread.
  */
-static VALUE forget_client(VALUE self) {
+static VALUE destroy_client(VALUE self, VALUE client) {
     struct intake *intake = intake_of(self);
-    if (intake->queue) {
-        rb_raise(work_shaper_error, "the intake is open");
+    if (intake->queue || intake->destruction) {
+        rb_raise(work_shaper_error, "the intake is open, or its client gone");
     }
+    intake->destruction = destruction_begin(&intake->library, (rd_kafka_t *)NUM2SIZET(client));
+    return intake->destruction ? Qtrue : Qfalse;
+}
+
+/*
+ * call-seq: client_destroyed?
+ *
+ * Whether what was begun is over. For a client that never comes to its end it is not: its threads go on, and with them
+ * what watches it.
+ */
+static VALUE client_is_destroyed(VALUE self) {
+    struct intake *intake = intake_of(self);
+    if (!intake->destruction || !destruction_is_over(intake->destruction)) {
+        return Qfalse;
+    }
+    destruction_leave(intake->destruction);
+    intake->destruction = NULL;
     free(intake->watch);
     intake->watch = NULL;
-    return Qnil;
+    return Qtrue;
 }
 
 void init_intake(VALUE work_shaper) {
@@ -337,7 +358,8 @@ void init_intake(VALUE work_shaper) {
     rb_define_method(intake_class, "take", take, -1);
     rb_define_method(intake_class, "interrupt", interrupt, 0);
     rb_define_method(intake_class, "close", close_queue, 0);
-    rb_define_method(intake_class, "forget_client", forget_client, 0);
+    rb_define_method(intake_class, "destroy_client", destroy_client, 1);
+    rb_define_method(intake_class, "client_destroyed?", client_is_destroyed, 0);
     init_offsets(intake_class);
     init_thread_probe(intake_class);
 }

@@ -5,6 +5,7 @@
 #ifndef WORK_SHAPER_KAFKA_INTAKE_H
 #define WORK_SHAPER_KAFKA_INTAKE_H
 
+#include "destruction.h"
 #include "group_watch.h"
 #include "librdkafka.h"
 
@@ -20,7 +21,8 @@ struct intake {
     struct librdkafka library;
     struct group_watch *watch; /* NULL: there is no client to be watched yet, or none any more */
     rd_kafka_t *client;
-    rd_kafka_queue_t *queue; /* NULL: not opened, or closed */
+    rd_kafka_queue_t *queue;         /* NULL: not opened, or closed */
+    struct destruction *destruction; /* of the client; NULL: not begun, or over */
     rd_kafka_message_t *batch[INTAKE_CAPACITY];
     size_t length;           /* of the batch: messages that are still to be destroyed */
     size_t largest;          /* what the largest message of the last batch weighed */

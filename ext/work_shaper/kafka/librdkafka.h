@@ -59,6 +59,7 @@ typedef int rd_kafka_on_response_received_t(rd_kafka_t *, int socket, const char
     X(interceptor_add_on_request_sent, int, rd_kafka_t *, const char *name, rd_kafka_on_request_sent_t *, void *data)  \
     X(interceptor_add_on_response_received, int, rd_kafka_t *, const char *name, rd_kafka_on_response_received_t *,    \
       void *data)                                                                                                      \
+    X(destroy, void, rd_kafka_t *)                                                                                     \
     X(queue_get_consumer, rd_kafka_queue_t *, rd_kafka_t *)                                                            \
     X(queue_destroy, void, rd_kafka_queue_t *)                                                                         \
     X(queue_yield, void, rd_kafka_queue_t *)                                                                           \

@@ -16,6 +16,8 @@ module WorkShaper
       SILENT = 0 # as syslog has it: emergencies only
       NO_GENERATION = -1 # as librdkafka has it
       CLOSING_WAIT = 100 # milliseconds between two looks whether it has left
+      ENDING_TIME = 3 # seconds for librdkafka's threads to end
+      ENDING_WAIT = 0.005 # seconds between two looks whether they have
 
       # Those that librdkafka could not close. They must live on, for librdkafka still calls them.
       @left_open = []
@@ -222,10 +224,13 @@ module WorkShaper
 
         @closed = true # nothing more may be asked of it
         @intake.close
-        return destroy if left_group?
+        outlive_ruby
+        left = left_group?
+        silence
+        return late("librdkafka did not leave the group in time", CLOSING_TIME) unless left
+        return late("librdkafka did not end in time", ENDING_TIME) unless destroyed?
 
-        leave_open
-        SafeLog.warn(message: "librdkafka did not leave the group in time", waited_sec: CLOSING_TIME)
+        self.class.left_open.delete(self)
       end
 
       # Without its config, which holds passwords.
@@ -276,24 +281,37 @@ module WorkShaper
           @intake.open(@native.address)
         end
       rescue Error
-        destroy
+        @consumer.close
         raise
       end
 
-      # Ends librdkafka's threads.
-      def destroy
-        @consumer.close
-        @intake.forget_client
-      end
-
-      # Its threads go on until the process ends, and must find all that they use: this object, and the library, which
-      # Ruby unloads last. What they call of Ruby's is the log only.
-      def leave_open
+      # Until its threads have ended, which may never be, they must find all that they use: this object, and the
+      # library, which Ruby unloads last.
+      def outlive_ruby
         self.class.left_open << self
-        call(:void, "set_log_level", @native, SILENT)
         dlopen = FFI::DynamicLibrary.open(nil, FFI::DynamicLibrary::RTLD_LAZY).find_function("dlopen")
         library = Rdkafka::Bindings.ffi_libraries.first.name
         FFI::Function.new(:pointer, %i[string int], dlopen).call(library, FFI::DynamicLibrary::RTLD_LAZY)
+      end
+
+      def late(what, waited_sec)
+        SafeLog.warn(message: what, waited_sec: waited_sec)
+      end
+
+      # What its threads call of Ruby's is the log only.
+      def silence
+        call(:void, "set_log_level", @native, SILENT)
+      end
+
+      # Ends librdkafka's threads. Some may never end (decision 82); and rdkafka would wait for them with the GVL.
+      def destroyed?
+        begun = guard.synchronize do # no other thread is inside librdkafka,
+          guard.instance_variable_set(:@inner, nil) # and none will be
+          @intake.destroy_client(@native.address)
+        end
+        deadline = now + ENDING_TIME
+        sleep(ENDING_WAIT) until (ended = @intake.client_destroyed?) || !begun || now >= deadline
+        ended
       end
 
       # librdkafka's own call for it has no time limit. What it still asks for it asks here. A message or an error may

@@ -14,12 +14,16 @@ module ConsumerHelpers
       attach_function :rd_kafka_mock_push_request_errors_array, %i[pointer int16 size_t pointer], :void
       attach_function :rd_kafka_mock_broker_push_request_error_rtts, %i[pointer int32 int16 size_t varargs], :int
       attach_function :rd_kafka_mock_clear_request_errors, %i[pointer int16], :void
+      attach_function :rd_kafka_mock_broker_set_rtt, %i[pointer int32 int], :int
+      attach_function :rd_kafka_mock_topic_set_error, %i[pointer string int], :void
       attach_function :rd_kafka_mock_broker_set_down, %i[pointer int32], :int
       attach_function :rd_kafka_mock_broker_set_up, %i[pointer int32], :int
     end
 
     # Numbers of Kafka's requests.
-    API = { produce: 0, fetch: 1, offset_commit: 8, offset_fetch: 9, join_group: 11, heartbeat: 12 }.freeze
+    API = { produce: 0, fetch: 1, list_offsets: 2, offset_commit: 8, offset_fetch: 9, join_group: 11,
+            heartbeat: 12 }.freeze
+    UNKNOWN_TOPIC = 3 # Kafka's UNKNOWN_TOPIC_OR_PARTITION
     PATIENCE_MS = 10_000
 
     class << self
@@ -79,13 +83,27 @@ module ConsumerHelpers
 
     # The next requests of a kind are answered so much later.
     def delay(request, milliseconds, times: 1)
-      Native.rd_kafka_mock_broker_push_request_error_rtts(@cluster, 1, API.fetch(request), times,
-                                                          *([:int, 0, :int, milliseconds] * times))
+      push(request, [[0, milliseconds]] * times)
     end
 
     # No more errors; delays stay (librdkafka keeps those of a broker elsewhere).
     def forgive(request)
       Native.rd_kafka_mock_clear_request_errors(@cluster, API.fetch(request))
+    end
+
+    # The next request of a kind is answered with an error of Kafka's, whatever {#delay} has said before.
+    def refuse_next(request, code)
+      push(request, [[code, 0]])
+    end
+
+    # Every answer comes so much later.
+    def slow_down(milliseconds)
+      Native.rd_kafka_mock_broker_set_rtt(@cluster, 1, milliseconds)
+    end
+
+    # Brokers do not know the topic any more.
+    def lose(topic)
+      Native.rd_kafka_mock_topic_set_error(@cluster, topic, UNKNOWN_TOPIC)
     end
 
     def down
@@ -108,6 +126,12 @@ module ConsumerHelpers
     end
 
     private
+
+    # Errors, and milliseconds that answers take, for the next requests of a kind.
+    def push(request, answers)
+      words = answers.flat_map { |code, milliseconds| [:int, code, :int, milliseconds] }
+      Native.rd_kafka_mock_broker_push_request_error_rtts(@cluster, 1, API.fetch(request), answers.size, *words)
+    end
 
     def handed_over(topic, rows)
       rows.map do |partition, key, payload, headers|
