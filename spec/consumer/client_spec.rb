@@ -38,6 +38,25 @@ RSpec.describe WorkShaper::Consumer, "whose client leaves the group" do
     RUBY
   end
 
+  # docs/decisions/083: else the group waits for the end of its session.
+  %w[cooperative-sticky range].each do |strategy|
+    it "has told the group so when librdkafka's own last commit takes a while (#{strategy})" do
+      expect_consumer_to_pass(<<~RUBY)
+        mock_topic(3)
+        c = mock_consumer(config: { "partition.assignment.strategy": "#{strategy}" }) { |m| worked << m.offset }
+        thread = Thread.new { c.run }
+        wait_until("work") { worked.size == 3 }
+        mock.track
+        mock.delay(:offset_commit, 300, times: 20)
+        c.stop
+        same(true, ended(thread).value, "run")
+        same(3, committed, "committed")
+        same(1, mock.requested(:leave_group), "leaves")
+        passed
+      RUBY
+    end
+  end
+
   # docs/decisions/082: an answer about offsets that comes after a partition went wakes it up, in librdkafka; the topic
   # goes while it asks again; and then the error in its own queue keeps it, and so all of the client, alive for ever.
   it "leaves one as it is whose threads librdkafka cannot end, and goes on" do

@@ -434,6 +434,25 @@ RSpec.describe WorkShaper::Consumer, "when it is to stop" do
     expect(client).to be_closed
   end
 
+  it "is out of its group before it closes" do
+    looks = 0
+    client.define_singleton_method(:member?) { (looks += 1) < 5 }
+    closed_after = nil
+    client.on_close = -> { closed_after = looks }
+    expect(stop(running(topic_partition))).to be(true)
+    expect(closed_after).to eq(5)
+  end
+
+  it "does not wait for that when no broker answers" do
+    replace_constant(inner(:Departure), :PARTING_TIME, 600)
+    replace_constant(inner(:Departure), :PATIENCE, 0.1)
+    client.define_singleton_method(:member?) { true }
+    consumer = running(topic_partition)
+    client.answered = false
+    expect(stop(consumer)).to be(true)
+    expect(client).to be_closed
+  end
+
   it "keeps its partitions up to the end as a static member: the group waits for it to come back" do
     consumer = running(topic_partition, config: { "group.instance.id": "one" })
     expect(stop(consumer)).to be(true)

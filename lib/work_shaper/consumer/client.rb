@@ -212,6 +212,11 @@ module WorkShaper
         @unsubscribed
       end
 
+      # Whether librdkafka takes itself for a member of the group. It does until the request to leave is on its way.
+      def member?
+        @membership.generations? ? !queries.member_id.empty? : generation.positive?
+      end
+
       # @return [Array<Array(String, Integer)>] the partitions that are ours as librdkafka has it
       def assigned
         @consumer.assignment.to_h.flat_map { |topic, entries| entries.map { |entry| [topic, entry.partition] } }

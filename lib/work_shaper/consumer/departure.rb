@@ -16,7 +16,8 @@ module WorkShaper
       REBALANCE_TIME = 10 # the same while shutdown_timeout lasts and brokers answer: a rebalance may have to end before
       ANSWER_TIME = 2000 # milliseconds for each answer, during which nothing is polled
       REACH_TIME = 1000 # milliseconds for the answer of any broker
-      PARTING_TIME = 5 # seconds until the partitions are gone
+      PARTING_TIME = 5 # seconds until the partitions are gone and the group knows
+      PATIENCE = 1 # seconds of that for brokers that may not answer
       RETRY_WAIT = 100 # milliseconds before the broker is asked again
       PARTING_WAIT = 20 # milliseconds without a message or a call: nothing more is on its way
       MANY = 1000 # messages, all there are: the news of a rebalance comes behind them
@@ -49,17 +50,25 @@ module WorkShaper
       end
 
       # Gives the partitions back and closes the client. A static member keeps them: it would not if it unsubscribed.
+      #
+      # Others are out of the group before they close: a client that is closed while librdkafka still commits for
+      # partitions that went never tells the group that it leaves (decision 83).
       def leave
         @client.unsubscribe unless @static
-        limit = now + PARTING_TIME
-        nil until (poll(PARTING_WAIT) && (@static || @client.assigned.empty?)) || now >= limit
-        poll(PARTING_WAIT) # the one in which the partitions went came back at once; that we leave is to be sent
+        began = now
+        until poll(PARTING_WAIT) && (@static || out?)
+          break if now - began >= PARTING_TIME || (now - began >= PATIENCE && !@client.reachable?(REACH_TIME))
+        end
       ensure
         Client.shielded { @client.close }
         @assignment.proceed
       end
 
       private
+
+      def out?
+        @client.assigned.empty? && !@client.member?
+      end
 
       def answer_time(limit)
         (1000 * (limit - now)).to_i.clamp(1, ANSWER_TIME)

@@ -242,6 +242,10 @@ module ConsumerHelpers
       later { revoke_now(*@positions.keys) if @positions.any? }
     end
 
+    def member?
+      !calls.include?(:unsubscribe)
+    end
+
     def assigned
       note(:assigned)
       @positions.keys

@@ -16,13 +16,17 @@ module ConsumerHelpers
       attach_function :rd_kafka_mock_clear_request_errors, %i[pointer int16], :void
       attach_function :rd_kafka_mock_broker_set_rtt, %i[pointer int32 int], :int
       attach_function :rd_kafka_mock_topic_set_error, %i[pointer string int], :void
+      attach_function :rd_kafka_mock_start_request_tracking, [:pointer], :void
+      attach_function :rd_kafka_mock_get_requests, %i[pointer pointer], :pointer
+      attach_function :rd_kafka_mock_request_api_key, [:pointer], :int16
+      attach_function :rd_kafka_mock_request_destroy_array, %i[pointer size_t], :void
       attach_function :rd_kafka_mock_broker_set_down, %i[pointer int32], :int
       attach_function :rd_kafka_mock_broker_set_up, %i[pointer int32], :int
     end
 
     # Numbers of Kafka's requests.
     API = { produce: 0, fetch: 1, list_offsets: 2, offset_commit: 8, offset_fetch: 9, join_group: 11,
-            heartbeat: 12 }.freeze
+            heartbeat: 12, leave_group: 13 }.freeze
     UNKNOWN_TOPIC = 3 # Kafka's UNKNOWN_TOPIC_OR_PARTITION
     PATIENCE_MS = 10_000
 
@@ -94,6 +98,22 @@ module ConsumerHelpers
     # The next request of a kind is answered with an error of Kafka's, whatever {#delay} has said before.
     def refuse_next(request, code)
       push(request, [[code, 0]])
+    end
+
+    # From now on it is known which requests come.
+    def track
+      Native.rd_kafka_mock_start_request_tracking(@cluster)
+    end
+
+    # How many requests of a kind have come since then.
+    def requested(request)
+      FFI::MemoryPointer.new(:size_t) do |count|
+        array = Native.rd_kafka_mock_get_requests(@cluster, count)
+        requests = array.read_array_of_pointer(count.read(:size_t))
+        kinds = requests.map { |one| Native.rd_kafka_mock_request_api_key(one) }
+        Native.rd_kafka_mock_request_destroy_array(array, requests.size)
+        return kinds.count(API.fetch(request))
+      end
     end
 
     # Every answer comes so much later.
