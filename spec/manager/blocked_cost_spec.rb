@@ -2,12 +2,10 @@
 
 require "spec_helper"
 
-# Ratios of CPU time within one process. They are some 1 to 3.5, by how often threads take turns; when all who wait are
-# woken for each message, the last example does not come to its end in 40 s.
+# Ratios of CPU time within one process.
 RSpec.describe WorkShaper::Manager, "callers that are blocked, a thousand of them" do
   measure = <<~RUBY
     WorkShaper.logger = Logger.new(File::NULL)
-    MOST = 8
     def cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
 
     # CPU time for `messages` while `count` others are blocked by `block`.
@@ -38,7 +36,7 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked, a thousand of the
     def check_cost(*arguments)
       time_with(1, 500, *arguments)
       factors = Array.new(2) { time_with(1_000, 5_000, *arguments) / time_with(1, 5_000, *arguments) }
-      check(factors.min < MOST, "a thousand cost \#{factors} times as much as one")
+      check(factors.min < 3, "a thousand cost \#{factors} times as much as one")
     end
   RUBY
 
@@ -95,10 +93,11 @@ RSpec.describe WorkShaper::Manager, "callers that are blocked, a thousand of the
         same(true, m.shutdown(timeout: 10), "shutdown")
         taken
       end
-      # Fifty block, too, and as often.
+      # Fifty block, too, and as often. By itself the factor is 1 to 3.5, by how often threads take turns; when all who
+      # wait are woken for each message, it does not end in 40 s.
       time_of(50, 500)
       factors = Array.new(2) { time_of(1_000, 10_000) / time_of(50, 10_000) }
-      check(factors.min < MOST, "a thousand cost \#{factors} times as much as fifty")
+      check(factors.min < 8, "a thousand cost \#{factors} times as much as fifty")
       passed
     RUBY
   end
