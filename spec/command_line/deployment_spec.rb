@@ -45,7 +45,7 @@ RSpec.describe "examples/deployment" do
   end
 
   it "has probes that the container answers, and gives it the time to stop" do
-    expect(pod["terminationGracePeriodSeconds"]).to be >= 25 + 10
+    expect(pod["terminationGracePeriodSeconds"]).to be >= 25 + 20
     expect(container["ports"].first["containerPort"]).to eq(9394)
     mock.create_topic(topic, partitions: 1)
     mock.produce_numbered(topic, 3)
