@@ -316,18 +316,22 @@ static VALUE close_queue(VALUE self) {
 }
 
 /*
- * call-seq: destroy_client(client)
+ * call-seq: destroy_client
  *
- * Begins to end librdkafka's threads and to free the client, whose address is given, and of which nobody may ask
- * anything more. Returns whether that has begun: it needs one thread.
+ * Begins to end librdkafka's threads and to free the client, of which nobody may ask anything more. Returns whether
+ * that has begun: it needs one thread.
  */
-static VALUE destroy_client(VALUE self, VALUE client) {
+static VALUE destroy_client(VALUE self) {
     struct intake *intake = intake_of(self);
-    if (intake->queue || intake->destruction) {
-        rb_raise(work_shaper_error, "the intake is open, or its client gone");
+    if (intake->queue || !intake->client) {
+        rb_raise(work_shaper_error, "the intake is open, or has no client");
     }
-    intake->destruction = destruction_begin(&intake->library, (rd_kafka_t *)NUM2SIZET(client));
-    return intake->destruction ? Qtrue : Qfalse;
+    intake->destruction = destruction_begin(&intake->library, intake->client);
+    if (!intake->destruction) {
+        return Qfalse;
+    }
+    intake->client = NULL;
+    return Qtrue;
 }
 
 /*
@@ -358,7 +362,7 @@ void init_intake(VALUE work_shaper) {
     rb_define_method(intake_class, "take", take, -1);
     rb_define_method(intake_class, "interrupt", interrupt, 0);
     rb_define_method(intake_class, "close", close_queue, 0);
-    rb_define_method(intake_class, "destroy_client", destroy_client, 1);
+    rb_define_method(intake_class, "destroy_client", destroy_client, 0);
     rb_define_method(intake_class, "client_destroyed?", client_is_destroyed, 0);
     init_offsets(intake_class);
     init_thread_probe(intake_class);

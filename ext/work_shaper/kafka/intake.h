@@ -19,8 +19,8 @@
 
 struct intake {
     struct librdkafka library;
-    struct group_watch *watch; /* NULL: there is no client to be watched yet, or none any more */
-    rd_kafka_t *client;
+    struct group_watch *watch;       /* NULL: there is no client to be watched yet, or none any more */
+    rd_kafka_t *client;              /* NULL: not opened yet, or its destruction has begun */
     rd_kafka_queue_t *queue;         /* NULL: not opened, or closed */
     struct destruction *destruction; /* of the client; NULL: not begun, or over */
     rd_kafka_message_t *batch[INTAKE_CAPACITY];

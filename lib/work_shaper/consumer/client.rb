@@ -312,7 +312,7 @@ module WorkShaper
       def destroyed?
         begun = guard.synchronize do # no other thread is inside librdkafka,
           guard.instance_variable_set(:@inner, nil) # and none will be
-          @intake.destroy_client(@native.address)
+          @intake.destroy_client
         end
         deadline = now + ENDING_TIME
         sleep(ENDING_WAIT) until (ended = @intake.client_destroyed?) || !begun || now >= deadline
