@@ -91,7 +91,7 @@ module WorkShaper
     #   StandardError, since frameworks take only these for failures
     # @raise [ShuttingDown] it was shut down; or it shut down by itself because the work of a message, in this batch or
     #   another, was killed or raised SystemExit, a SignalException or NoMemoryError (the `cause`): `stats[:fatal]` says
-    #   why
+    #   why. The main thread gets a SystemExit itself
     # @raise [Error] called inside the work of the same object, where it could wait for itself
     # @raise [ForkedProcess] it belongs to the parent process
     # @raise [TypeError, ArgumentError] messages is not an Enumerable, or sub_key or ack cannot be called with one

@@ -106,6 +106,31 @@ RSpec.describe "The end of the process" do
     end
   end
 
+  # Whoever raises it on the main thread asks for `exception`, and others run meanwhile.
+  { "work" => %w[m.await(0) m.drain m.shutdown m.enqueue(:key,nil,0,1)],
+    "ack" => %w[m.drain m.shutdown m.enqueue(:key,nil,0,1)] }.each do |callback, calls|
+    calls.each do |call|
+      it "comes from #{callback} before the main thread is back from #{call}" do
+        result = run_ruby(<<~RUBY)
+          slow = Class.new(SystemExit) { def exception(*) = sleep(0.3) && self }
+          gate = Queue.new
+          m = manager(max_in_flight: 1, #{callback}: ->(*) { gate.pop; raise slow.new(3) })
+          m.enqueue(:key, nil, 0, 0)
+          wait_until("in #{callback}") { gate.num_waiting == 1 }
+          main = Thread.current
+          Thread.new { wait_for_sleep(main); gate.close }
+          begin
+            #{call}
+          rescue WorkShaper::ShuttingDown
+            nil
+          end
+          exit! 9
+        RUBY
+        expect([result.status.exitstatus, result.stderr]).to eq([3, ""]), result.to_s
+      end
+    end
+  end
+
   it "may come from every callback" do
     %w[on_done on_error ack].each do |name|
       result = run_ruby(<<~RUBY)

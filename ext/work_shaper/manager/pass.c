@@ -134,6 +134,7 @@ static void give_back(struct manager *manager, bool failed, VALUE error) {
 static void recover(struct manager *manager, int state) {
     VALUE error;
     enum outcome outcome = callback_outcome(&state, &error);
+    bool exits = process_exit(error); /* first: who waits is woken when it is given back */
     give_back(manager, outcome != CUT_OFF, error);
     roster_cut_off_pass(&manager->roster);
     if (outcome == CUT_OFF) { /* C only up to here, since the kill must propagate; the thread's end tells the others */
@@ -142,7 +143,7 @@ static void recover(struct manager *manager, int state) {
     rb_set_errinfo(Qnil);
     manager_progress(manager);
     quietly(manager->self, "log_ack_error", 1, &error);
-    if (outcome == RAISED_FATAL) {
+    if (outcome == RAISED_FATAL && !exits) {
         rb_exc_raise(error);
     }
 }

@@ -235,7 +235,12 @@ static void recover(struct worker *worker, int state) {
         }
         enum outcome outcome = callback_outcome(&state, &judgement.error);
         if (outcome == CUT_OFF || (outcome == RAISED_FATAL && !worker->manager->stream)) {
+            bool exits = process_exit(judgement.error); /* first: who waits is woken when it is abandoned */
             abandon(worker, judgement.error);
+            if (exits) {
+                rb_set_errinfo(Qnil);
+                return;
+            }
             rb_jump_tag(state);
         }
         rb_set_errinfo(Qnil);

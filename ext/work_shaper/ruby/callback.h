@@ -17,7 +17,7 @@ struct callback {
 /* How a protected call ended, other than well. */
 enum outcome {
     RAISED,       /* an exception: the user's business */
-    RAISED_FATAL, /* one that exception_fatal says is not: the thread ends with it */
+    RAISED_FATAL, /* one that exception_fatal says is not: the process ends with it, or the thread */
     CUT_OFF       /* Thread#kill, whatever an `ensure` made of it, or throw: not the callback's doing */
 };
 

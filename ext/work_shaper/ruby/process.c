@@ -28,6 +28,14 @@ bool thread_dies(void) {
     return RB_TYPE_P(status, T_STRING) && strcmp(StringValueCStr(status), "aborting") == 0;
 }
 
+static VALUE raise_on_main_thread(VALUE error) {
+    return rb_funcall(rb_thread_main(), rb_intern("raise"), 1, error);
+}
+
+bool process_exit(VALUE error) {
+    return RTEST(rb_obj_is_kind_of(error, rb_eSystemExit)) && try_call(raise_on_main_thread, error) != Qundef;
+}
+
 static VALUE lock_a_mutex(VALUE unused) {
     (void)unused;
     return rb_mutex_lock(rb_mutex_new());

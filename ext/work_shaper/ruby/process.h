@@ -50,4 +50,12 @@ static inline bool process_ends(void) {
  */
 bool thread_dies(void);
 
+/*
+ * process_exit - Has the process exit as Ruby does when a thread dies of `exit`: raises the SystemExit on the main
+ * thread, which hears of it before all that it is told from now on. Runs Ruby code.
+ *
+ * Returns whether it did. If so, the current thread must not die of it, too. Of another exception it does nothing.
+ */
+bool process_exit(VALUE error);
+
 #endif
