@@ -130,7 +130,8 @@ static void give_back(struct manager *manager, bool failed, VALUE error) {
     end_turn(manager);
 }
 
-/* The pass was cut off. What came out of `ack` is logged; if it is not a StandardError, it then propagates. */
+/* The pass was cut off. What came out of `ack` is logged; if it is fatal, and the main thread has not got it, it then
+ * propagates. */
 static void recover(struct manager *manager, int state) {
     VALUE error;
     enum outcome outcome = callback_outcome(&state, &error);
