@@ -44,8 +44,14 @@ RSpec.describe "examples/deployment" do
     system(CommandHelpers::RAW, RbConfig.ruby, *arguments, err: File::NULL)
   end
 
-  it "has probes that the container answers, and gives it the time to stop" do
-    expect(pod["terminationGracePeriodSeconds"]).to be >= 25 + 20
+  it "gives it the time to stop" do
+    unit = File.read(File.join(directory, "orders.service"))
+    limits = [pod["terminationGracePeriodSeconds"], unit[/^TimeoutStopSec=(\d+)$/, 1].to_i,
+              dockerfile[/docker stop --time (\d+)/, 1].to_i]
+    expect(limits).to all(be >= 25 + 20)
+  end
+
+  it "has probes that the container answers" do
     expect(container["ports"].first["containerPort"]).to eq(9394)
     mock.create_topic(topic, partitions: 1)
     mock.produce_numbered(topic, 3)
