@@ -11,6 +11,8 @@ module KafkaSupport
     DEFAULT_SHORTEST_SESSION_MS = 6_000
     # What describe_configs calls the brokers.
     BROKER_RESOURCE = 4
+    # Every five minutes Kafka deletes what the timestamps of messages say is too old; examples choose theirs.
+    KEEP = { "retention.ms" => "-1" }.freeze
     NOT_THERE = %i[unknown_topic_or_part group_id_not_found].freeze
     LONGEST_SESSION = 15_000_000_000
     LONGEST_ANSWER = 40_000_000_000
@@ -28,9 +30,10 @@ module KafkaSupport
       true
     end
 
+    # `settings`: those of the topic, beside KEEP.
     def create_topic(name, partitions:, settings: {})
       @topics << name
-      answer_of(admin.create_topic(name, partitions, -1, settings))
+      answer_of(admin.create_topic(name, partitions, -1, KEEP.merge(settings)))
     end
 
     def delete_topic(name)
